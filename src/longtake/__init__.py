@@ -1,0 +1,44 @@
+"""longtake answers questions about hour-long videos with open image-language models, on your own machine.
+
+>>> import longtake
+>>> model = longtake.load("nano")
+>>> video = longtake.open_video("film.mp4")
+>>> watched = longtake.watch(model, video)
+>>> longtake.ask(model, watched, "What number is on the red star?").text
+
+Importing this package imports nothing heavy: each name below is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from longtake.errors import LongtakeError as LongtakeError
+    from longtake.families.loading import load as load
+    from longtake.pipeline import ask as ask
+    from longtake.pipeline import watch as watch
+    from longtake.video.opening import open_video as open_video
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "LongtakeError": "longtake.errors",
+    "load": "longtake.families.loading",
+    "open_video": "longtake.video.opening",
+    "watch": "longtake.pipeline",
+    "ask": "longtake.pipeline",
+}
+
+__all__ = ["LongtakeError", "__version__", "ask", "load", "open_video", "watch"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'longtake' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,49 @@
+"""families: a checkpoint in, a model whose parts can be swapped out. Everything peculiar to one release is one page here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from longtake.engines import Engine
+from longtake.layouts import Layout
+from longtake.prompt import ChatTemplate, Tokenizer
+from longtake.samplers import Sampler
+from longtake.vision import VisionEncoder
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything that turns a video and a question into an answer; swap a part with `dataclasses.replace`.
+
+    Attributes:
+        name: as the user asked for it.
+        sampler, encoder, layout, template, tokenizer, engine: the parts, in the order in which data meets them.
+        beyond_trained_context: go on where a prompt is longer than the engine was trained to read.
+    """
+
+    name: str
+    sampler: Sampler
+    encoder: VisionEncoder
+    layout: Layout
+    template: ChatTemplate
+    tokenizer: Tokenizer
+    engine: Engine
+    beyond_trained_context: bool = False
+
+
+class Family(Protocol):
+    """One kind of checkpoint: how to know it, how to load it."""
+
+    def fits(self, config: dict[str, object]) -> bool:
+        """Whether a checkpoint with this config.json is of this family. Its name is never looked at."""
+        ...
+
+    def load(self, folder: Path, *, name: str, device: str, dtype: str) -> Model:
+        """Load strictly: every tensor that the model has and no other.
+
+        Raises:
+            LongtakeError: `model.bad_checkpoint`.
+        """
+        ...

@@ -1,0 +1,51 @@
+"""layouts: a feature grid in, ordered pieces of a prompt out. Knows nothing of tokenizers or models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from longtake.vision import FeatureGrid
+
+
+@dataclass(frozen=True)
+class Visual:
+    """Visual tokens in the order in which the language model reads them.
+
+    Attributes:
+        tokens_ND: N tokens of the language model's width D.
+        times_s: (N,) the presentation time in seconds of the frame that each token came from.
+    """
+
+    tokens_ND: torch.Tensor
+    times_s: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.tokens_ND.ndim != 2 or len(self.tokens_ND) != len(self.times_s):
+            raise ValueError(f"tokens are {tuple(self.tokens_ND.shape)} for {len(self.times_s)} times; want (N, D)")
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words that a layout puts between visual tokens. They are text to the model, never control tokens."""
+
+    text: str
+
+
+Piece = Visual | Text
+
+
+class Layout(Protocol):
+    """Says how a grid of features becomes one sequence. Its dataclass fields are its options."""
+
+    def arrange(self, grid: FeatureGrid) -> list[Piece]:
+        """The pieces of the prompt, in order."""
+        ...
+
+    def count(self, frames: int, height: int, width: int) -> int:
+        """How many visual tokens `arrange` makes of `frames` frames of `height` x `width` features. Exact."""
+        ...
