@@ -63,8 +63,8 @@ class LongtakeError(Exception):
         self.advice = advice
 
     def __str__(self) -> str:
-        about = f"{printable(self.subject)}: " if self.subject else ""
-        return f"error[{self.code.value.code}]: {about}{self.reason} ({self.advice})"
+        about = f"{self.subject}: " if self.subject else ""
+        return printable(f"error[{self.code.value.code}]: {about}{self.reason} ({self.advice})")
 
     def as_dict(self) -> dict[str, object]:
         """The same refusal as the object that `--json` prints."""
@@ -73,12 +73,12 @@ class LongtakeError(Exception):
                 "code": self.code.value.code,
                 "exit_status": self.code.value.exit_status,
                 "subject": printable(self.subject),
-                "reason": self.reason,
-                "advice": self.advice,
+                "reason": printable(self.reason),
+                "advice": printable(self.advice),
             }
         }
 
 
 def printable(text: str) -> str:
     """`text` on one line: control characters, undecodable bytes and bidirectional marks are shown escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text)
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

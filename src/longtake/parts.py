@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
 import pkgutil
+import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from longtake.errors import ErrorCode, LongtakeError
@@ -19,7 +21,7 @@ ROOMS_WITH_PARTS = ("samplers", "layouts", "families")
 
 
 def names(room: str) -> list[str]:
-    """The names of all parts that live in `room`, sorted."""
+    """The names of all parts that live in `room`, sorted. A file whose name begins with `_` is no part."""
     package = importlib.import_module(f"longtake.{room}")
     return sorted(info.name for info in pkgutil.iter_modules(package.__path__) if not info.name.startswith("_"))
 
@@ -30,85 +32,130 @@ def find(room: str, name: str) -> type[Any]:
     Raises:
         LongtakeError: `usage.bad_option` if there is no such part.
     """
-    module_name, _, class_name = name.partition(":")
-    if class_name:
-        try:
-            return typing.cast("type[Any]", getattr(importlib.import_module(module_name), class_name))
-        except (ImportError, AttributeError) as error:
-            raise LongtakeError(
-                ErrorCode.USAGE_BAD_OPTION, name, f"cannot be imported: {error}", "write package.module:Class"
-            ) from error
+    if ":" in name:
+        return _find_elsewhere(name)
     known = names(room)
     if name not in known:
         raise LongtakeError(
-            ErrorCode.USAGE_BAD_OPTION, name, f"is none of the {room}", f"take one of {', '.join(known)}, or module:Class"
+            ErrorCode.USAGE_BAD_OPTION,
+            name,
+            f"is none of the {room}",
+            f"take one of {', '.join(known)}, or package.module:Class",
         )
     module = importlib.import_module(f"longtake.{room}.{name}")
     wanted = name.replace("_", "")
-    return next(
-        thing
-        for key, thing in vars(module).items()
-        if key.lower() == wanted and isinstance(thing, type) and thing.__module__ == module.__name__
-    )
+    own = [part for part in vars(module).values() if isinstance(part, type) and part.__module__ == module.__name__]
+    return next(part for part in own if part.__name__.lower() == wanted)
 
 
 def summary(part: type[Any]) -> str:
     """The first line of the part's docstring."""
-    return (part.__doc__ or "").strip().splitlines()[0]
+    return (part.__doc__ or "").strip().partition("\n")[0]
 
 
 def options(part: object) -> dict[str, object]:
-    """The part's own options, by name: the fields of its dataclass."""
+    """The options of a part, by name: the fields of its dataclass."""
     return {field.name: getattr(part, field.name) for field in dataclasses.fields(typing.cast(Any, part)) if field.init}
 
 
-def with_settings(part: Any, settings: Mapping[str, str], *, room: str) -> Any:
+def with_settings(part: Any, settings: Mapping[str, str], *, label: str) -> Any:
     """`part` with some fields replaced by values parsed from text, each by its field's declared type.
 
     Args:
-        part: a frozen dataclass instance.
+        part: an instance of a frozen dataclass.
         settings: field name -> text, as in `--set layout.slow_frames=8`.
-        room: how messages call the part ("layout").
+        label: how messages call the part ("layout").
 
     Raises:
         LongtakeError: `usage.bad_option` for an unknown field or a value that does not fit it.
     """
-    types = typing.get_type_hints(type(part))
-    known = options(part)
-    values: dict[str, object] = {}
-    for key, text in settings.items():
-        if key not in known:
-            fits = ", ".join(f"{room}.{name}" for name in known) or f"none: {type(part).__name__} has no options"
-            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"{room}.{key}", "there is no such option", f"there are {fits}")
-        values[key] = _parse(text, types[key], f"{room}.{key}")
-    try:
-        return dataclasses.replace(part, **values)
-    except ValueError as error:
-        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, room, str(error), "give a value that fits") from error
+    values = _parsed(type(part), settings, label=label)
+    return _made(lambda: dataclasses.replace(part, **values), label)
 
 
 def build(room: str, name: str, settings: Mapping[str, str], *, label: str) -> Any:
-    """The part `name` of `room` with its default options, but for `settings` (see `with_settings`)."""
-    return with_settings(find(room, name)(), settings, room=label)
+    """The part `name` of `room` with its default options, but for `settings`.
+
+    Raises:
+        LongtakeError: `usage.bad_option`; see `find` and `with_settings`.
+    """
+    part = find(room, name)
+    values = _parsed(part, settings, label=label)
+    return _made(lambda: part(**values), label)
+
+
+def _parsed(part: type[Any], settings: Mapping[str, str], *, label: str) -> dict[str, object]:
+    """The values that `settings` spells for fields of the dataclass `part`.
+
+    Raises:
+        LongtakeError: `usage.bad_option` for an unknown field or a value that does not fit it.
+    """
+    kinds = typing.get_type_hints(part)
+    known = [field.name for field in dataclasses.fields(part) if field.init]
+    for key in settings:
+        if key not in known:
+            fits = ", ".join(f"{label}.{name}" for name in known)
+            advice = f"there are {fits}" if known else f"{part.__name__} has no options"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"{label}.{key}", "there is no such option", advice)
+    return {key: _parse(text, kinds[key], f"{label}.{key}") for key, text in settings.items()}
+
+
+def _find_elsewhere(name: str) -> type[Any]:
+    module_name, _, class_name = name.partition(":")
+    try:
+        part = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        reason, advice = f"cannot be imported: {error}", "write package.module:Class of something installed"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, name, reason, advice) from error
+    if not (isinstance(part, type) and dataclasses.is_dataclass(part)):
+        reason, advice = "is not a dataclass", "a part is a frozen dataclass; see CONTRIBUTING.md"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, name, reason, advice)
+    return part
+
+
+def _made(make: Callable[[], Any], label: str) -> Any:
+    """What `make` makes; a value that the part itself refuses is the user's to mend."""
+    try:
+        return make()
+    except (TypeError, ValueError) as error:
+        advice = "give a value that fits: `longtake list` shows the options"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, label, str(error), advice) from error
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not finite")
+    return number
+
+
+def _truth(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
+
+
+_READERS: dict[type, tuple[Callable[[str], object], str]] = {
+    bool: (_truth, "true or false"),
+    int: (int, "a whole number"),
+    float: (_finite, "a number"),
+    str: (str, "text"),
+}
 
 
 def _parse(text: str, kind: Any, label: str) -> object:
-    allowed: Sequence[Any] = typing.get_args(kind)
-    if typing.get_origin(kind) is typing.Literal:
-        if text in allowed:
-            return text
-        fits = "one of " + ", ".join(map(str, allowed))
-    elif kind is bool:
-        if text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        fits = "true or false"
-    elif type(None) in allowed:
-        if text.lower() == "none":
+    """`text` as a value of the declared type `kind`: bool, int, float, str, a Literal, or one of these or None."""
+    choices = typing.get_args(kind)
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        if text.lower() == "none" and type(None) in choices:
             return None
-        return _parse(text, next(option for option in allowed if option is not type(None)), label)
+        (kind,) = (choice for choice in choices if choice is not type(None))
+        return _parse(text, kind, label)
+    if typing.get_origin(kind) is typing.Literal:
+        spelled = {str(choice): choice for choice in choices}
+        read, fits = spelled.__getitem__, "one of " + ", ".join(spelled)
     else:
-        try:
-            return kind(text)
-        except ValueError:
-            fits = {int: "a whole number", float: "a number"}.get(kind, str(kind))
-    raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, label, f"{text!r} does not fit", f"give {fits}")
+        read, fits = _READERS[kind]
+    try:
+        return read(text)
+    except (KeyError, ValueError) as error:
+        reason = f"{text!r} does not fit"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, label, reason, f"give {fits}") from error

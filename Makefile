@@ -1,0 +1,55 @@
+# Every target sets itself up: a fresh machine needs Python >= 3.11 (with venv) and make, nothing else.
+#   make demo     ask the bundled hour-long film its questions
+#   make test     everything that a fresh machine can prove
+#   make check    lint, types, rules of the rooms, generated docs up to date
+#   make format   rewrite the sources as ruff wants them
+#   make docs     write the generated pages under docs/
+#   make bench    the full benchmarks (minutes; installs the extra `bench`)
+#   make clean    remove everything that these targets made
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+BENCH_READY := .venv/.ready-bench
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+SOURCES := src tests benchmarks docs
+
+.PHONY: demo test check format docs bench clean
+
+demo: $(READY)
+	$(BIN)/longtake demo
+
+test: $(READY)
+	$(BIN)/python -m pytest --quiet
+
+check: $(READY)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet tests/test_rooms.py
+	$(BIN)/python docs/generate.py --check
+
+format: $(READY)
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+docs: $(READY)
+	$(BIN)/python docs/generate.py
+
+bench: $(BENCH_READY)
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo_output
+	find $(SOURCES) -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "longtake needs Python 3.11 or newer; this one is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "setting up .venv (once; the packages are large)"
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(BENCH_READY): $(READY)
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[bench]'
+	@touch $@
