@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from longtake.video import Frames
+
+Progress = Callable[[int], None]
+"""Called as progress(frames_done)."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,9 @@ class FeatureGrid:
 
     def __post_init__(self) -> None:
         if self.values_THWD.ndim != 4 or len(self.values_THWD) != len(self.times_s):
-            raise ValueError(f"features are {tuple(self.values_THWD.shape)} for {len(self.times_s)} times; want (T, H, W, D)")
+            raise ValueError(
+                f"features are {tuple(self.values_THWD.shape)} for {len(self.times_s)} times; want (T, H, W, D)"
+            )
 
 
 class VisionEncoder(Protocol):
@@ -42,6 +47,10 @@ class VisionEncoder(Protocol):
         """One displayed frame, (H, W, 3) uint8, made as small as the tower takes it: (3, h, w) uint8."""
         ...
 
-    def encode(self, frames: Iterable[Frames]) -> FeatureGrid:
-        """Normalise, run tower and projector, a chunk of frames at a time."""
+    def encode(self, frames: Iterable[Frames], *, progress: Progress | None = None) -> FeatureGrid:
+        """Normalise, run tower and projector, a chunk of frames at a time; `progress` hears of each chunk.
+
+        Raises:
+            ValueError: no frames came, or frames that `shrink` did not make.
+        """
         ...
