@@ -1,0 +1,163 @@
+"""engines: a prompt in, token ids out, by a transformers model in this process. Knows nothing of video or words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from transformers.cache_utils import Cache
+
+from longtake.engines import GenerateOptions, Prefix, Progress
+from longtake.engines.kept import KeptPrefix, RoomyLayer
+from longtake.errors import ErrorCode, LongtakeError
+from longtake.prompt import VISUAL_PLACE, Prompt
+
+
+class LanguageModel(Protocol):
+    """What is used of a transformers causal language model."""
+
+    @property
+    def config(self) -> Any: ...
+    @property
+    def model(self) -> Callable[..., Any]: ...
+    @property
+    def lm_head(self) -> Callable[[torch.Tensor], torch.Tensor]: ...
+    def get_input_embeddings(self) -> torch.nn.Module: ...
+
+
+@dataclass(frozen=True)
+class LocalEngine:
+    """Runs a transformers causal language model in this process.
+
+    Prompts are read in chunks and only positions that a token is chosen from become logits, so what a prompt takes
+    beside its keys and values does not grow with its length.
+
+    Attributes:
+        language: the model, in evaluation mode, on its device and in its dtype.
+        stop_ids: the ids that end an answer.
+        trained_context: how many positions it was trained to read.
+        chunk_tokens: positions read at once.
+    """
+
+    language: LanguageModel
+    stop_ids: tuple[int, ...]
+    trained_context: int
+    chunk_tokens: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.chunk_tokens < 1 or self.trained_context < 1:
+            raise ValueError(
+                f"chunk_tokens is {self.chunk_tokens}, trained_context {self.trained_context}; want 1 or more"
+            )
+
+    def prefill(self, prompt: Prompt, *, progress: Progress | None = None) -> KeptPrefix:
+        """Read a prompt from its first position, in chunks; keep keys and values."""
+        length = len(prompt.token_ids_L)
+        if not length:
+            raise ValueError("the prompt is empty")
+        layers = tuple(RoomyLayer.expecting(length) for _ in range(self.language.config.num_hidden_layers))
+        last_hidden_1D = self._read(Cache(layers=list(layers)), prompt, progress)
+        return KeptPrefix(layers, length, last_hidden_1D)
+
+    def generate(self, prefix: Prefix, token_ids: Sequence[int], options: GenerateOptions) -> Iterator[int]:
+        """Read `token_ids` after `prefix`, then yield new token ids one by one, the stop token excluded.
+
+        `prefix` is as it was when the iterator ends or is closed. Any number of iterators may be open on one prefix.
+
+        Raises:
+            LongtakeError: `model.nonfinite` if logits are not finite.
+        """
+        kept = _kept(prefix)
+        choose = chooser(options)
+        with kept.borrowed() as cache:
+            last_hidden_1D = self._read_ids(cache, token_ids, kept.last_hidden_1D)
+            for step in range(options.max_new_tokens):
+                token_id = choose(self._logits(last_hidden_1D)[0])
+                if token_id in self.stop_ids:
+                    return
+                yield token_id
+                if step + 1 < options.max_new_tokens:
+                    last_hidden_1D = self._read_ids(cache, [token_id], last_hidden_1D)
+
+    @torch.inference_mode()
+    def logprobs(self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int]) -> torch.Tensor:
+        """(A,) float32 on the processor: the natural-log probability of each of `answer_ids` when read after `prefix`
+        and `token_ids` (teacher forcing: each given the right ones before it).
+
+        Raises:
+            LongtakeError: `model.nonfinite` if logits are not finite.
+        """
+        kept = _kept(prefix)
+        found = [torch.zeros(0)]
+        with kept.borrowed() as cache:
+            last_hidden_1D = self._read_ids(cache, token_ids, kept.last_hidden_1D)
+            for start in range(0, len(answer_ids), self.chunk_tokens):
+                chunk_A = torch.tensor(answer_ids[start : start + self.chunk_tokens])
+                hidden_AD = self._hidden(cache, chunk_A, last_hidden_1D[:0])
+                logits_AV = self._logits(torch.cat([last_hidden_1D, hidden_AD[:-1]]))
+                found.append(logits_AV.log_softmax(-1).gather(1, chunk_A[:, None])[:, 0])
+                last_hidden_1D = hidden_AD[-1:]
+        return torch.cat(found)
+
+    def _read_ids(self, cache: Cache, token_ids: Sequence[int], last_hidden_1D: torch.Tensor) -> torch.Tensor:
+        """Read text only; returns the last position's hidden state (1, D): the one given, if there is no text."""
+        if not token_ids:
+            return last_hidden_1D
+        return self._read(cache, Prompt(torch.tensor(token_ids), last_hidden_1D[:0]), None)
+
+    @torch.inference_mode()
+    def _read(self, cache: Cache, prompt: Prompt, progress: Progress | None) -> torch.Tensor:
+        """Read a prompt after what `cache` holds; returns the last position's hidden state, (1, D)."""
+        length, used = len(prompt.token_ids_L), 0
+        hidden_CD = prompt.visual_ND
+        for start in range(0, length, self.chunk_tokens):
+            ids_C = prompt.token_ids_L[start : start + self.chunk_tokens]
+            places = int((ids_C == VISUAL_PLACE).sum())
+            hidden_CD = self._hidden(cache, ids_C, prompt.visual_ND[used : used + places])
+            used += places
+            if progress:
+                progress(start + len(ids_C), length)
+        return hidden_CD[-1:].clone()
+
+    def _hidden(self, cache: Cache, ids_C: torch.Tensor, visual_ND: torch.Tensor) -> torch.Tensor:
+        """The final hidden states (C, D) of one chunk read after what `cache` holds."""
+        embedding = self.language.get_input_embeddings()
+        device = next(embedding.parameters()).device
+        ids_C = ids_C.to(device)
+        embedded_CD = embedding(ids_C.clamp(min=0))
+        embedded_CD[ids_C == VISUAL_PLACE] = visual_ND.to(device, embedded_CD.dtype)
+        output = self.language.model(inputs_embeds=embedded_CD[None], past_key_values=cache, use_cache=True)
+        hidden_CD: torch.Tensor = output.last_hidden_state[0]
+        return hidden_CD
+
+    @torch.inference_mode()
+    def _logits(self, hidden_CD: torch.Tensor) -> torch.Tensor:
+        """(C, vocabulary) float32 on the processor, finite."""
+        logits_CV = self.language.lm_head(hidden_CD).float().cpu()
+        if not bool(torch.isfinite(logits_CV).all()):
+            reason = "the language model's logits are not finite"
+            advice = "try --dtype float32; if it stays, the checkpoint is damaged"
+            raise LongtakeError(ErrorCode.MODEL_NONFINITE, "", reason, advice)
+        return logits_CV
+
+
+def chooser(options: GenerateOptions) -> Callable[[torch.Tensor], int]:
+    """How the next token is taken from its logits (V,): the likeliest, or drawn with the options' own generator."""
+    if options.temperature == 0:
+        return lambda logits_V: int(logits_V.argmax())
+    generator = torch.Generator().manual_seed(options.seed)
+
+    def draw(logits_V: torch.Tensor) -> int:
+        # The largest logit is taken off first: divided by a tiny temperature it would overflow.
+        chances_V = ((logits_V - logits_V.max()) / options.temperature).softmax(-1)
+        return int(torch.multinomial(chances_V, 1, generator=generator))
+
+    return draw
+
+
+def _kept(prefix: Prefix) -> KeptPrefix:
+    if not isinstance(prefix, KeptPrefix):
+        raise ValueError(f"a LocalEngine reads on from what a LocalEngine has read, not from a {type(prefix).__name__}")
+    return prefix
