@@ -1,0 +1,82 @@
+"""world/scenes: what a scene of the little world shows, and its caption. Knows nothing of pixels or questions.
+
+A scene is one coloured shape with a value (a number or a word) printed beside it, before some place. A combination of
+colour, shape and value is either for training or held out, by its hash: nothing held out is ever drawn or written in
+training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from longtake.world.vocabulary import COLOURS, NUMBERS, PLACES, SHAPES, WORDS
+
+HELD_OUT_SHARE = 0.1
+SCENERY = ("only", "scenery", "here")
+"""The first three words of the caption of a frame that shows a place and nothing else."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One coloured shape with a value, before a place. `value` is a number from 0 to 999 or one of WORDS."""
+
+    colour: str
+    shape: str
+    value: str
+    place: str
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the combination of colour, shape and value is kept from all training."""
+        digest = hashlib.sha256(f"{self.colour} {self.shape} {self.value}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") < HELD_OUT_SHARE * 2**32
+
+    @property
+    def value_kind(self) -> str:
+        """`number` or `word`."""
+        return "number" if self.value.isdigit() else "word"
+
+    @property
+    def caption(self) -> tuple[str, str, str, str]:
+        """Four words, one for each of nano's visual tokens of a frame."""
+        return (self.colour, self.shape, self.value, self.place)
+
+
+@dataclass(frozen=True)
+class Scenery:
+    """A place with nothing to find in it."""
+
+    place: str
+
+    @property
+    def caption(self) -> tuple[str, str, str, str]:
+        """Four words, one for each of nano's visual tokens of a frame."""
+        return (*SCENERY, self.place)
+
+
+Shot = Scene | Scenery
+"""What one frame shows."""
+
+
+def draw_scene(rng: np.random.Generator, *, held_out: bool) -> Scene:
+    """A random scene from the training part or from the held-out part; numbers and words are equally likely."""
+    while True:
+        values = NUMBERS if rng.random() < 0.5 else WORDS
+        scene = Scene(
+            colour=str(rng.choice(tuple(COLOURS))),
+            shape=SHAPES[rng.integers(len(SHAPES))],
+            value=values[rng.integers(len(values))],
+            place=PLACES[rng.integers(len(PLACES))],
+        )
+        if scene.held_out == held_out:
+            return scene
+
+
+def draw_scenes(rng: np.random.Generator, *, held_out: bool) -> Iterator[Scene]:
+    """Endless random scenes of one part."""
+    while True:
+        yield draw_scene(rng, held_out=held_out)
