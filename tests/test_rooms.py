@@ -130,7 +130,7 @@ def first_line_faults(module: str, source: str) -> list[str]:
 
 def weight_faults(module: str, tree: ast.Module) -> list[str]:
     """Statements that do something when the file is imported, and writes on other packages' attributes."""
-    quiet = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.FunctionDef, ast.ClassDef, ast.If)
+    quiet = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.Assert, ast.FunctionDef, ast.ClassDef, ast.If)
     faults = [
         f"{module}:{node.lineno}: does something on import"
         for node in tree.body

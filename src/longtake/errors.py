@@ -5,6 +5,8 @@ Every refusal is one line: `error[CODE]: SUBJECT: reason (what to do)`. Command 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
@@ -29,6 +31,7 @@ class ErrorCode(Enum):
     MEDIA_NOT_A_FILE = Kind("media.not_a_file", 3, "The path is a directory, pipe, device or link loop.")
     MEDIA_EMPTY = Kind("media.empty", 3, "The file holds no bytes.")
     MEDIA_UNKNOWN_FORMAT = Kind("media.unknown_format", 3, "The bytes are not a video that longtake can read.")
+    MEDIA_FORMAT_NOT_ALLOWED = Kind("media.format_not_allowed", 3, "A playlist, which points at other files.")
     MEDIA_CONTAINER = Kind("media.container", 3, "The container is cut off, damaged or still being written.")
     MEDIA_NO_VIDEO = Kind("media.no_video", 3, "The file has no video stream (or not the one asked for).")
     MEDIA_TRUNCATED = Kind("media.truncated", 3, "The file ends before the frames that it announces.")
@@ -41,6 +44,7 @@ class ErrorCode(Enum):
     NETWORK_UNREACHABLE = Kind("network.unreachable", 6, "A hub or remote file could not be reached.")
     DISK_WRITE = Kind("disk.write", 7, "A file could not be written.")
     ENVIRONMENT_MISSING = Kind("environment.missing", 7, "An optional package that this needs is not installed.")
+    PARTIAL_FAILED = Kind("partial.failed", 8, "Some items of a job went wrong; the others are done.")
     INTERNAL_BUG = Kind("internal.bug", 70, "longtake itself failed; please report it.")
     INTERRUPTED = Kind("interrupted", 130, "Stopped by the user.")
 
@@ -77,6 +81,18 @@ class LongtakeError(Exception):
                 "advice": printable(self.advice),
             }
         }
+
+
+@contextmanager
+def writing(subject: str) -> Iterator[None]:
+    """Tells as `disk.write` whatever the system refuses while `subject` is written; a closed pipe is no refusal."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason, advice = error.strerror or str(error), "choose a place with room where you may write"
+        raise LongtakeError(ErrorCode.DISK_WRITE, subject, reason, advice) from error
 
 
 def printable(text: str) -> str:

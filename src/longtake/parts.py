@@ -58,6 +58,15 @@ def options(part: object) -> dict[str, object]:
     return {field.name: getattr(part, field.name) for field in dataclasses.fields(typing.cast(Any, part)) if field.init}
 
 
+def defaults(part: type[Any]) -> dict[str, object]:
+    """The default of each option of a part's class; an option without one must be given and shows as `...`."""
+    return {
+        field.name: ... if field.default is dataclasses.MISSING else field.default
+        for field in dataclasses.fields(part)
+        if field.init
+    }
+
+
 def with_settings(part: Any, settings: Mapping[str, str], *, label: str) -> Any:
     """`part` with some fields replaced by values parsed from text, each by its field's declared type.
 

@@ -1,0 +1,108 @@
+"""cli/app: the commands and their options; each hands what it is given to one function of this room."""
+
+from __future__ import annotations
+
+import typer
+
+from longtake import __version__
+from longtake.cli import options as opt
+
+app = typer.Typer(
+    name="longtake",
+    help="Ask questions about hour-long videos, on your own machine.",
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def longtake(context: typer.Context, version: opt.Version = False) -> None:
+    """Ask questions about hour-long videos, on your own machine."""
+    if version:
+        typer.echo(f"longtake {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def ask(
+    video: opt.VideoFile,
+    question: opt.Question,
+    model: opt.ModelName = "nano",
+    sampler: opt.SamplerName = None,
+    layout: opt.LayoutName = None,
+    frames: opt.FrameCount = None,
+    start: opt.Start = None,
+    end: opt.End = None,
+    stream: opt.Stream = None,
+    max_new_tokens: opt.MaxNewTokens = 64,
+    temperature: opt.Temperature = 0.0,
+    seed: opt.Seed = 0,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    settings: opt.Settings = None,
+    beyond_trained_context: opt.BeyondTrainedContext = False,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Answer a question about a video."""
+    from longtake.cli.asking import Choice, ask_and_print
+
+    looked_at = opt.Looked(video, sampler, frames, start, end, stream, opt.settings_by_part(settings))
+    choice = Choice(model, layout, device, dtype, beyond_trained_context)
+    ask_and_print(
+        looked_at, question, choice, drawing=(max_new_tokens, temperature, seed), show=opt.Show(as_json, quiet)
+    )
+
+
+@app.command()
+def info(video: opt.VideoFile, stream: opt.Stream = None, as_json: opt.AsJson = False) -> None:
+    """Tell what a video file really is: streams, true frame count and times, rotation, gaps."""
+    from longtake.cli.looking import print_info
+
+    print_info(video, stream=stream, as_json=as_json)
+
+
+@app.command()
+def frames(
+    video: opt.VideoFile,
+    output: opt.SheetFile,
+    sampler: opt.SamplerName = "uniform",
+    frames: opt.FrameCount = None,
+    start: opt.Start = None,
+    end: opt.End = None,
+    stream: opt.Stream = None,
+    settings: opt.Settings = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Draw a contact sheet of the frames that would be seen, with their times."""
+    from longtake.cli.looking import save_sheet
+
+    looked_at = opt.Looked(video, sampler, frames, start, end, stream, opt.settings_by_part(settings))
+    save_sheet(looked_at, output, show=opt.Show(as_json=False, quiet=quiet))
+
+
+@app.command("list")
+def list_parts(as_json: opt.AsJson = False) -> None:
+    """List the parts that can be named, with their options."""
+    from longtake.cli.looking import print_parts
+
+    print_parts(as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: opt.AsJson = False) -> None:
+    """Examine this machine and installation, and say what to do where something is wrong."""
+    from longtake.cli.looking import print_doctor
+
+    print_doctor(as_json=as_json)
+
+
+@app.command()
+def demo(output: opt.DemoFolder = "demo_output", quiet: opt.Quiet = False) -> None:
+    """Ask the bundled hour-long film its questions."""
+    from longtake.cli.asking import play_demo
+
+    play_demo(output, show=opt.Show(as_json=False, quiet=quiet))

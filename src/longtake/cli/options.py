@@ -1,0 +1,101 @@
+"""cli/options: what the options of the commands are called, what they take and what their help says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from longtake.errors import ErrorCode, LongtakeError
+
+PARTS_WITH_SETTINGS = ("sampler", "layout")
+
+VideoFile = Annotated[str, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False)]
+Question = Annotated[str, typer.Argument(metavar="QUESTION", help="A question about it.", show_default=False)]
+
+ModelName = Annotated[str, typer.Option("--model", "-m", help="A bundled model, or the folder of a checkpoint.")]
+SamplerName = Annotated[str | None, typer.Option("--sampler", help="Which frames are looked at; see `longtake list`.")]
+LayoutName = Annotated[str | None, typer.Option("--layout", help="How they become tokens; see `longtake list`.")]
+FrameCount = Annotated[int | None, typer.Option("--frames", "-n", help="Short for --set sampler.frames=N.", min=1)]
+Start = Annotated[str | None, typer.Option("--start", help="Look from here on: seconds or h:mm:ss.")]
+End = Annotated[str | None, typer.Option("--end", help="Look up to here: seconds or h:mm:ss.")]
+Stream = Annotated[int | None, typer.Option("--stream", help="Which stream of the file; see `longtake info`.", min=0)]
+MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", help="The answer ends here at the latest.", min=1)]
+Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token; more draws.", min=0)]
+Seed = Annotated[int, typer.Option("--seed", help="The same seed draws the same tokens.", min=0)]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps, ...")]
+Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PART.OPTION=VALUE", help="An option of the sampler or layout; repeatable."),
+]
+BeyondTrainedContext = Annotated[
+    bool,
+    typer.Option("--beyond-trained-context", help="Go on where there are more tokens than the model was trained on."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, also when something goes wrong.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and nothing else.")]
+SheetFile = Annotated[str, typer.Option("--output", "-o", help="The picture to write, e.g. sheet.png.")]
+DemoFolder = Annotated[str, typer.Option("--output", "-o", help="Where the contact sheet goes.")]
+Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Which frames of which video are looked at, as the user put it.
+
+    Attributes:
+        path: the video file.
+        sampler: a sampler's name, None for the model's own.
+        frames: short for the setting `sampler.frames`.
+        start, end: times as typed.
+        stream: number of the stream.
+        settings: for each part, option -> value as typed.
+    """
+
+    path: str
+    sampler: str | None
+    frames: int | None
+    start: str | None
+    end: str | None
+    stream: int | None
+    settings: Mapping[str, Mapping[str, str]]
+
+    @property
+    def sampler_settings(self) -> dict[str, str]:
+        """The sampler's options, `--frames` among them."""
+        count = {} if self.frames is None else {"frames": str(self.frames)}
+        return {**self.settings["sampler"], **count}
+
+
+@dataclass(frozen=True)
+class Show:
+    """How much is printed besides the result."""
+
+    as_json: bool
+    quiet: bool
+
+    @property
+    def talks(self) -> bool:
+        """Whether standard error gets progress and closing line."""
+        return not (self.quiet or self.as_json)
+
+
+def settings_by_part(settings: Sequence[str] | None) -> dict[str, dict[str, str]]:
+    """`["layout.slow_frames=8"]` as `{"sampler": {}, "layout": {"slow_frames": "8"}}`.
+
+    Raises:
+        LongtakeError: `usage.bad_option` if one is not PART.OPTION=VALUE.
+    """
+    found: dict[str, dict[str, str]] = {part: {} for part in PARTS_WITH_SETTINGS}
+    for setting in settings or ():
+        place, equals, value = setting.partition("=")
+        part, dot, option = place.partition(".")
+        if not (equals and dot and part in found):
+            reason = "is not PART.OPTION=VALUE with PART one of " + ", ".join(found)
+            advice = "write it like --set layout.slow_frames=8"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--set {setting}", reason, advice)
+        found[part][option] = value
+    return found

@@ -1,0 +1,57 @@
+"""CONTRIBUTING.md: its examples work as they stand there, one file and no edit elsewhere."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+import longtake
+from longtake import parts
+from longtake.vision import FeatureGrid
+
+PAGE = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text()
+EXAMPLES = re.findall(r"the whole of `src/longtake/(\w+)/(\w+)\.py`:\n\n```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture
+def with_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The rooms, each with one more folder that holds the example's file."""
+    for room, name, source in EXAMPLES:
+        folder = tmp_path / room
+        folder.mkdir()
+        (folder / f"{name}.py").write_text(source)
+        package = importlib.import_module(f"longtake.{room}")
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+    importlib.invalidate_caches()
+    yield longtake
+    for room, name, _ in EXAMPLES:
+        sys.modules.pop(f"longtake.{room}.{name}", None)
+
+
+def test_there_is_a_sampler_and_a_layout() -> None:
+    assert [(room, name) for room, name, _ in EXAMPLES] == [("samplers", "ends"), ("layouts", "mean")]
+
+
+def test_example_sampler(with_examples: ModuleType, bunny: Path) -> None:
+    assert "ends" in parts.names("samplers")
+    video = with_examples.open_video(str(bunny))
+    last = int(video.numbers[-1])
+    sampler = parts.build("samplers", "ends", {"frames": "4"}, label="sampler")
+    assert sampler.pick(video, "") == [0, 1, last - 1, last]
+
+
+def test_example_layout(with_examples: ModuleType) -> None:
+    layout = parts.build("layouts", "mean", {}, label="layout")
+    grid = FeatureGrid(torch.tensor([[[[1.0], [3.0]]], [[[5.0], [9.0]]]]), np.array([0.0, 2.0]))
+    (piece,) = layout.arrange(grid)
+    assert piece.tokens_ND.tolist() == [[2.0], [7.0]]
+    assert piece.times_s.tolist() == [0.0, 2.0]
+    assert layout.count(2, 1, 2) == len(piece.tokens_ND)
