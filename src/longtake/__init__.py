@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from longtake.errors import LongtakeError as LongtakeError
-    from longtake.families.loading import load as load
+    from longtake.loading import load as load
     from longtake.pipeline import ask as ask
     from longtake.pipeline import watch as watch
     from longtake.video.opening import open_video as open_video
@@ -25,7 +25,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "LongtakeError": "longtake.errors",
-    "load": "longtake.families.loading",
+    "load": "longtake.loading",
     "open_video": "longtake.video.opening",
     "watch": "longtake.pipeline",
     "ask": "longtake.pipeline",

@@ -1,4 +1,4 @@
-"""families: a checkpoint in, a model whose parts can be swapped out. Everything peculiar to one release is one page here."""
+"""families: a checkpoint in, a model whose parts can be swapped out. What is peculiar to one release is on one page."""
 
 from __future__ import annotations
 
