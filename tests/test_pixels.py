@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import cast
 
@@ -189,3 +192,13 @@ def test_what_is_not_a_picture_is_refused() -> None:
         recipe.shrink(np.zeros((9, 9, 3), dtype=np.float32))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="want uint8"):
         recipe.normalise(torch.zeros(1, 3, 8, 8))
+
+
+def test_the_benchmark_runs_and_ends_in_one_line_of_json() -> None:
+    script = Path(__file__).resolve().parents[1] / "benchmarks" / "preprocess.py"
+    done = subprocess.run([sys.executable, str(script), "--smoke"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert set(last) == {"figures", "targets", "ok"} and set(last["targets"]) <= set(last["figures"])
+    assert all(figure > 0 for figure in last["figures"].values())
+    assert last["figures"]["mean_error"] < last["targets"]["mean_error"]["below"]

@@ -81,10 +81,9 @@ class PixelRecipe:
         """
         if pixels_TCHW.dtype != torch.uint8 or pixels_TCHW.ndim != 4 or pixels_TCHW.shape[1] != 3:
             raise ValueError(f"pixels are {pixels_TCHW.dtype} {tuple(pixels_TCHW.shape)}; want uint8 (T, 3, H, W)")
-        scale_C11 = torch.tensor([1 / (255 * std) for std in self.std_3], device=pixels_TCHW.device)[:, None, None]
-        shift_C11 = torch.tensor(
-            [-mean / std for mean, std in zip(self.mean_3, self.std_3, strict=True)], device=pixels_TCHW.device
-        )[:, None, None]
+        scale_3 = [1 / (255 * std) for std in self.std_3]
+        shift_3 = [-mean / std for mean, std in zip(self.mean_3, self.std_3, strict=True)]
+        scale_C11, shift_C11 = torch.tensor([scale_3, shift_3], device=pixels_TCHW.device)[..., None, None]
         return pixels_TCHW.to(torch.float32).mul_(scale_C11).add_(shift_C11)
 
     def _fitted(self, image_HWC: Image_HWC) -> Image_HWC:
@@ -124,13 +123,17 @@ def _resize_exact(image_HWC: Image_HWC, height: int, width: int) -> Image_HWC:
 
 
 def _resize_fast(image_HWC: Image_HWC, height: int, width: int) -> Image_HWC:
-    if height > image_HWC.shape[0] or width > image_HWC.shape[1]:
+    rows, columns, _ = image_HWC.shape
+    if height > rows or width > columns:
         # Torch's 16-bit weights can be two steps off where a side grows, and pictures that small cost little anyway.
         return _resize_exact(image_HWC, height, width)
-    # An HWC array seen as CHW is torch's channels_last, for which it has vectorised uint8 code: no float copy is made.
-    image_1CHW = torch.from_numpy(np.require(image_HWC, requirements=["C", "W"])).permute(2, 0, 1)[None]
-    if _pillow_goes_down_first(image_HWC.shape[0] - height, image_HWC.shape[1] - width):
-        image_1CHW = F.interpolate(image_1CHW, size=(height, image_HWC.shape[1]), mode="bicubic", antialias=True)
+    # HWC memory is torch's channels_last, for which it has vectorised uint8 code; it recognises that only where the
+    # stride of the single batch entry is spelled out.
+    image_1CHW = torch.from_numpy(np.require(image_HWC, requirements=["C", "W"])).as_strided(
+        (1, 3, rows, columns), (rows * columns * 3, 1, columns * 3, 3)
+    )
+    if _pillow_goes_down_first(rows - height, columns - width):
+        image_1CHW = F.interpolate(image_1CHW, size=(height, columns), mode="bicubic", antialias=True)
     small_1CHW = F.interpolate(image_1CHW, size=(height, width), mode="bicubic", antialias=True)
     small_HWC: Image_HWC = small_1CHW[0].permute(1, 2, 0).numpy()
     return small_HWC
