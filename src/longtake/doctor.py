@@ -22,6 +22,8 @@ NEEDED_MEMORY_GIB = 1.5
 """What the demo is held to (benchmarks and docs/log.md tell what it takes)."""
 NEEDED_DISK_GIB = 0.1
 GIB = 2**30
+ASSETS = Path(__file__).parent / "assets"
+REINSTALL = "install longtake again"
 MEMINFO = Path("/proc/meminfo")
 """Linux tells here how much memory a new process can have without swapping."""
 
@@ -59,8 +61,8 @@ def _guarded(look: Callable[[], Finding]) -> Finding:
     """What `look` finds; that it cannot even look is a finding too."""
     try:
         return look()
-    except (ImportError, OSError, LongtakeError) as error:
-        return Finding(look.__name__.strip("_"), False, str(error), "install longtake again")
+    except (ImportError, OSError) as error:
+        return Finding(look.__name__.strip("_"), False, str(error), REINSTALL)
 
 
 def _python() -> Finding:
@@ -111,20 +113,22 @@ def _decoders() -> Finding:
 def _weights() -> Finding:
     from safetensors import SafetensorError, safe_open
 
-    path = assets() / "nano" / "model.safetensors"
+    path = ASSETS / "nano" / "model.safetensors"
     try:
         with safe_open(path, framework="numpy") as tensors:
             count = len(tensors.keys())
     except (OSError, SafetensorError) as error:
-        return Finding("weights of nano", False, str(error), "install longtake again")
+        return Finding("weights of nano", False, str(error), REINSTALL)
     return Finding("weights of nano", True, f"{count} tensors, {path.stat().st_size:,} bytes")
 
 
 def _film() -> Finding:
     from longtake.video.opening import open_video
 
-    path = assets() / "demo" / "hour.mp4"
-    video = open_video(str(path))
+    try:
+        video = open_video(ASSETS / "demo" / "hour.mp4")
+    except LongtakeError as error:
+        return Finding("demo film", False, error.reason, REINSTALL)
     return Finding("demo film", True, f"{len(video.times_s):,} frames, {video.duration_s:,.0f} s")
 
 
@@ -141,8 +145,3 @@ def _disk() -> Finding:
     free_gib = shutil.disk_usage(Path.cwd()).free / GIB
     well = free_gib >= NEEDED_DISK_GIB
     return Finding("free disk here", well, f"{free_gib:.1f} GiB", "" if well else f"free {NEEDED_DISK_GIB} GiB")
-
-
-def assets() -> Path:
-    """The folder of the weights and film that ship inside the package."""
-    return Path(__file__).parent / "assets"

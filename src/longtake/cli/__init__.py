@@ -1,7 +1,6 @@
 """cli: an argument list in, an exit status out. Imports what a command needs when it runs. Knows nothing of tensors.
 
 Whatever goes wrong anywhere ends here, as one line.
-Exit statuses: docs/errors.md. With `--json` standard output carries one JSON object, the answer or the error.
 """
 
 from __future__ import annotations
@@ -12,31 +11,41 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from longtake.errors import ErrorCode, LongtakeError, printable, writing
+from longtake.errors import ErrorCode, LongtakeError, writing
 
 CLOSED_PIPE_STATUS = 141
 """What a shell reports of a program that SIGPIPE ended (128 + 13): the reader has seen enough."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `longtake` with `arguments` (default: the process's own) and return its exit status."""
+    """Run `longtake` with `arguments` (default: the process's own) and return its exit status (docs/errors.md)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = _run(given)
-        with writing("standard output"):
-            sys.stdout.flush()
-        return status
+        return _run_or_refuse(given)
     except LongtakeError as error:
-        return _tell(error, given)
+        return _tell(error, as_json="--json" in given)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         advice = "run the same command again to start over"
-        return _tell(LongtakeError(ErrorCode.INTERRUPTED, "", "stopped by Ctrl-C", advice), given)
+        return _tell(LongtakeError(ErrorCode.INTERRUPTED, "", "stopped by Ctrl-C", advice), as_json="--json" in given)
     except BrokenPipeError:
         _drop_output()
         return CLOSED_PIPE_STATUS
-    except Exception as error:  # noqa: BLE001 (the outermost boundary: a user never sees a traceback unasked)
-        return _tell_bug(error, given)
+
+
+def _run_or_refuse(arguments: list[str]) -> int:
+    """Run a command; whatever nobody foresaw becomes `internal.bug`."""
+    try:
+        status = _run(arguments)
+        with writing("standard output"):
+            sys.stdout.flush()
+        return status
+    except (LongtakeError, BrokenPipeError):
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        advice = "please report it, with the output of LONGTAKE_TRACEBACK=1"
+        raise LongtakeError(ErrorCode.INTERNAL_BUG, "", reason, advice) from error
 
 
 def _run(arguments: list[str]) -> int:
@@ -51,37 +60,30 @@ def _run(arguments: list[str]) -> int:
     except typer.Exit as exit_:
         return exit_.exit_code
     except typer.exceptions.TyperException as error:
-        reason = error.format_message().rstrip(".").replace("\n", " ")
+        reason = error.format_message().rstrip(".")
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "", reason, "see longtake --help") from error
     return 0
 
 
-def _tell(error: LongtakeError, arguments: Sequence[str]) -> int:
-    """Say what went wrong: one line on standard error, or the object on standard output with --json."""
+def _tell(error: LongtakeError, *, as_json: bool) -> int:
+    """Say what went wrong: one line on standard error, or with --json the object on standard output."""
+    if os.environ.get("LONGTAKE_TRACEBACK") == "1":
+        import traceback
+
+        traceback.print_exception(error)
+    stream, text = (sys.stdout, json.dumps(error.as_dict(), indent=2)) if as_json else (sys.stderr, str(error))
+    encoding = stream.encoding or "utf-8"
     try:
-        if "--json" in arguments:
-            sys.stdout.write(json.dumps(error.as_dict(), indent=2) + "\n")
-            sys.stdout.flush()
-        else:
-            sys.stderr.write(f"{error}\n")
-            sys.stderr.flush()
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
     except OSError:
         # Nobody can be told any more; the exit status still speaks.
         _drop_output()
     return error.code.value.exit_status
 
 
-def _tell_bug(error: Exception, arguments: Sequence[str]) -> int:
-    if os.environ.get("LONGTAKE_TRACEBACK") == "1":
-        import traceback
-
-        traceback.print_exc()
-    reason = f"{type(error).__name__}: {printable(str(error))}"
-    advice = "please report it, with the output of LONGTAKE_TRACEBACK=1"
-    return _tell(LongtakeError(ErrorCode.INTERNAL_BUG, "", reason, advice), arguments)
-
-
 def _drop_output() -> None:
     """Let the interpreter's last flush go nowhere instead of complaining."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())

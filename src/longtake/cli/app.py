@@ -48,13 +48,12 @@ def ask(
     quiet: opt.Quiet = False,
 ) -> None:
     """Answer a question about a video."""
-    from longtake.cli.asking import Choice, ask_and_print
+    from longtake.cli.asking import Choice, Drawing, ask_and_print
 
     looked_at = opt.Looked(video, sampler, frames, start, end, stream, opt.settings_by_part(settings))
     choice = Choice(model, layout, device, dtype, beyond_trained_context)
-    ask_and_print(
-        looked_at, question, choice, drawing=(max_new_tokens, temperature, seed), show=opt.Show(as_json, quiet)
-    )
+    drawing = Drawing(max_new_tokens, temperature, seed)
+    ask_and_print(looked_at, question, choice, drawing=drawing, show=opt.Show(as_json, quiet))
 
 
 @app.command()

@@ -1,0 +1,148 @@
+"""cli/asking: the commands that ask: ask, demo. From here it is one hop to the pipeline and one more to the engine."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longtake.cli.looking import draw_sheet, open_looked_at
+from longtake.cli.options import Looked, Show
+from longtake.cli.output import remark, say, say_json
+from longtake.cli.progress import bars
+from longtake.errors import ErrorCode, LongtakeError, writing
+
+if TYPE_CHECKING:
+    from longtake.engines import GenerateOptions
+    from longtake.families import Model
+    from longtake.pipeline import Answer
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which model answers, and how it is run, as the user put it."""
+
+    model: str
+    layout: str | None
+    device: str
+    dtype: str
+    beyond_trained_context: bool
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How new tokens are chosen, as the user put it."""
+
+    max_new_tokens: int
+    temperature: float
+    seed: int
+
+    def options(self) -> GenerateOptions:
+        """The same, checked.
+
+        Raises:
+            LongtakeError: `usage.bad_option`.
+        """
+        from longtake.engines import GenerateOptions
+
+        try:
+            return GenerateOptions(**dataclasses.asdict(self))
+        except ValueError as error:
+            advice = "see longtake ask --help"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "", str(error), advice) from error
+
+
+def ask_and_print(looked: Looked, question: str, choice: Choice, *, drawing: Drawing, show: Show) -> None:
+    """`longtake ask`: the file is looked at before torch is imported, so that a wrong name is told at once."""
+    video = open_looked_at(looked)
+
+    from longtake import pipeline
+    from longtake.loading import load
+
+    options = drawing.options()
+    model = swapped(load(choice.model, device=choice.device, dtype=choice.dtype), looked, choice)
+    with bars(wanted=show.talks) as progress:
+        watched = pipeline.watch(model, video, question, progress=progress)
+    if show.as_json:
+        say_json(pipeline.ask(model, watched, question, options).as_dict())
+        return
+    try:
+        answer = pipeline.ask(model, watched, question, options, on_text=lambda text: say(text, end=""))
+    finally:
+        say("")
+    if show.talks:
+        remark(closing_line(answer))
+
+
+def closing_line(answer: Answer) -> str:
+    """What an answer rests on and what it took, in one line."""
+    stages = ", ".join(f"{stage} {spent_s:.1f}" for stage, spent_s in answer.seconds.items())
+    tokens = " + ".join(f"{count:,} {kind}" for kind, count in answer.tokens.items())
+    facts = [
+        f"{len(answer.frames):,} frames",
+        f"{tokens} tokens",
+        f"{sum(answer.seconds.values()):.1f} s ({stages})",
+        *answer.notes,
+    ]
+    return "; ".join(facts)
+
+
+def swapped(model: Model, looked: Looked, choice: Choice) -> Model:
+    """`model` with the sampler, layout and options that the user named.
+
+    Raises:
+        LongtakeError: `usage.bad_option`.
+    """
+    sampler = _part("sampler", looked.sampler, model.sampler, looked.sampler_settings)
+    layout = _part("layout", choice.layout, model.layout, looked.settings["layout"])
+    return dataclasses.replace(
+        model, sampler=sampler, layout=layout, beyond_trained_context=choice.beyond_trained_context
+    )
+
+
+def _part(label: str, name: str | None, own: Any, settings: Mapping[str, str]) -> Any:
+    """The part of that name, or the model's own, with the user's settings."""
+    from longtake import parts
+
+    if name is None:
+        return parts.with_settings(own, settings, label=label)
+    return parts.build(f"{label}s", name, settings, label=label)
+
+
+def play_demo(folder: str, *, show: Show) -> None:
+    """`longtake demo`: watch the bundled film once, ask its questions, draw what was seen.
+
+    Raises:
+        LongtakeError: `partial.failed` if an answer is wrong, after all were asked.
+    """
+    from longtake.video.opening import open_video
+    from longtake.video.times import format_time
+
+    begin_s = time.perf_counter()
+    from longtake import demo, pipeline
+    from longtake.loading import load
+
+    video = open_video(demo.FILM)
+    say(f"{demo.FILM.name}: {format_time(video.duration_s)}, {len(video.times_s):,} frames")
+    model = load("nano")
+    with bars(wanted=show.talks) as progress:
+        watched = pipeline.watch(model, video, progress=progress)
+    seconds = sum(watched.seconds.values())
+    say(f"watched {len(watched.numbers)} of them, {watched.visual_tokens:,} tokens, in {seconds:.1f} s\n")
+    wrong = 0
+    for asked in demo.ask_all(model, watched):
+        wrong += not asked.right
+        verdict = "right" if asked.right else f"wrong, it is: {asked.expected}"
+        tokens = sum(asked.answer.tokens.values())
+        say(f"  {asked.question}\n  {asked.answer.text}  [{verdict}; {tokens:,} tokens, {asked.seconds:.2f} s]\n")
+    with writing(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    sheet = draw_sheet(video, watched.numbers.tolist(), Path(folder) / "sheet.png", show=show)
+    say(f"what was seen: {sheet}")
+    say(f"all in {time.perf_counter() - begin_s:.1f} s, loading included")
+    if wrong:
+        reason, advice = f"{wrong} answers are wrong", "please report it, with the output of longtake doctor"
+        raise LongtakeError(ErrorCode.PARTIAL_FAILED, demo.FILM.name, reason, advice)

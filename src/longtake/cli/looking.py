@@ -1,0 +1,142 @@
+"""cli/looking: the commands that look but do not ask: info, frames, list, doctor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from longtake.cli.options import Looked, Show
+from longtake.cli.output import remark, say, say_json, table
+from longtake.cli.progress import bars
+from longtake.errors import ErrorCode, LongtakeError, writing
+
+if TYPE_CHECKING:
+    from longtake.video import Video
+
+PARTS_TOLD = {"samplers": "--sampler", "layouts": "--layout", "families": "--model"}
+"""Each room with parts, and the option that names one (a family is recognised by its checkpoint)."""
+
+
+def open_looked_at(looked: Looked) -> Video:
+    """The video, cut to the stretch that the user asked for.
+
+    Raises:
+        LongtakeError: `media.*`, `usage.bad_span`.
+    """
+    from longtake.video.opening import open_video
+    from longtake.video.times import parse_time
+
+    start_s = None if looked.start is None else parse_time(looked.start)
+    end_s = None if looked.end is None else parse_time(looked.end)
+    video = open_video(looked.path, stream=looked.stream)
+    return video if start_s is None and end_s is None else video.stretch(start_s, end_s)
+
+
+def print_info(path: str, *, stream: int | None, as_json: bool) -> None:
+    """`longtake info`."""
+    from longtake.cli.describing import described
+    from longtake.video.info import info
+    from longtake.video.opening import open_video
+
+    found = info(open_video(path, stream=stream))
+    if as_json:
+        say_json(found.as_dict())
+    else:
+        say(table(described(found)))
+
+
+def save_sheet(looked: Looked, output: str, *, show: Show) -> None:
+    """`longtake frames`: a contact sheet of what the sampler picks."""
+    from longtake import parts
+
+    suffix_fits(output)
+    sampler = parts.build("samplers", looked.sampler or "uniform", looked.sampler_settings, label="sampler")
+    video = open_looked_at(looked)
+    numbers = sampler.pick(video, "")
+    draw_sheet(video, numbers, Path(output), show=show)
+    if show.talks:
+        times_s = video.times_s[numbers]
+        remark(f"{len(numbers)} frames from {times_s[0]:.3f} s to {times_s[-1]:.3f} s in {output}")
+
+
+def draw_sheet(video: Video, numbers: Sequence[int], path: Path, *, show: Show) -> Path:
+    """Write a contact sheet of the frames `numbers`.
+
+    Raises:
+        LongtakeError: `disk.write`, before any frame is read where there is no such folder.
+    """
+    from longtake.pictures import contact_sheet
+
+    with writing(str(path)):
+        os.scandir(path.parent).close()
+    with bars(wanted=show.talks) as progress:
+        sheet = contact_sheet(video, numbers, progress=lambda done: progress("frames", done, len(numbers)))
+    with writing(str(path)):
+        sheet.save(path)
+    return path
+
+
+def suffix_fits(output: str) -> None:
+    """Refuse a picture's name whose ending says no picture format, before any frame is read.
+
+    Raises:
+        LongtakeError: `usage.bad_option`.
+    """
+    from PIL import Image
+
+    if Path(output).suffix.lower() not in Image.registered_extensions():
+        reason = "its ending names no kind of picture"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, output, reason, "end it in .png or .jpg")
+
+
+def print_parts(*, as_json: bool) -> None:
+    """`longtake list`."""
+    from longtake import parts
+
+    found = {room: {name: parts.find(room, name) for name in parts.names(room)} for room in parts.ROOMS_WITH_PARTS}
+    if as_json:
+        rooms = {room: [_part_row(name, part) for name, part in members.items()] for room, members in found.items()}
+        say_json(rooms)
+        return
+    for room, members in found.items():
+        say(f"{room} ({PARTS_TOLD[room]})")
+        for name, part in members.items():
+            say(f"  {name}: {parts.summary(part)}")
+            options = " ".join(f"{option}={value}" for option, value in parts.defaults(part).items())
+            if options:
+                say(f"      {options}")
+
+
+def _part_row(name: str, part: type) -> Mapping[str, object]:
+    from longtake import parts
+
+    options = {option: None if value is ... else value for option, value in parts.defaults(part).items()}
+    return {"name": name, "summary": parts.summary(part), "options": options}
+
+
+def print_doctor(*, as_json: bool) -> None:
+    """`longtake doctor`.
+
+    Raises:
+        LongtakeError: `environment.missing` if something is not well, after the findings are printed.
+        typer.Exit: the same status with --json, where the findings say it all.
+    """
+    from longtake.doctor import examine
+
+    findings = list(examine())
+    ill = [finding for finding in findings if not finding.well]
+    if as_json:
+        say_json({"ok": not ill, "findings": [finding.as_dict() for finding in findings]})
+    else:
+        say(table([("ok" if finding.well else "NO", finding.subject, finding.found) for finding in findings]))
+        say("ok" if not ill else f"{len(ill)} of {len(findings)} not as they should be")
+    if ill and as_json:
+        raise typer.Exit(ErrorCode.ENVIRONMENT_MISSING.value.exit_status)
+    if ill:
+        subjects = ", ".join(finding.subject for finding in ill)
+        advice = "; ".join(dict.fromkeys(finding.advice for finding in ill))
+        raise LongtakeError(ErrorCode.ENVIRONMENT_MISSING, subjects, "not as longtake needs it", advice)

@@ -1,0 +1,41 @@
+"""cli/output: results to standard output, remarks to standard error. Knows nothing of what they mean."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+from longtake.errors import printable, writing
+
+
+def say(text: str, *, end: str = "\n") -> None:
+    """Write `text` to standard output at once; control characters but line feeds are shown escaped.
+
+    Raises:
+        LongtakeError: `disk.write` if standard output does not take it.
+    """
+    lines = "\n".join(map(printable, text.split("\n")))
+    encoding = sys.stdout.encoding or "utf-8"
+    with writing("standard output"):
+        sys.stdout.write(lines.encode(encoding, "backslashreplace").decode(encoding) + end)
+        sys.stdout.flush()
+
+
+def say_json(value: Mapping[str, object]) -> None:
+    """Write one JSON object to standard output. ASCII only, so that any name of a file survives any terminal."""
+    say(json.dumps(value, indent=2, allow_nan=False))
+
+
+def remark(text: str) -> None:
+    """Write one dim line to standard error."""
+    from rich.console import Console
+
+    Console(stderr=True, soft_wrap=True, highlight=False).print(printable(text), style="dim", markup=False)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """`rows` as text in aligned columns, the last one ragged."""
+    widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in rows), strict=True)]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=False)] + [row[-1]] for row in rows]
+    return "\n".join("  ".join(row).rstrip() for row in padded)
