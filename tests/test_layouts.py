@@ -141,7 +141,7 @@ def released(case: dict[str, Any]) -> SlowFast:
     """The layout that an original aggregation string means; one without pathways is a slow pathway of all frames."""
     match = re.fullmatch(r"slowfast-slow_(\d+)frms_(\w+)-fast_(\d+)x(\d+)", case["aggregation"])
     slow, pool, *fast = match.groups() if match else (case["T"], case["aggregation"], 0, 0)
-    return SlowFast(int(slow), POOLS[pool], int(fast[0]), int(fast[1]), as_released=True)  # type: ignore[arg-type]
+    return SlowFast(int(slow), POOLS[pool], int(fast[0]), int(fast[1]), as_released=True)
 
 
 def slowfast_cases() -> list[dict[str, Any]]:
@@ -259,7 +259,7 @@ def test_an_option_that_does_not_fit_is_refused(name: str, settings: dict[str, s
 
 
 def test_wrong_options_are_refused_in_python_too() -> None:
-    for make in (lambda: Grid(0), lambda: SlowFast(-1), lambda: SlowFast(slow_pool="max")):  # type: ignore[arg-type]
+    for make in (lambda: Grid(0), lambda: SlowFast(-1), lambda: SlowFast(slow_pool="max")):
         with pytest.raises(ValueError, match="want"):
             make()
 

@@ -180,7 +180,7 @@ def test_normalising_by_hand() -> None:
 )
 def test_a_wrong_recipe_is_refused_when_made(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="want"):
-        PixelRecipe(**wrong)  # type: ignore[arg-type]
+        PixelRecipe(**wrong)
 
 
 def test_what_is_not_a_picture_is_refused() -> None:
@@ -189,7 +189,7 @@ def test_what_is_not_a_picture_is_refused() -> None:
         with pytest.raises(ValueError, match=r"want uint8 \(H, W, 3\)"):
             recipe.shrink(np.zeros(shape, dtype=np.uint8))
     with pytest.raises(ValueError, match="want uint8"):
-        recipe.shrink(np.zeros((9, 9, 3), dtype=np.float32))  # type: ignore[arg-type]
+        recipe.shrink(np.zeros((9, 9, 3), dtype=np.float32))
     with pytest.raises(ValueError, match="want uint8"):
         recipe.normalise(torch.zeros(1, 3, 8, 8))
 

@@ -16,9 +16,7 @@ from longtake.layouts import Piece, Visual
 from longtake.layouts._pooling import fit_places, fit_volume, pool_places, refuse_empty
 from longtake.vision import FeatureGrid
 
-SlowPool = Literal[
-    "none", "row_max", "row_average", "square_max", "square_average", "time_average", "volume_average"
-]  # fmt: skip
+SlowPool = Literal["none", "row_max", "row_average", "square_max", "square_average", "time_average", "volume_average"]
 
 _WINDOWS: dict[str, tuple[tuple[int, int], Literal["average", "max"]]] = {
     "none": ((1, 1), "average"),
