@@ -305,6 +305,6 @@ def test_an_empty_prompt_and_strange_prefixes_are_misuse(engine: LocalEngine) ->
     with pytest.raises(ValueError, match="empty"):
         engine.prefill(Prompt(torch.zeros(0, dtype=torch.int64), torch.zeros(0, WIDTH)))
     with pytest.raises(ValueError, match="not from a Prompt"):
-        list(engine.generate(prompt_of(3), [1], GenerateOptions()))  # type: ignore[arg-type]
+        list(engine.generate(prompt_of(3), [1], GenerateOptions()))
     with pytest.raises(ValueError, match="want 1 or more"):
         replace(engine, chunk_tokens=0)

@@ -49,25 +49,25 @@ def test_what_is_written_is_what_is_read(good: Path) -> None:
     model = load(str(good), device="cpu")
     own = tiny.modules().named()
     for name, module in {
-        "vision": model.encoder.tower,  # type: ignore[attr-defined]
-        "projector": model.encoder.projector,  # type: ignore[attr-defined]
-        "language": model.engine.language,  # type: ignore[attr-defined]
+        "vision": model.encoder.tower,
+        "projector": model.encoder.projector,
+        "language": model.engine.language,
     }.items():
         assert not module.training
         for key, tensor in own[name].state_dict().items():
             assert torch.equal(module.state_dict()[key], tensor), key
     assert model.name == str(good)
     assert model.engine.trained_context == 256
-    assert model.sampler.frames == 8  # type: ignore[attr-defined]
+    assert model.sampler.frames == 8
     assert (model.encoder.grid_height, model.encoder.grid_width) == (2, 2)
-    assert model.engine.stop_ids == (model.tokenizer.control("<|im_end|>"),)  # type: ignore[attr-defined]
+    assert model.engine.stop_ids == (model.tokenizer.control("<|im_end|>"),)
 
 
 def test_tied_weights_are_stored_once_and_stay_tied(good: Path) -> None:
     names = load_file(good / "model.safetensors").keys()
     assert "language.model.embed_tokens.weight" in names
     assert "language.lm_head.weight" not in names
-    language = load(str(good)).engine.language  # type: ignore[attr-defined]
+    language = load(str(good)).engine.language
     assert language.lm_head.weight is language.model.embed_tokens.weight
 
 
@@ -75,7 +75,7 @@ def test_untied_weights_are_stored_twice(tmp_path: Path) -> None:
     language = {**tiny.config()["language"], "tie_word_embeddings": False}
     folder = tiny.checkpoint(tmp_path, language=language)
     assert "language.lm_head.weight" in load_file(folder / "model.safetensors")
-    loaded = load(str(folder)).engine.language  # type: ignore[attr-defined]
+    loaded = load(str(folder)).engine.language
     assert torch.equal(loaded.lm_head.weight, tiny.modules(language=language).language.lm_head.weight)
 
 
@@ -83,13 +83,13 @@ def test_half_width_storage_is_computed_in_float32(tmp_path: Path) -> None:
     for dtype in (torch.bfloat16, torch.float16):
         folder = tiny.checkpoint(tmp_path / str(dtype), dtype=dtype)
         assert load_file(folder / "model.safetensors")["language.model.norm.weight"].dtype == dtype
-        language = load(str(folder), device="cpu").engine.language  # type: ignore[attr-defined]
+        language = load(str(folder), device="cpu").engine.language
         wanted = tiny.modules().language.model.layers[0].mlp.up_proj.weight.to(dtype).float()
         assert torch.equal(language.model.layers[0].mlp.up_proj.weight, wanted)
 
 
 def test_rotary_frequencies_are_not_rounded_to_bfloat16(good: Path) -> None:
-    narrow = load(str(good), device="cpu", dtype="bfloat16").engine.language  # type: ignore[attr-defined]
+    narrow = load(str(good), device="cpu", dtype="bfloat16").engine.language
     assert narrow.model.embed_tokens.weight.dtype == torch.bfloat16
     assert torch.equal(narrow.model.rotary_emb.inv_freq, tiny.modules().language.model.rotary_emb.inv_freq)
 
