@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,34 +16,12 @@ import pytest
 from PIL import Image
 
 from longtake import parts
-from longtake.cli import main
-
-LONGTAKE = [sys.executable, "-m", "longtake"]
-ONE_LINE = re.compile(r"error\[[a-z_.]+\]: [^\n]+ \([^\n]+\)\n")
+from running import LONGTAKE, ONE_LINE, Cli
 
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
     return Cli(capsys)
-
-
-class Cli:
-    """Runs `main` in this process: (status, standard output, standard error)."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, *arguments: str | Path) -> tuple[int, str, str]:
-        status = main([str(argument) for argument in arguments])
-        said = self._capsys.readouterr()
-        return status, said.out, said.err
-
-    def json(self, *arguments: str | Path) -> dict[str, object]:
-        status, out, err = self(*arguments, "--json")
-        assert (status, err) == (0, "")
-        found = json.loads(out)
-        assert type(found) is dict
-        return found
 
 
 @pytest.fixture

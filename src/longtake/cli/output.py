@@ -9,16 +9,20 @@ from collections.abc import Mapping, Sequence
 from longtake.errors import printable, writing
 
 
+def shown(text: str) -> str:
+    """`text` as a terminal may get it: control characters but line feeds are escaped."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def say(text: str, *, end: str = "\n") -> None:
-    """Write `text` to standard output at once; control characters but line feeds are shown escaped.
+    """Write `text` to standard output at once, as `shown`.
 
     Raises:
         LongtakeError: `disk.write` if standard output does not take it.
     """
-    lines = "\n".join(map(printable, text.split("\n")))
     encoding = sys.stdout.encoding or "utf-8"
     with writing("standard output"):
-        sys.stdout.write(lines.encode(encoding, "backslashreplace").decode(encoding) + end)
+        sys.stdout.write(shown(text).encode(encoding, "backslashreplace").decode(encoding) + end)
         sys.stdout.flush()
 
 
