@@ -31,7 +31,9 @@ class Frames:
         if self.pixels_TCHW.dtype != np.uint8 or self.pixels_TCHW.ndim != 4 or self.pixels_TCHW.shape[1] != 3:
             raise ValueError(f"pixels are {self.pixels_TCHW.dtype} {self.pixels_TCHW.shape}; want uint8 (T, 3, H, W)")
         if not len(self.pixels_TCHW) == len(self.times_s) == len(self.numbers):
-            raise ValueError(f"{len(self.pixels_TCHW)} pictures, {len(self.times_s)} times, {len(self.numbers)} numbers")
+            raise ValueError(
+                f"{len(self.pixels_TCHW)} pictures, {len(self.times_s)} times, {len(self.numbers)} numbers"
+            )
 
 
 class Video(Protocol):
@@ -43,6 +45,7 @@ class Video(Protocol):
         numbers: the frame numbers that may be sampled (all, or those of a stretch), ascending.
         duration_s: from the first displayed frame to the end of the last.
         height_px, width_px: displayed size, after rotation and sample aspect ratio.
+        notes: what is worth saying about the file.
     """
 
     @property
@@ -57,6 +60,8 @@ class Video(Protocol):
     def height_px(self) -> int: ...
     @property
     def width_px(self) -> int: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
 
     def stretch(self, start_s: float | None, end_s: float | None) -> Video:
         """The same file, to be sampled only where a frame is on screen in [start_s, end_s).
@@ -67,9 +72,10 @@ class Video(Protocol):
         ...
 
     def read(self, numbers: Sequence[int], *, chunk: int = 32, shrink: Shrink | None = None) -> Iterator[Frames]:
-        """Yield the asked frames, in the asked order (ascending), `chunk` at a time: memory does not grow with the video.
+        """Yield the asked frames (strictly ascending) `chunk` at a time: memory does not grow with the video.
 
         Raises:
-            LongtakeError: `media.corrupt` or `media.truncated` if an asked frame cannot be decoded; never another frame.
+            LongtakeError: `media.corrupt` or `media.truncated` if an asked frame cannot be decoded; never another
+                frame.
         """
         ...

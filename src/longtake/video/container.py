@@ -1,0 +1,130 @@
+"""video/container: a path in, an open container out, or a refusal that helps. Knows nothing of frames.
+
+The bytes decide what a file is, never its name: FFmpeg is given an open descriptor of a regular file, no name, a list
+of the formats that it may take for, and no protocol at all, so that no playlist can make it open another file or
+address.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+
+from longtake.errors import ErrorCode, LongtakeError
+from longtake.video.cutting import announced_end, mp4_boxes
+from longtake.video.sniffing import HEAD_BYTES, container_kind, is_playlist, looks_like
+
+FORMATS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,vc1,obu,av1,ivf,flv,live_flv,asf,ogg,nut,mxf,rm,wtv,dv,"
+    "dhav,gxf,yuv4mpegpipe,mjpeg,gif,apng,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,jpegxl_pipe,"
+    "mp3,wav,flac,aac,ac3,eac3,amr,aiff,caf"
+)
+_READ_BYTES = 1 << 18
+_KEPT_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
+
+
+@dataclass(frozen=True)
+class FileState:
+    """What tells whether a file is still the one that was opened."""
+
+    size_bytes: int
+    modified_ns: int
+
+
+class _Nameless:
+    """A file as PyAV reads one, without the name from which FFmpeg would guess the format."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+
+@contextmanager
+def opened(path: str) -> Iterator[tuple[InputContainer, FileState]]:
+    """The container at `path` and the state of its file; both are closed at the end of the `with`.
+
+    Raises:
+        LongtakeError: `media.not_found`, `media.not_a_file`, `media.empty`, `media.format_not_allowed`,
+            `media.unknown_format`, `media.container`.
+    """
+    with _regular_file(path) as file:
+        status = os.fstat(file.fileno())
+        try:
+            container = av.open(
+                _Nameless(file), "r", options=_KEPT_OPTIONS, metadata_errors="replace", buffer_size=_READ_BYTES
+            )
+        except FFmpegError as error:
+            raise _refusal(path, file, status.st_size) from error
+        with container:
+            yield container, FileState(status.st_size, status.st_mtime_ns)
+
+
+def check_whole(path: str) -> int | None:
+    """The byte at which the container at `path` says that it ends, if that is past the end of the file; else None."""
+    with _regular_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        end = announced_end(file, size)
+    return end if end is not None and end > size else None
+
+
+@contextmanager
+def _regular_file(path: str) -> Iterator[BinaryIO]:
+    try:
+        # A first look without opening: to open a device can already do something to it.
+        _check_regular(path, os.stat(path).st_mode)
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError) as error:
+        raise _not_opened(path, error) from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        _check_regular(path, status.st_mode)
+        if not status.st_size:
+            raise LongtakeError(ErrorCode.MEDIA_EMPTY, path, "the file holds no bytes", "fetch or export it again")
+        yield file
+
+
+def _check_regular(path: str, mode: int) -> None:
+    if stat.S_ISREG(mode):
+        return
+    kinds = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    kind = kinds.get(stat.S_IFMT(mode), "a device")
+    raise LongtakeError(ErrorCode.MEDIA_NOT_A_FILE, path, f"is {kind}, not a file", "name a video file on disk")
+
+
+def _not_opened(path: str, error: OSError | ValueError) -> LongtakeError:
+    number = getattr(error, "errno", None)
+    if number == errno.ELOOP:
+        return LongtakeError(
+            ErrorCode.MEDIA_NOT_A_FILE, path, "is a symbolic link that leads to itself", "mend the link"
+        )
+    if number in (errno.EACCES, errno.EPERM):
+        return LongtakeError(ErrorCode.MEDIA_NOT_FOUND, path, "may not be read", "ask for permission to read it")
+    return LongtakeError(ErrorCode.MEDIA_NOT_FOUND, path, "there is no such file", "check the path")
+
+
+def _refusal(path: str, file: BinaryIO, size: int) -> LongtakeError:
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    if is_playlist(head):
+        return LongtakeError(
+            ErrorCode.MEDIA_FORMAT_NOT_ALLOWED,
+            path,
+            "is a playlist that points at other files or addresses",
+            "name the video file itself",
+        )
+    kind = container_kind(head)
+    if kind is None:
+        advice = "give a video file; ffprobe FILE says what it is"
+        return LongtakeError(ErrorCode.MEDIA_UNKNOWN_FORMAT, path, f"looks like {looks_like(head)}", advice)
+    reason = f"looks like {kind}, but its index is missing or damaged"
+    if kind.startswith("MP4") and all(box != b"moov" for box, _ in mp4_boxes(file, size)):
+        reason = f"looks like {kind} without its index (moov): the file is cut off or still being written"
+    return LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, "wait until it is whole, or fetch it again")

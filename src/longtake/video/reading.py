@@ -1,0 +1,287 @@
+"""video/reading: a frame table and frame numbers in, those decoded frames out. Knows nothing of colour or orientation.
+
+Wanted frames are taken group of pictures by group of pictures: go to the key frame, decode up to the last wanted frame,
+drain the decoder, go on. Frames on which no other depends are decoded only if they are wanted. Before a packet is
+decoded its time is replaced by its place in the packet table, and the decoder hands that on to the frame: so each
+frame says itself which one it is, whatever the order and the delay in which frames come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import groupby
+from types import TracebackType
+from typing import Self, cast
+
+import numpy as np
+from av.codec.context import ThreadType
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from longtake.errors import ErrorCode, LongtakeError
+from longtake.video.container import FileState, opened
+from longtake.video.scanning import NO_TIME, FrameTable, PacketTable
+from longtake.video.times import format_time
+
+_THREADS = 2
+
+_SKIPS_RIGHTLY = frozenset({"h264", "mpeg2video"})
+"""Decoders whose `skip_frame = NONREF`, set packet by packet, leaves other frames bit-equal (test_video_read.py).
+
+HEVC is not among them: a picture marked so may still be a reference to a higher temporal layer.
+"""
+
+_NEAR_PACKETS = 48
+"""So far ahead it is as cheap to read on as to seek."""
+
+
+class _Ended(Exception):
+    """The file ends before a packet that the table has."""
+
+
+def prepare_decoder(codec: VideoCodecContext, *, strict: bool = True) -> None:
+    """Open a decoder: two threads and, if `strict`, damage is an error, not something to paint over.
+
+    Raises:
+        FFmpegError: if the decoder cannot be opened.
+    """
+    codec.thread_type = ThreadType.FRAME
+    codec.thread_count = _THREADS
+    codec.options = {"err_detect": "explode"} if strict else {}
+    codec.open(strict=False)
+
+
+def video_stream(container: InputContainer, index: int) -> VideoStream:
+    """The video stream whose index in the file is `index`."""
+    return next(stream for stream in container.streams.video if stream.index == index)
+
+
+class Cursor:
+    """A reading head over one stream of a file, which can be put before any packet of the table."""
+
+    def __init__(self, path: str, stream_index: int, packets: PacketTable, state: FileState) -> None:
+        self._path, self._stream_index, self._packets, self._state = path, stream_index, packets, state
+        self._by_pts = np.argsort(packets.pts_P, kind="stable")
+        pts = packets.pts_P[self._by_pts]
+        self._may_seek = bool((pts != NO_TIME).all() and (np.diff(pts) > 0).all())
+        self._aim = 0
+        self._next_place = 0
+        self._lenient: VideoCodecContext | None = None
+        self._open_file = ExitStack()
+        self._reopen()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._open_file.close()
+
+    def walk(self, first: int, last: int) -> Iterator[tuple[int, Packet[VideoStream]]]:
+        """Places in the table and packets, from `first` to `last`; starts wherever the head stands.
+
+        Raises:
+            _Ended: if the file has no more packets before `last`.
+            LongtakeError: `media.container` if the packets are not those of the table.
+        """
+        found: Packet[VideoStream] | None = None
+        if not 0 <= first - self._next_place <= _NEAR_PACKETS:
+            found = self._go_to(first)
+        while self._next_place <= last:
+            packet = found or self._pull()
+            place, found, self._next_place = self._next_place, None, self._next_place + 1
+            if packet.size != self._packets.size_P[place]:
+                raise LongtakeError(
+                    ErrorCode.MEDIA_CONTAINER,
+                    self._path,
+                    f"gives other packets when it is read again (packet {place:,})",
+                    "put it into a new container: ffmpeg -i FILE -c copy out.mkv",
+                )
+            if place >= first:
+                yield place, packet
+
+    def decoder(self, *, strict: bool) -> VideoCodecContext:
+        """The stream's decoder; the one that is not strict is made when it is first asked for."""
+        if strict:
+            return self.stream.codec_context
+        if self._lenient is None:
+            codec = cast(VideoCodecContext, VideoCodecContext.create(self.stream.codec_context.name, "r"))
+            codec.extradata = self.stream.codec_context.extradata
+            prepare_decoder(codec, strict=False)
+            self._lenient = codec
+        return self._lenient
+
+    def _reopen(self) -> None:
+        self._open_file.close()
+        self._container, state = self._open_file.enter_context(opened(self._path))
+        if state != self._state:
+            advice = "wait until nothing writes to it, then open it again"
+            raise LongtakeError(ErrorCode.MEDIA_CONTAINER, self._path, "the file changed since it was opened", advice)
+        self.stream = video_stream(self._container, self._stream_index)
+        prepare_decoder(self.stream.codec_context)
+        self._ahead = iter(self._container.demux(self.stream))
+        self._next_place = 0
+
+    def _pull(self) -> Packet[VideoStream]:
+        # A packet without bytes says "show the last frame on", or stands at the end.
+        packet = next((packet for packet in self._ahead if packet.size), None)
+        if packet is None:
+            self._next_place = len(self._packets)
+            raise _Ended
+        return packet
+
+    def _go_to(self, place: int) -> Packet[VideoStream] | None:
+        """Put the head at `place`; the packet there if it has been pulled already.
+
+        Containers differ in the time that a seek aims at: each is tried, from the one that hit last. Where none hits,
+        packets are counted from the beginning of the file.
+        """
+        packets = self._packets
+        keys_before = np.flatnonzero(packets.key_P[:place])
+        before = keys_before[-1] if len(keys_before) else place
+        aims = (packets.pts_P[place], packets.dts_P[place], min(packets.dts_P[before], packets.pts_P[before]))
+        for number in range(self._aim, len(aims) if self._may_seek else 0):
+            packet = self._seek(int(aims[number]), place) if aims[number] != NO_TIME else None
+            if packet is not None:
+                self._aim, self._next_place = number, place
+                return packet
+        self._reopen()
+        return None
+
+    def _seek(self, aim: int, place: int) -> Packet[VideoStream] | None:
+        try:
+            self._container.seek(aim, stream=self.stream)
+        except FFmpegError:
+            return None
+        self._ahead = iter(self._container.demux(self.stream))
+        for packet in self._ahead:
+            found = self._place_of(packet)
+            if found is not None and found >= place:
+                return packet if found == place else None
+        return None
+
+    def _place_of(self, packet: Packet[VideoStream]) -> int | None:
+        if packet.pts is None or not packet.size:
+            return None
+        row = int(np.searchsorted(self._packets.pts_P, packet.pts, sorter=self._by_pts))
+        place = int(self._by_pts[min(row, len(self._by_pts) - 1)])
+        same = self._packets.pts_P[place] == packet.pts and self._packets.size_P[place] == packet.size
+        return place if same else None
+
+
+class FrameReader:
+    """Decodes asked frames of one file."""
+
+    def __init__(self, cursor: Cursor, table: FrameTable, path: str) -> None:
+        self._cursor, self._table, self._path = cursor, table, path
+
+    def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
+        """Each asked frame with its number; `numbers` are strictly ascending.
+
+        Raises:
+            LongtakeError: `media.corrupt` or `media.truncated` at the first that does not come out whole.
+        """
+        for start, group in groupby(numbers, key=lambda number: int(self._table.start_N[number])):
+            yield from self._read_group(start, list(group))
+
+    def _read_group(self, start: int, owed: list[int]) -> Iterator[tuple[int, VideoFrame]]:
+        """All of `owed` in one pass; after damage one by one: no good frame is refused for a bad one after it."""
+        ways = self._ways(start)
+        for first, strict in ways:
+            yield from self._attempt(first, owed, strict=strict)
+        while owed:
+            single, trouble = owed[:1], ErrorCode.MEDIA_CORRUPT
+            for first, strict in ways:
+                trouble = yield from self._attempt(first, single, strict=strict)
+            if single:
+                raise self._failure(owed[0], trouble)
+            del owed[0]
+
+    def _ways(self, start: int) -> list[tuple[int, bool]]:
+        """Where to begin and how strictly, in the order to try.
+
+        From a clean start every error is damage. At another a decoder misses frames that nothing shown needs, which a
+        strict one reports, and a stream without clean starts comes right only after a while: from the key frame before.
+        """
+        if self._table.packets.clean_P[start]:
+            return [(start, True)]
+        before = np.flatnonzero(self._table.packets.key_P[:start])[-1:].tolist()
+        return [(start, True), (start, False), *((first, False) for first in before)]
+
+    def _attempt(
+        self, first: int, owed: list[int], *, strict: bool
+    ) -> Generator[tuple[int, VideoFrame], None, ErrorCode]:
+        """Decode from packet `first`, yield owed frames and strike them off; returns what to call any trouble."""
+        number_at = {int(self._table.packet_N[number]): number for number in owed}
+        early: dict[int, VideoFrame] = {}
+        try:
+            for frame in self._decode(first, number_at, strict=strict) if owed else ():
+                if frame.is_corrupt:
+                    break
+                if frame.pts in number_at:
+                    early[number_at[frame.pts]] = frame
+                while owed and owed[0] in early:
+                    number = owed.pop(0)
+                    yield number, early.pop(number)
+        except _Ended:
+            return ErrorCode.MEDIA_TRUNCATED
+        except FFmpegError:
+            return ErrorCode.MEDIA_CORRUPT
+        return ErrorCode.MEDIA_CORRUPT
+
+    def _decode(self, first: int, wanted: Collection[int], *, strict: bool) -> Iterator[VideoFrame]:
+        """The frames of packets `first` to the last wanted one, each with its packet's place as its `pts`."""
+        codec = None
+        for place, packet in self._cursor.walk(first, max(wanted)):
+            if codec is None:
+                codec = self._cursor.decoder(strict=strict)
+                codec.flush_buffers()
+            if codec.name in _SKIPS_RIGHTLY:
+                codec.skip_frame = "DEFAULT" if place in wanted else "NONREF"
+            packet.pts = place
+            yield from codec.decode(packet)
+        yield from codec.decode(None) if codec else ()
+
+    def _failure(self, number: int, code: ErrorCode) -> LongtakeError:
+        what = "cannot be decoded" if code is ErrorCode.MEDIA_CORRUPT else "is missing: the file ends before it"
+        good = self._last_good(number)
+        until = "nothing before it" if good is None else f"the frames up to {format_time(self._table.times_s[good])}"
+        reason = f"frame {number:,} at {format_time(self._table.times_s[number])} {what}; {until} can be"
+        return LongtakeError(code, self._path, reason, "fetch or export the file again, or stop before it with --end")
+
+    def _last_good(self, number: int) -> int | None:
+        """The last frame before `number`, in its group or just before the group, that can be decoded."""
+        start = int(self._table.start_N[number])
+        strict = bool(self._table.packets.clean_P[start])
+        group = [place for place in range(number) if self._table.start_N[place] == start]
+        good = group[0] - 1 if group else number - 1
+        for done, _ in self._attempt(start, group.copy(), strict=strict):
+            good = done
+        # An error comes up before the frames that were on their way out: those are asked for one by one.
+        while good + 1 < number and list(self._attempt(start, [good + 1], strict=strict)):
+            good += 1
+        return good if good >= 0 else None
+
+
+def decoder_order(container: InputContainer, stream: VideoStream, packets: PacketTable) -> list[int]:
+    """The packets of all frames that the decoder shows, in its order; what cannot be decoded is left out.
+
+    Decodes the whole stream; `stream` is prepared and `container` stands at its beginning.
+    """
+    places: list[int] = []
+    for place, packet in enumerate(packet for packet in container.demux(stream) if packet.size):
+        packet.pts = place
+        places += _places_out(stream, packet)
+    places += _places_out(stream, None)
+    return [place for place in dict.fromkeys(places) if not packets.hidden_P[place]]
+
+
+def _places_out(stream: VideoStream, packet: Packet[VideoStream] | None) -> list[int]:
+    try:
+        return [frame.pts for frame in stream.codec_context.decode(packet) if frame.pts is not None]
+    except FFmpegError:
+        return []

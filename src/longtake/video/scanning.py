@@ -1,0 +1,235 @@
+"""video/scanning: an open container in, the table of one stream's packets and displayed frames out. Nothing is decoded.
+
+Every frame number in longtake is a row of this table. It is made from the packets themselves, never from a header's
+frame count or rate.
+
+    packets as stored   I0  P3  B1  B2 | I6  B4  B5  P9 ...     | = a group of pictures starts: a key frame
+    frames as shown     0   1   2   3    4   5   6   ...         by presentation time
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from longtake.errors import ErrorCode, LongtakeError
+from longtake.video.h264 import starts_cleanly
+
+NO_TIME = int(np.iinfo(np.int64).min)
+"""Stands for a time that is not stored."""
+
+_DEPENDENT_CODECS = frozenset({"gif", "apng"})
+"""Here every packet may be marked as a key frame, and still paints over the frame before it."""
+
+_TIMELESS_FORMATS = frozenset({"avi", "h264", "hevc", "vvc", "m4v", "mpegvideo", "obu"})
+"""These store no presentation times; what FFmpeg makes up is wrong where frames are not stored as they are shown."""
+
+_VP8 = frozenset({"vp8", "libvpx"})
+_VP8_SHOWN = 0x10
+"""In the first byte of a VP8 packet (RFC 6386, section 9.1): the frame is to be shown."""
+
+
+@dataclass(frozen=True)
+class PacketTable:
+    """The packets of one stream as stored, P of them.
+
+    Attributes:
+        pts_P, dts_P: presentation and decoding time in units of the stream's time base; `NO_TIME` where not stored.
+        size_P: bytes.
+        duration_P: in units of the time base, 0 where not stored.
+        key_P: decoding may start here.
+        clean_P: it may, and the decoder misses nothing: whatever error it finds afterwards is damage.
+        hidden_P: no player shows what comes out (an edit list cuts it away, or the codec keeps it as a reference).
+    """
+
+    pts_P: NDArray[np.int64]
+    dts_P: NDArray[np.int64]
+    size_P: NDArray[np.int64]
+    duration_P: NDArray[np.int64]
+    key_P: NDArray[np.bool_]
+    clean_P: NDArray[np.bool_]
+    hidden_P: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.pts_P)
+
+
+@dataclass(frozen=True)
+class FrameTable:
+    """The frames of one stream as shown, N of them, ascending in time.
+
+    Attributes:
+        times_s: (N,) first is 0.
+        packet_N: the place of each frame's packet in `packets`.
+        start_N: the place of the packet from which decoding of each frame starts.
+        end_s: when the last frame leaves the screen.
+        offset_s: presentation time of the first shown frame by the file's own clock.
+        notes: what is worth saying about the table.
+    """
+
+    packets: PacketTable
+    times_s: NDArray[np.float64]
+    packet_N: NDArray[np.int64]
+    start_N: NDArray[np.int64]
+    end_s: float
+    offset_s: float
+    notes: tuple[str, ...]
+
+
+def scan_packets(container: InputContainer, stream: VideoStream, path: str) -> PacketTable:
+    """Read every packet of `stream` from where `container` stands, which is its beginning.
+
+    Raises:
+        LongtakeError: `media.container` if the container cannot be read to its end; `media.codec` if it is encrypted.
+    """
+    pts, dts, size, duration = array("q"), array("q"), array("q"), array("q")
+    key, clean, hidden = array("b"), array("b"), array("b")
+    codec = stream.codec_context
+    try:
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            if not pts and packet.has_sidedata("encryption_info"):
+                raise LongtakeError(
+                    ErrorCode.MEDIA_CODEC, path, "the video is encrypted", "export it without protection"
+                )
+            pts.append(NO_TIME if packet.pts is None else packet.pts)
+            dts.append(NO_TIME if packet.dts is None else packet.dts)
+            size.append(packet.size)
+            duration.append(packet.duration or 0)
+            key.append(packet.is_keyframe)
+            clean.append(packet.is_keyframe and _starts_cleanly(packet, codec))
+            hidden.append(packet.is_discard or (codec.name in _VP8 and not bytes(packet)[0] & _VP8_SHOWN))
+    except FFmpegError as error:
+        reason = f"the container cannot be read past packet {len(pts):,}: {error.strerror}"
+        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, "fetch or export the file again") from error
+    if not pts:
+        raise LongtakeError(
+            ErrorCode.MEDIA_NO_VIDEO, path, "its video stream holds no frames", "look at it with ffprobe"
+        )
+    key_P = np.array(key, dtype=np.bool_)
+    if codec.name in _DEPENDENT_CODECS or not key_P.any():
+        key_P = np.arange(len(key_P)) == 0
+    pts_P, dts_P, size_P, duration_P = (np.array(column, dtype=np.int64) for column in (pts, dts, size, duration))
+    clean_P, hidden_P = np.array(clean, dtype=np.bool_), np.array(hidden, dtype=np.bool_)
+    return PacketTable(pts_P, dts_P, size_P, duration_P, key_P, clean_P, hidden_P)
+
+
+def _starts_cleanly(packet: Packet[VideoStream], codec: VideoCodecContext) -> bool:
+    return codec.name != "h264" or starts_cleanly(bytes(packet), codec.extradata)
+
+
+def needs_decoder_order(packets: PacketTable, stream: VideoStream, container_name: str) -> bool:
+    """Whether only the decoder knows in which order the frames are shown: then all must be decoded once."""
+    if (packets.pts_P == NO_TIME).any():
+        return True
+    timeless = not _TIMELESS_FORMATS.isdisjoint(container_name.split(","))
+    return timeless and bool(stream.codec_context.has_b_frames) and bool((np.diff(packets.pts_P) > 0).all())
+
+
+def frames_by_time(packets: PacketTable, stream: VideoStream, path: str) -> FrameTable:
+    """The frames that a player shows, by the presentation times that the packets carry.
+
+    Of frames with one and the same time only the last stored is in the table: the others are never on screen. Frames
+    that need packets from before the first key frame are not in the table.
+
+    Raises:
+        LongtakeError: `media.container` if there are none.
+    """
+    notes = []
+    keys = np.flatnonzero(packets.key_P)
+    start_P = _start_of_decoding(packets.pts_P, keys)
+    shown = ~packets.hidden_P & (start_P >= 0)
+    headless = int((~packets.hidden_P & (start_P < 0)).sum())
+    if headless:
+        notes.append(f"starts without a key frame: its first {headless:,} frames cannot be decoded and are not counted")
+    places = np.flatnonzero(shown)
+    if not len(places):
+        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, "no frame of it is ever shown", "export the file again")
+    places = places[np.argsort(packets.pts_P[places], kind="stable")]
+    pts_N = packets.pts_P[places]
+    visible = np.append(np.diff(pts_N) > 0, True)
+    if not visible.all():
+        notes.append(f"{int((~visible).sum()):,} frames have the time of another and are never on screen")
+    places, pts_N = places[visible], pts_N[visible]
+    tick_s = _tick_s(stream)
+    return FrameTable(
+        packets=packets,
+        times_s=(pts_N - pts_N[0]) * tick_s,
+        packet_N=places,
+        start_N=start_P[places],
+        end_s=float(pts_N[-1] - pts_N[0] + _last_duration(packets, pts_N, places[-1], stream)) * tick_s,
+        offset_s=float(pts_N[0]) * tick_s,
+        notes=tuple(notes),
+    )
+
+
+def frames_by_decoder(packets: PacketTable, stream: VideoStream, shown_places: list[int], path: str) -> FrameTable:
+    """The frames in the order in which the decoder gave them out, for files that store no presentation times.
+
+    Their times are the stored decoding times in ascending order or, where those are missing too, steps of the frame
+    rate.
+
+    Args:
+        shown_places: the packet of each frame that came out, in that order.
+
+    Raises:
+        LongtakeError: `media.container` if there is neither a time nor a rate.
+    """
+    places = np.array(shown_places, dtype=np.int64)
+    dts_N = np.sort(packets.dts_P[places])
+    rate = stream.average_rate or stream.guessed_rate
+    if (packets.dts_P != NO_TIME).all() and (np.diff(dts_N) > 0).all():
+        times_s = (dts_N - dts_N[0]) * _tick_s(stream)
+        source = "decoding times, in the order in which the decoder shows the frames"
+    elif rate:
+        times_s = np.arange(len(places)) / float(rate)
+        source = f"its rate of {float(rate):g} frames a second"
+    else:
+        advice = "put it into a container that stores times: ffmpeg -r RATE -i FILE -c copy out.mp4"
+        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, "stores neither frame times nor a frame rate", advice)
+    rank_P = np.full(len(packets), -1, dtype=np.int64)
+    rank_P[places] = np.arange(len(places))
+    start_P = _start_of_decoding(rank_P, np.flatnonzero(packets.key_P))
+    lasting_s = float(times_s[-1] - times_s[-2]) if len(times_s) > 1 else 1 / float(rate or 1)
+    return FrameTable(
+        packets=packets,
+        times_s=times_s.astype(np.float64),
+        packet_N=places,
+        start_N=np.maximum(start_P[places], 0),
+        end_s=float(times_s[-1]) + lasting_s,
+        offset_s=0.0,
+        notes=(f"stores no presentation times; they were derived from {source}",),
+    )
+
+
+def _start_of_decoding(order_P: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each packet the key frame to start from: its group's, or the one before if it is shown before its key frame.
+
+    Such leading frames of an open group of pictures refer back into the group before. -1 where there is no key frame.
+    """
+    group_P = np.searchsorted(keys, np.arange(len(order_P)), side="right") - 1
+    key_P = keys[np.maximum(group_P, 0)]
+    group_P = group_P - (order_P < order_P[key_P])
+    return np.where(group_P >= 0, keys[np.maximum(group_P, 0)], -1)
+
+
+def _tick_s(stream: VideoStream) -> float:
+    return float(stream.time_base) if stream.time_base else 1.0
+
+
+def _last_duration(packets: PacketTable, pts_N: NDArray[np.int64], last: int, stream: VideoStream) -> float:
+    """How long the last frame stays, in ticks: as stored, else the median of the others, else one step of the rate."""
+    if packets.duration_P[last] > 0:
+        return float(packets.duration_P[last])
+    if len(pts_N) > 1:
+        return float(np.median(np.diff(pts_N)))
+    return 1 / float(stream.average_rate) / _tick_s(stream) if stream.average_rate else 0.0

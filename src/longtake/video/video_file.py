@@ -1,0 +1,158 @@
+"""video/video_file: an opened video: its table, its stretches, its frames. Decodes only in `read`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from longtake.errors import ErrorCode, LongtakeError
+from longtake.video import Frames, Shrink
+from longtake.video.container import FileState
+from longtake.video.picture import Picture
+from longtake.video.reading import Cursor, FrameReader
+from longtake.video.scanning import FrameTable
+from longtake.video.times import format_time
+
+
+@dataclass(frozen=True)
+class StreamFacts:
+    """One stream of a file, as the header has it; sizes are 0 where it is no video."""
+
+    index: int
+    kind: str
+    codec: str
+    width_px: int
+    height_px: int
+    taken: bool
+
+
+@dataclass(frozen=True)
+class HeaderFacts:
+    """What the header says of the file; nothing of it is used to find frames.
+
+    Attributes:
+        container: FFmpeg's name of the format.
+        frames: how many the header claims, None where it does not say.
+        streams: all of them.
+    """
+
+    container: str
+    frames: int | None
+    streams: tuple[StreamFacts, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class VideoFile:
+    """One video stream of one file: looked at, not decoded. Made by `open_video`.
+
+    Attributes:
+        path: as the user named it.
+        stream: index of the stream in the file.
+        table: every displayed frame.
+        picture: how stored frames become displayed ones.
+        header: what the header claims.
+        state: size and time of change of the file when it was opened.
+        numbers: the frames that may be sampled.
+        notes: what is worth saying about the file.
+    """
+
+    path: str
+    stream: int
+    table: FrameTable
+    picture: Picture
+    header: HeaderFacts
+    state: FileState
+    numbers: NDArray[np.int64]
+    notes: tuple[str, ...]
+
+    @property
+    def times_s(self) -> NDArray[np.float64]:
+        """(N,) presentation time of every displayed frame, ascending, first is 0."""
+        return self.table.times_s
+
+    @property
+    def duration_s(self) -> float:
+        """From the first displayed frame to the end of the last."""
+        return self.table.end_s
+
+    @property
+    def height_px(self) -> int:
+        """Displayed height."""
+        return self.picture.size_px[0]
+
+    @property
+    def width_px(self) -> int:
+        """Displayed width."""
+        return self.picture.size_px[1]
+
+    def stretch(self, start_s: float | None, end_s: float | None) -> VideoFile:
+        """The same file, to be sampled only where a frame is on screen at some moment of [start_s, end_s).
+
+        The frame on screen at a time is the last that begins no later. None stands for the first or the last moment.
+        The times are those of the whole file, also where this is a stretch already.
+
+        Raises:
+            LongtakeError: `usage.bad_span` if nothing is on screen then.
+        """
+        start = 0.0 if start_s is None else float(start_s)
+        end = math.inf if end_s is None else float(end_s)
+        if not (0 <= start < end and start < max(self.duration_s, np.nextafter(0, 1))):
+            shown = f"from {format_time(start)} to {'the end' if end == math.inf else format_time(end)}"
+            reason = f"nothing is on screen {shown}"
+            advice = f"the video runs from 0:00:00 to {format_time(self.duration_s)}; start before the end"
+            raise LongtakeError(ErrorCode.USAGE_BAD_SPAN, self.path, reason, advice)
+        first = int(np.searchsorted(self.times_s, start, side="right")) - 1
+        behind = int(np.searchsorted(self.times_s, end, side="left"))
+        return dataclasses.replace(self, numbers=np.arange(first, behind, dtype=np.int64))
+
+    def read(self, numbers: Sequence[int], *, chunk: int = 32, shrink: Shrink | None = None) -> Iterator[Frames]:
+        """Yield the asked frames, strictly ascending, `chunk` at a time.
+
+        No more than `chunk` shrunk frames and a few decoded ones are held at once, whatever the video's length.
+
+        Args:
+            numbers: of frames of the file's table.
+            shrink: applied to each displayed frame (H, W, 3) as soon as it is decoded; without it the frame is kept
+                whole.
+
+        Raises:
+            LongtakeError: `media.corrupt` or `media.truncated` if an asked frame cannot be decoded; never another
+                frame.
+            ValueError: if `numbers` are not strictly ascending places of the table, `chunk` is not positive, or frames
+                change size and nothing shrinks them to one.
+        """
+        asked = [int(number) for number in numbers]
+        if any(later <= sooner for sooner, later in zip(asked, asked[1:], strict=False)):
+            raise ValueError("frame numbers must be strictly ascending")
+        if asked and not 0 <= asked[0] <= asked[-1] < len(self.times_s):
+            raise ValueError(f"frame numbers {asked[0]} to {asked[-1]} are not all in 0 to {len(self.times_s) - 1}")
+        if chunk < 1:
+            raise ValueError(f"chunk is {chunk}; want at least 1")
+        return self._read(asked, chunk, shrink or _whole)
+
+    def _read(self, asked: list[int], chunk: int, shrink: Shrink) -> Iterator[Frames]:
+        reformatter = VideoReformatter()
+        with Cursor(self.path, self.stream, self.table.packets, self.state) as cursor:
+            reader = FrameReader(cursor, self.table, self.path)
+            shown = ((number, shrink(self.picture.show(frame, reformatter))) for number, frame in reader.read(asked))
+            while some := list(islice(shown, chunk)):
+                places = np.array([number for number, _ in some], dtype=np.int64)
+                yield Frames(_stack([image for _, image in some]), self.times_s[places], places)
+
+
+def _whole(image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(image_HWC.transpose(2, 0, 1))
+
+
+def _stack(images_CHW: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    sizes = sorted({image.shape[1:] for image in images_CHW})
+    if len(sizes) > 1:
+        raise ValueError(f"the frames change size inside the video: {sizes}; pass a `shrink` that makes them one size")
+    return np.stack(images_CHW)
