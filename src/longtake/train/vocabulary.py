@@ -31,11 +31,17 @@ def build_tokenizer() -> Tokenizer:
     marks = [mark for mark in "?.!,:;" if mark not in words()]
     pieces = [(PAD, 0.0), (START, 0.0), (END, 0.0)]
     pieces += [(f"<0x{byte:02X}>", -20.0) for byte in range(256)]
-    pieces += [(SPACE, -12.0), *((mark, -2.0) for mark in marks), *((SPACE + word, -1.0) for word in words())]
+    pieces += [
+        (SPACE, -12.0),
+        (SPACE + "\n", -1.0),
+        *((mark, -2.0) for mark in marks),
+        *((SPACE + word, -1.0) for word in words()),
+    ]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
+            pre_tokenizers.Split("\n", "isolated"),
             pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always"),
             pre_tokenizers.Split(Regex(r"[?.!,:;]"), "isolated"),
         ]
@@ -50,3 +56,9 @@ def build_tokenizer() -> Tokenizer:
     )
     tokenizer.add_special_tokens([PAD, START, END])
     return tokenizer
+
+
+def word_ids(tokenizer: Tokenizer) -> dict[str, int]:
+    """The token of each of `words()`."""
+    vocabulary = tokenizer.get_vocab()
+    return {word: vocabulary[SPACE + word] for word in words()}

@@ -45,12 +45,12 @@ class Staging:
     tint: tuple[int, int, int] = (0, 0, 0)
 
 
-def random_staging(rng: np.random.Generator, *, places: int) -> Staging:
-    """A random way to film a shot, with one of `places` panoramas of its place."""
+def random_staging(rng: np.random.Generator, *, places: int, first_place: int = 0) -> Staging:
+    """A random way to film a shot, before one of `places` panoramas of its place, numbered from `first_place`."""
     stacked = bool(rng.random() < 0.6)
     size = float(rng.uniform(0.4, 0.56) if stacked else rng.uniform(0.4, 0.7))
     return Staging(
-        place_seed=int(rng.integers(places)),
+        place_seed=first_place + int(rng.integers(places)),
         pan_px=float(rng.uniform(0, PANORAMA_WIDTH_PX)),
         centre_x=float(rng.uniform(0.34, 0.66) if stacked else rng.uniform(0.46, 0.54)),
         centre_y=float(rng.uniform(0.46, 0.54) if stacked else rng.uniform(0.38, 0.62)),

@@ -6,12 +6,12 @@ Answers are short and begin with what they rest on: `red star 417`, `417 red`, `
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from longtake.world.scenes import Scene, Scenery, Shot, draw_scene
-from longtake.world.vocabulary import COLOURS, NUMBERS, PLACES, SHAPES, WORDS
+from longtake.world.scenes import Scene, Shot, draw_scene, draw_scenery
+from longtake.world.vocabulary import COLOURS, NUMBERS, SHAPES, WORDS
 
 LETTERS = ("(A)", "(B)", "(C)", "(D)")
 COUNT_WORDS = ("none", "one", "two", "three", "four", "five")
@@ -88,31 +88,30 @@ class Asked:
     answer: str
 
 
-def draw_shots(rng: np.random.Generator, frames: int, *, held_out: bool, most_scenes: int = 16) -> list[Shot]:
+SceneSource = Callable[[np.random.Generator, Scene | None], Scene]
+"""Draws a scene; where one is given, a lookalike that shares its colour or its shape."""
+
+
+def draw_shots(rng: np.random.Generator, frames: int, source: SceneSource, *, most_scenes: int = 16) -> list[Shot]:
     """What each of `frames` frames shows: some scenes for one to three frames each, scenery between them.
 
-    No two scenes have the same value, or the same colour and shape. Half of them are lookalikes of the scene before:
-    they share its colour or its shape.
+    No two scenes have the same value, or the same colour and shape. About half of them are lookalikes of another.
     """
     wanted = int(rng.integers(1, min(frames, most_scenes) + 1))
     scenes: list[Scene] = []
     while len(scenes) < wanted:
-        scene = draw_scene(rng, held_out=held_out)
-        if scenes and rng.random() < 0.5:
-            alike = scenes[-1]
-            scene = replace(scene, **({"colour": alike.colour} if rng.random() < 0.5 else {"shape": alike.shape}))
-        fresh = all(s.value != scene.value and (s.colour, s.shape) != (scene.colour, scene.shape) for s in scenes)
-        if fresh and scene.held_out == held_out:
+        scene = source(rng, scenes[-1] if scenes and rng.random() < 0.5 else None)
+        if all(s.value != scene.value and (s.colour, s.shape) != (scene.colour, scene.shape) for s in scenes):
             scenes.append(scene)
     lasting = np.ones(wanted, dtype=int)
     for place in rng.integers(0, wanted, int(rng.integers(0, wanted + 1))):
         if lasting.sum() < frames and lasting[place] < 3:
             lasting[place] += 1
     gaps = rng.multinomial(frames - int(lasting.sum()), np.full(wanted + 1, 1 / (wanted + 1)))
-    shots: list[Shot] = [_scenery(rng) for _ in range(gaps[0])]
-    for scene, frames_long, gap in zip(scenes, lasting, gaps[1:], strict=True):
+    shots: list[Shot] = [draw_scenery(rng) for _ in range(gaps[0])]
+    for scene, frames_long, gap in zip(rng.permutation(np.array(scenes, dtype=object)), lasting, gaps[1:], strict=True):
         shots += [scene] * int(frames_long)
-        shots += [_scenery(rng) for _ in range(gap)]
+        shots += [draw_scenery(rng) for _ in range(gap)]
     return shots
 
 
@@ -125,10 +124,6 @@ def ask_about(rng: np.random.Generator, shots: Sequence[Shot], kind: str) -> Ask
     """A question of `kind` (one of KINDS) about `shots`, which hold at least one scene (two for `order`)."""
     scenes = scenes_of(shots)
     return _ASKERS[kind](rng, scenes, scenes[int(rng.integers(len(scenes)))])
-
-
-def _scenery(rng: np.random.Generator) -> Scenery:
-    return Scenery(PLACES[int(rng.integers(len(PLACES)))])
 
 
 def _worded(rng: np.random.Generator, key: str, **words: str) -> str:
@@ -192,9 +187,7 @@ def _about_order(rng: np.random.Generator, scenes: list[Scene], scene: Scene) ->
 def _about_missing(rng: np.random.Generator, scenes: list[Scene], scene: Scene) -> Asked:
     """A question about something that is not there, most often a lookalike of something that is."""
     while True:
-        other = draw_scene(rng, held_out=False)
-        if rng.random() < 0.6:
-            other = replace(other, **({"colour": scene.colour} if rng.random() < 0.5 else {"shape": scene.shape}))
+        other = draw_scene(rng, held_out=False, like=scene if rng.random() < 0.6 else None)
         same = any(s.value == other.value or (s.colour, s.shape) == (other.colour, other.shape) for s in scenes)
         if not same:
             break

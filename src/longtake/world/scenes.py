@@ -8,8 +8,7 @@ training.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,21 +61,27 @@ Shot = Scene | Scenery
 """What one frame shows."""
 
 
-def draw_scene(rng: np.random.Generator, *, held_out: bool) -> Scene:
-    """A random scene from the training part or from the held-out part; numbers and words are equally likely."""
+def draw_scene(rng: np.random.Generator, *, held_out: bool, like: Scene | None = None) -> Scene:
+    """A random scene from the training part or the held-out part; numbers and words are equally likely.
+
+    Args:
+        like: share this scene's colour or its shape, to make a lookalike.
+    """
     while True:
         values = NUMBERS if rng.random() < 0.5 else WORDS
         scene = Scene(
-            colour=str(rng.choice(tuple(COLOURS))),
+            colour=tuple(COLOURS)[rng.integers(len(COLOURS))],
             shape=SHAPES[rng.integers(len(SHAPES))],
             value=values[rng.integers(len(values))],
             place=PLACES[rng.integers(len(PLACES))],
         )
+        if like is not None:
+            shared = {"colour": like.colour} if rng.random() < 0.5 else {"shape": like.shape}
+            scene = replace(scene, **shared)
         if scene.held_out == held_out:
             return scene
 
 
-def draw_scenes(rng: np.random.Generator, *, held_out: bool) -> Iterator[Scene]:
-    """Endless random scenes of one part."""
-    while True:
-        yield draw_scene(rng, held_out=held_out)
+def draw_scenery(rng: np.random.Generator) -> Scenery:
+    """A random place with nothing to find in it."""
+    return Scenery(PLACES[rng.integers(len(PLACES))])

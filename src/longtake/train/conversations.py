@@ -1,0 +1,134 @@
+"""train/conversations: shots and questions in, token ids with weights out: frames first, then questions and answers.
+
+A frame is four places, which hold the words of its caption (text) or nano's visual tokens of a picture (images).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from longtake.prompt import ChatTemplate, HubTokenizer, segment_ids
+from longtake.world.questions import Asked, SceneSource, ask_about, draw_shots, scenes_of
+from longtake.world.scenes import Shot
+
+KIND_SHARES = {
+    "value": 0.26,
+    "colour": 0.16,
+    "shape": 0.16,
+    "letter": 0.20,
+    "count": 0.08,
+    "order": 0.06,
+    "missing": 0.08,
+}
+ANSWER_WEIGHT = 3.0
+OTHER_WEIGHT = 0.1
+"""Weight of a token that is read rather than answered: the loss on it teaches repeats, no more."""
+TOKENS_A_FRAME = 4
+TOKENS_A_TURN = 26
+"""About what a question and its answer take (measured over the wordings)."""
+
+Talk = tuple[Sequence[Shot], Sequence[Asked]]
+"""A film, frame by frame, and what is asked about it."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Conversations side by side, padded on the right.
+
+    Attributes:
+        ids_BL: int64 token ids.
+        weights_BL: how much the loss on each token counts; 0 for padding.
+        frame_places: (F, 2) conversation and position of each frame's first token.
+        shots: (F) what each of these frames shows.
+    """
+
+    ids_BL: torch.Tensor
+    weights_BL: torch.Tensor
+    frame_places: torch.Tensor
+    shots: list[Shot]
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes conversations in one chat template with one tokenizer.
+
+    Attributes:
+        word_ids: the token of each word of a caption.
+    """
+
+    template: ChatTemplate
+    tokenizer: HubTokenizer
+    word_ids: dict[str, int]
+
+    def write(self, talks: Sequence[Talk]) -> Batch:
+        """One row for each of `talks`."""
+        rows: list[tuple[list[int], list[float]]] = []
+        places: list[tuple[int, int]] = []
+        for number, (shots, questions) in enumerate(talks):
+            ids = segment_ids(self.tokenizer, self.template.opening)
+            places += [(number, len(ids) + TOKENS_A_FRAME * frame) for frame in range(len(shots))]
+            ids += [self.word_ids[word] for shot in shots for word in shot.caption]
+            weights = [OTHER_WEIGHT] * len(ids)
+            for turn, asked in enumerate(questions):
+                self._write_turn(asked, ids, weights, first=turn == 0)
+            rows.append((ids, weights))
+        length = max(len(ids) for ids, _ in rows)
+        ids_BL = torch.zeros(len(rows), length, dtype=torch.int64)
+        weights_BL = torch.zeros(len(rows), length)
+        for row, (ids, weights) in enumerate(rows):
+            ids_BL[row, : len(ids)] = torch.tensor(ids)
+            weights_BL[row, : len(weights)] = torch.tensor(weights)
+        return Batch(ids_BL, weights_BL, torch.tensor(places), [shot for shots, _ in talks for shot in shots])
+
+    def _write_turn(self, asked: Asked, ids: list[int], weights: list[float], *, first: bool) -> None:
+        opening = self.template.between if first else (*self.template.opening, *self.template.between)
+        question = segment_ids(self.tokenizer, (*opening, asked.question, *self.template.closing))
+        answer = [*self.tokenizer.encode(asked.answer), self.tokenizer.control(self.template.stop[0])]
+        ids += question + answer
+        weights += [OTHER_WEIGHT] * len(question) + [ANSWER_WEIGHT] * len(answer)
+
+
+def draw_talks(
+    rng: np.random.Generator, source: SceneSource, lengths: tuple[int, int], *, turns: int, tokens: int
+) -> list[Talk]:
+    """Films of `lengths` (fewest, most) frames with `turns` questions each: about `tokens` tokens in all."""
+    mean_tokens = TOKENS_A_FRAME * sum(lengths) / 2 + turns * TOKENS_A_TURN
+    films = [
+        draw_shots(rng, int(rng.integers(lengths[0], lengths[1] + 1)), source)
+        for _ in range(max(2, round(tokens / mean_tokens)))
+    ]
+    return [(shots, [pick_question(rng, shots) for _ in range(turns)]) for shots in films]
+
+
+def pick_question(rng: np.random.Generator, shots: Sequence[Shot]) -> Asked:
+    """A question of a random kind about `shots`."""
+    shares = np.array([*KIND_SHARES.values()])
+    if len(scenes_of(shots)) < 2:
+        shares[list(KIND_SHARES).index("order")] = 0
+    return ask_about(rng, shots, list(KIND_SHARES)[rng.choice(len(shares), p=shares / shares.sum())])
+
+
+def answer_loss(
+    hidden_BLD: torch.Tensor, to_logits: Callable[[torch.Tensor], torch.Tensor], batch: Batch
+) -> torch.Tensor:
+    """Weighted cross-entropy of the tokens that count; only these become logits.
+
+    Args:
+        hidden_BLD: the language model's last hidden states.
+        to_logits: (M, D) hidden states to (M, V) logits.
+    """
+    counts_BL = batch.weights_BL[:, 1:] > 0
+    logits_MV = to_logits(hidden_BLD[:, :-1][counts_BL]).float()
+    losses_M = torch.nn.functional.cross_entropy(logits_MV, batch.ids_BL[:, 1:][counts_BL], reduction="none")
+    weights_M = batch.weights_BL[:, 1:][counts_BL]
+    return (losses_M * weights_M).sum() / weights_M.sum()
+
+
+def answered(logits_BLV: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """(B,) whether every answer token of a row is the likeliest one (teacher forcing)."""
+    right_BL = logits_BLV[:, :-1].argmax(-1) == batch.ids_BL[:, 1:]
+    return (right_BL | (batch.weights_BL[:, 1:] < ANSWER_WEIGHT)).all(1)

@@ -1,0 +1,144 @@
+"""train/loop: a stage in, its trained module out. One small loop for every stage; knows nothing of what is learned.
+
+Every step draws its data from (seed, stage, step) alone, so that a run which was stopped and goes on from its last
+checkpoint takes the very steps that it would have taken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+LOG_EVERY = 20
+SAVE_EVERY = 200
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates: Muon for hidden matrices, AdamW for everything else; warm-up, then linear to nothing.
+
+    Attributes:
+        matrices: of Muon (0 leaves the matrices as they are).
+        others: of AdamW: embeddings, convolutions, biases, norms.
+        warm_up_steps: from nothing to full.
+        hold: share of the steps before the rates begin to fall.
+    """
+
+    matrices: float
+    others: float
+    warm_up_steps: int = 20
+    hold: float = 0.4
+
+    def share(self, step: int, steps: int) -> float:
+        """What part of the full rates step `step` of `steps` takes."""
+        return min(1.0, (step + 1) / self.warm_up_steps, (1 - step / steps) / (1 - self.hold))
+
+
+class Stage(Protocol):
+    """Something that is learned in a number of steps."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def rates(self) -> Rates: ...
+    @property
+    def module(self) -> nn.Module:
+        """All that is trained, and nothing else."""
+        ...
+
+    def loss(self, rng: np.random.Generator) -> torch.Tensor:
+        """The loss of one batch, drawn with `rng`."""
+        ...
+
+    def figures(self) -> dict[str, float]:
+        """Shares of held-out things that are right now."""
+        ...
+
+
+def run(stage: Stage, folder: Path, *, seed: int) -> None:
+    """Train `stage`, going on from its last checkpoint in `folder`; log to `folder`/NAME.jsonl.
+
+    The finished stage's checkpoint stays, so that running it again costs nothing.
+    """
+    optimisers = _optimisers(stage)
+    state = folder / f"{stage.name}.pt"
+    began = _restore(state, stage, optimisers) if state.exists() else 0
+    log_path = folder / f"{stage.name}.jsonl"
+    stage.module.train()
+    started, lost = time.monotonic(), 0.0
+    for step in range(began, stage.steps):
+        number = zlib.crc32(stage.name.encode())
+        torch.manual_seed(int(np.random.SeedSequence([seed, number, step]).generate_state(1)[0]))
+        share = stage.rates.share(step, stage.steps)
+        for optimiser, full in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = full * share
+            optimiser.zero_grad()
+        loss = stage.loss(np.random.default_rng([seed, number, step]))
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss of stage {stage.name} is {loss.item()} at step {step}")
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(stage.module.parameters(), 1.0)
+        for optimiser, _ in optimisers:
+            optimiser.step()
+        lost += loss.item()
+        done = step + 1
+        last = done == stage.steps
+        if done % LOG_EVERY == 0 or last:
+            row: dict[str, Any] = {"step": done, "steps": stage.steps, "loss": round(lost / (1 + step % LOG_EVERY), 4)}
+            row["seconds"] = round(time.monotonic() - started, 1)
+            lost = 0.0
+            if done % SAVE_EVERY == 0 or last:
+                stage.module.eval()
+                row |= {name: round(share, 4) for name, share in stage.figures().items()}
+                stage.module.train()
+                _save(state, stage, optimisers, done)
+            with log_path.open("a") as log:
+                log.write(json.dumps(row) + "\n")
+    stage.module.eval()
+
+
+def load_module(folder: Path, name: str, module: nn.Module) -> None:
+    """Give `module` the weights that stage `name` ended with."""
+    module.load_state_dict(torch.load(folder / f"{name}.pt", weights_only=True)["module"])
+
+
+def _optimisers(stage: Stage) -> list[tuple[torch.optim.Optimizer, float]]:
+    matrices = [p for name, p in stage.module.named_parameters() if _is_matrix(name, p)]
+    others = [p for name, p in stage.module.named_parameters() if not _is_matrix(name, p)]
+    found: list[tuple[torch.optim.Optimizer, float]] = []
+    if matrices and stage.rates.matrices:
+        found.append((torch.optim.Muon(matrices, lr=0.0, weight_decay=0.0), stage.rates.matrices))
+    if others and stage.rates.others:
+        found.append((torch.optim.AdamW(others, lr=0.0, betas=(0.9, 0.98), weight_decay=0.01), stage.rates.others))
+    return found
+
+
+def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
+    return parameter.ndim == 2 and "embed" not in name and "place" not in name and "labels" not in name
+
+
+def _save(path: Path, stage: Stage, optimisers: list[tuple[torch.optim.Optimizer, float]], step: int) -> None:
+    partial = path.with_suffix(".partial")
+    optimiser_states = [optimiser.state_dict() for optimiser, _ in optimisers]
+    torch.save({"module": stage.module.state_dict(), "optimisers": optimiser_states, "step": step}, partial)
+    os.replace(partial, path)
+
+
+def _restore(path: Path, stage: Stage, optimisers: list[tuple[torch.optim.Optimizer, float]]) -> int:
+    saved = torch.load(path, weights_only=True)
+    stage.module.load_state_dict(saved["module"])
+    for (optimiser, _), state in zip(optimisers, saved["optimisers"], strict=True):
+        optimiser.load_state_dict(state)
+    return int(saved["step"])

@@ -1,0 +1,267 @@
+"""train/nano: an empty folder in, a trained nano out: draw, see and read side by side, align, examine.
+
+draw     pictures of training scenes          (two processes)
+see      tower + projector: captions          (one process)  |  read   language model: text alone (one process)
+project  projector: captions in the final word vectors
+align    projector + language model: questions about pictures
+exam     600 held-out questions about real video files, through the same code as any user's
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from longtake.errors import ErrorCode, LongtakeError
+from longtake.families.nano import TEMPLATE, NanoModules, build, encoder, write_checkpoint
+from longtake.loading import load
+from longtake.prompt import HubTokenizer
+from longtake.train.align import Aligning, Pair, Projecting, make_album
+from longtake.train.card import model_card
+from longtake.train.conversations import Writer
+from longtake.train.exam import GRADED, REPORTED, Mark, examine, shares
+from longtake.train.loop import load_module, run
+from longtake.train.pictures import draw_pool, read_pool
+from longtake.train.read import LENGTHS, Reading
+from longtake.train.see import Seeing, Sight
+from longtake.train.start import language_config, word_vectors, write_copying_heads
+from longtake.train.vocabulary import build_tokenizer, word_ids
+from longtake.world.vocabulary import COLOURS, PLACES, SHAPES, WORDS
+
+SIDE_PX = 96
+TOWER_WIDTH = 128
+WIDTH = 128
+LAYERS = 4
+ROPE_THETA = 3e7
+TRAINED_CONTEXT = 1024
+DEFAULT_FRAMES = 64
+SHARDS = 2
+"""Files that the training pictures are drawn into, each by a process of its own; one more holds the held-out ones."""
+MINUTES = 45
+"""About what the whole recipe takes on two cores with bfloat16 matrix units (docs/log.md)."""
+
+Job = Callable[[Path, "Recipe"], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How much of everything; `share` of 1 makes the shipped weights.
+
+    Attributes:
+        share: of every number of steps and pictures; below 0.05 nothing is learned, but everything runs.
+        seed: of data and first weights.
+        questions: graded questions of the exam.
+    """
+
+    share: float = 1.0
+    seed: int = 0
+    questions: int = 600
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 10:
+            raise ValueError(f"share is {self.share}; want more than 0 and at most 10")
+
+    def part(self, whole: int) -> int:
+        """`share` of `whole`, at least 4."""
+        return max(4, round(whole * self.share))
+
+
+def train(folder: Path, recipe: Recipe) -> dict[str, Any]:
+    """Train a nano into `folder`/model, going on from what `folder` holds; returns the exam's figures.
+
+    Raises:
+        LongtakeError: `usage.bad_option` if `folder` holds a training of another recipe.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _keep_recipe(folder, recipe)
+    started = time.monotonic()
+    console = Console(stderr=True)
+    console.print(f"About {MINUTES * recipe.share:.0f} minutes on two cores. Stop and start again as you like.")
+    with _bars(console) as bars:
+        _together(
+            folder, recipe, bars, *[(partial(_draw, shard=shard), f"draw {shard}") for shard in range(SHARDS + 1)]
+        )
+        _together(folder, recipe, bars, (_see, "see"), (_read, "read"))
+        _together(folder, recipe, bars, (_align, "align"))
+        task = bars.add_task("exam", total=None)
+        model = load(str(folder / "model"), dtype="float32")
+        marks = examine(
+            model,
+            questions=recipe.questions,
+            progress=lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    figures = _figures(folder, recipe, marks, (time.monotonic() - started) / 60)
+    (folder / "exam.jsonl").write_text("".join(json.dumps(asdict(mark)) + "\n" for mark in marks))
+    (folder / "model" / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (folder / "model" / "README.md").write_text(model_card(figures))
+    return figures
+
+
+def first_modules(recipe: Recipe) -> tuple[dict[str, Any], NanoModules, HubTokenizer]:
+    """The configuration, the untrained networks, and the tokenizer."""
+    tokenizer = build_tokenizer()
+    language = language_config(
+        tokenizer.get_vocab_size(), width=WIDTH, layers=LAYERS, theta=ROPE_THETA, context=TRAINED_CONTEXT
+    )
+    config = {
+        "vision": {"side_px": SIDE_PX, "width": TOWER_WIDTH, "layers": 2, "heads": 4},
+        "projector": {"in_width": TOWER_WIDTH, "hidden_width": 4 * WIDTH, "out_width": WIDTH},
+        "language": language.to_diff_dict(),
+        "trained_context": TRAINED_CONTEXT,
+        "frames": DEFAULT_FRAMES,
+    }
+    torch.manual_seed(recipe.seed)
+    modules = build(config)
+    write_copying_heads(modules.language, seed=recipe.seed)
+    return config, modules, HubTokenizer(tokenizer)
+
+
+def _keep_recipe(folder: Path, recipe: Recipe) -> None:
+    kept = folder / "recipe.json"
+    mine = asdict(recipe)
+    if kept.exists() and json.loads(kept.read_text()) != mine:
+        raise LongtakeError(
+            ErrorCode.USAGE_BAD_OPTION,
+            str(folder),
+            f"holds a training of another recipe: {kept.read_text().strip()}",
+            "give its options again, or an empty folder",
+        )
+    kept.write_text(json.dumps(mine) + "\n")
+
+
+def _writer(tokenizer: HubTokenizer) -> Writer:
+    return Writer(TEMPLATE, tokenizer, word_ids(build_tokenizer()))
+
+
+def _draw(folder: Path, recipe: Recipe, *, shard: int) -> None:
+    _, modules, _ = first_modules(recipe)
+    held_out = shard == SHARDS
+    draw_pool(
+        folder / f"pictures{shard}.npz",
+        recipe.part(1_500 if held_out else 30_000),
+        recipe=encoder(modules).recipe,
+        seed=recipe.seed * 1_000 + shard,
+        held_out=held_out,
+    )
+
+
+def _see(folder: Path, recipe: Recipe) -> None:
+    _, modules, _ = first_modules(recipe)
+    pools = [folder / f"pictures{shard}.npz" for shard in range(SHARDS + 1)]
+    stage = Seeing(
+        Sight(modules.vision, modules.projector, tower_width=TOWER_WIDTH),
+        word_vectors(modules.language.config.vocab_size, WIDTH, seed=recipe.seed),
+        word_ids(build_tokenizer()),
+        recipe=encoder(modules).recipe,
+        pool=read_pool(pools[:-1]),
+        held_out=read_pool(pools[-1:]),
+        steps=recipe.part(5_000),
+    )
+    run(stage, folder, seed=recipe.seed)
+
+
+def _read(folder: Path, recipe: Recipe) -> None:
+    _, modules, tokenizer = first_modules(recipe)
+    run(Reading(modules.language, _writer(tokenizer), steps=recipe.part(2_400)), folder, seed=recipe.seed)
+
+
+def _align(folder: Path, recipe: Recipe) -> None:
+    config, modules, tokenizer = first_modules(recipe)
+    sight = Sight(modules.vision, modules.projector, tower_width=TOWER_WIDTH)
+    load_module(folder, "see", sight)
+    load_module(folder, "read", modules.language)
+    sight.eval()
+    pool = read_pool([folder / f"pictures{shard}.npz" for shard in range(SHARDS)])
+    album = make_album(modules.vision, pool, encoder(modules).recipe)
+    words = modules.language.model.embed_tokens.weight.detach()
+    ids = word_ids(build_tokenizer())
+    run(Projecting(modules.projector, words, ids, album, steps=recipe.part(400)), folder, seed=recipe.seed)
+    pair = Pair(modules.projector, modules.language)
+    run(Aligning(pair, _writer(tokenizer), album, steps=recipe.part(700)), folder, seed=recipe.seed)
+    write_checkpoint(folder / "model", config, modules, tokenizer=tokenizer, dtype=torch.bfloat16)
+
+
+def _together(folder: Path, recipe: Recipe, bars: Progress, *jobs: tuple[Job, str]) -> None:
+    """Run each job in a process of its own with one thread, and show how far the stages' logs say they are."""
+    spawn = multiprocessing.get_context("spawn")
+    running = [(spawn.Process(target=_alone, args=(job, folder, recipe)), name) for job, name in jobs]
+    tasks = {name: bars.add_task(name, total=None) for _, name in running}
+    for process, _ in running:
+        process.start()
+    try:
+        while any(process.is_alive() for process, _ in running):
+            for process, name in running:
+                _show(folder, name, bars, tasks[name])
+                if process.exitcode:
+                    raise RuntimeError(f"stage {name} ended with exit status {process.exitcode}")
+            time.sleep(0.5)
+    finally:
+        for process, _ in running:
+            process.terminate()
+            process.join()
+    for process, name in running:
+        if process.exitcode:
+            raise RuntimeError(f"stage {name} ended with exit status {process.exitcode}")
+        bars.update(tasks[name], total=1, completed=1)
+
+
+def _alone(job: Job, folder: Path, recipe: Recipe) -> None:
+    # Two threads that share a busy machine wait for each other at every step; two processes do not.
+    torch.set_num_threads(1)
+    try:
+        job(folder, recipe)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _show(folder: Path, name: str, bars: Progress, task: Any) -> None:
+    log = folder / f"{name}.jsonl"
+    rows = log.read_text().splitlines() if log.exists() else []
+    if rows:
+        row = json.loads(rows[-1])
+        bars.update(task, completed=row["step"], total=row["steps"], description=f"{name}  loss {row['loss']:.3f}")
+
+
+def _bars(console: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description:<18}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console)
+
+
+def _figures(folder: Path, recipe: Recipe, marks: list[Mark], minutes: float) -> dict[str, Any]:
+    config, modules, _ = first_modules(recipe)
+    parameters = sum(p.numel() for module in modules.named().values() for p in module.parameters())
+    facts = {
+        "colours": len(COLOURS),
+        "shapes": len(SHAPES),
+        "words": len(WORDS),
+        "places": len(PLACES),
+        "side_px": SIDE_PX,
+        "layers": LAYERS,
+        "width": WIDTH,
+        "parameters": parameters,
+        "context": TRAINED_CONTEXT,
+        "most_frames": LENGTHS[-1][1],
+        "minutes": round(minutes),
+        "seed": recipe.seed,
+    }
+    asked = {kind: sum(mark.kind == kind for mark in marks) for kind in (*GRADED, *REPORTED)}
+    right = {column: shares(marks, column) for column in ("own", "blank", "other")}
+    logs = {stage: json.loads((folder / f"{stage}.jsonl").read_text().splitlines()[-1]) for stage in ("see", "read")}
+    return {"asked": asked, **right, "facts": facts, **logs}
