@@ -43,7 +43,7 @@ class ErrorCode(Enum):
     LIMIT_CONTEXT = Kind("limit.context", 5, "More tokens than the model was trained to read.")
     NETWORK_UNREACHABLE = Kind("network.unreachable", 6, "A hub or remote file could not be reached.")
     DISK_WRITE = Kind("disk.write", 7, "A file could not be written.")
-    ENVIRONMENT_MISSING = Kind("environment.missing", 7, "An optional package that this needs is not installed.")
+    ENVIRONMENT_MISSING = Kind("environment.missing", 7, "A package that this needs is missing, or what doctor names.")
     PARTIAL_FAILED = Kind("partial.failed", 8, "Some items of a job went wrong; the others are done.")
     INTERNAL_BUG = Kind("internal.bug", 70, "longtake itself failed; please report it.")
     INTERRUPTED = Kind("interrupted", 130, "Stopped by the user.")

@@ -60,7 +60,7 @@ def _run(arguments: list[str]) -> int:
     except typer.Exit as exit_:
         return exit_.exit_code
     except typer.exceptions.TyperException as error:
-        reason = error.format_message().rstrip(".")
+        reason = " ".join(error.format_message().rstrip(".").split())
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "", reason, "see longtake --help") from error
     return 0
 

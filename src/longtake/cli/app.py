@@ -105,3 +105,18 @@ def demo(output: opt.DemoFolder = "demo_output", quiet: opt.Quiet = False) -> No
     from longtake.cli.asking import play_demo
 
     play_demo(output, show=opt.Show(as_json=False, quiet=quiet))
+
+
+@app.command()
+def train(
+    model: opt.Trained,
+    output: opt.TrainFolder = "runs/nano",
+    share: opt.Share = 1.0,
+    seed: opt.Seed = 0,
+    questions: opt.ExamQuestions = 600,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Train a model that longtake ships, from nothing; goes on where it was stopped."""
+    from longtake.cli.training import train_nano
+
+    train_nano(output, share=share, seed=seed, questions=questions, as_json=as_json)

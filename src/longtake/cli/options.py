@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,7 +24,7 @@ End = Annotated[str | None, typer.Option("--end", help="Look up to here: seconds
 Stream = Annotated[int | None, typer.Option("--stream", help="Which stream of the file; see `longtake info`.", min=0)]
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", help="The answer ends here at the latest.", min=1)]
 Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token; more draws.", min=0)]
-Seed = Annotated[int, typer.Option("--seed", help="The same seed draws the same tokens.", min=0)]
+Seed = Annotated[int, typer.Option("--seed", help="The same seed draws the same again.", min=0)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps, ...")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
 Settings = Annotated[
@@ -39,6 +39,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, als
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and nothing else.")]
 SheetFile = Annotated[str, typer.Option("--output", "-o", help="The picture to write, e.g. sheet.png.")]
 DemoFolder = Annotated[str, typer.Option("--output", "-o", help="Where the contact sheet goes.")]
+TrainFolder = Annotated[str, typer.Option("--output", "-o", help="Where the training keeps and leaves its files.")]
+Trained = Annotated[Literal["nano"], typer.Argument(metavar="MODEL", help="What to train: nano.", show_default=False)]
+Share = Annotated[float, typer.Option("--share", help="Of every number of steps; 1 makes the weights that ship.")]
+ExamQuestions = Annotated[int, typer.Option("--questions", help="Graded questions of the exam.", min=1)]
 Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
 
 
