@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -149,6 +150,26 @@ def test_the_chain_equals_one_forward_of_the_networks(path: Path, model: Model) 
     assert ask(model, watched, QUESTION, FEW).text == tokenizer.decode(ids[0].tolist())
 
 
+@dataclass(frozen=True)
+class Slow:
+    """A video that takes half a second to read."""
+
+    inner: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def read(self, numbers: Sequence[int], **options: Any) -> Iterator[Frames]:
+        time.sleep(0.5)
+        yield from self.inner.read(numbers, **options)
+
+
+def test_reading_is_not_counted_as_encoding(path: Path, model: Model) -> None:
+    seconds = watch(model, Slow(open_video(path))).seconds
+    assert seconds["read"] >= 0.5
+    assert seconds["encode"] < 0.5
+
+
 def test_text_is_streamed(path: Path, model: Model) -> None:
     heard: list[str] = []
     answer = ask(model, watch(model, open_video(path)), QUESTION, FEW, on_text=heard.append)
@@ -175,11 +196,13 @@ def test_logprobs_of_a_whole_answer(path: Path, model: Model) -> None:
 
 
 def test_too_many_frames_are_refused_before_decoding_with_the_most_that_fit(path: Path, model: Model) -> None:
-    """256 tokens are read; 128 are kept for question and answer, 3 open the prompt: 31 frames of 4 fit."""
+    """255 tokens are read, 128 kept for question and answer, 3 open the prompt: 124 are left, 31 frames of 4."""
     video = Undecoded(open_video(path))
-    at_grid = replace(model, layout=Grid(pool=1), sampler=Uniform(40))
+    at_grid = replace(
+        model, layout=Grid(pool=1), sampler=Uniform(40), engine=replace(model.engine, trained_context=255)
+    )
     error = refused(ErrorCode.LIMIT_CONTEXT, lambda: watch(at_grid, video))
-    assert error.reason == "40 frames make 160 tokens and text needs 131; this model reads 256"
+    assert error.reason == "40 frames make 160 tokens and text needs 131; this model reads 255"
     assert error.advice == "sample at most 31 frames, or take --layout grid, or go on with --beyond-trained-context"
     assert watch(replace(at_grid, sampler=Uniform(31)), open_video(path)).visual_tokens == 124
     refused(ErrorCode.LIMIT_CONTEXT, lambda: watch(replace(at_grid, sampler=Uniform(32)), video))
