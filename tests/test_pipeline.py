@@ -202,16 +202,20 @@ def test_too_many_frames_are_refused_before_decoding_with_the_most_that_fit(path
         model, layout=Grid(pool=1), sampler=Uniform(40), engine=replace(model.engine, trained_context=255)
     )
     error = refused(ErrorCode.LIMIT_CONTEXT, lambda: watch(at_grid, video))
-    assert error.reason == "40 frames make 160 tokens and text needs 131; this model reads 255"
+    assert error.reason == (
+        "40 frames make 160 tokens, the question 64, and the answer may have 64; this model reads 255"
+    )
     assert error.advice == "sample at most 31 frames, or take --layout grid, or go on with --beyond-trained-context"
     assert watch(replace(at_grid, sampler=Uniform(31)), open_video(path)).visual_tokens == 124
     refused(ErrorCode.LIMIT_CONTEXT, lambda: watch(replace(at_grid, sampler=Uniform(32)), video))
 
 
-def test_where_no_frame_fits_none_is_advised(path: Path, model: Model) -> None:
-    small = replace(model, engine=replace(model.engine, trained_context=100))
-    error = refused(ErrorCode.LIMIT_CONTEXT, lambda: watch(small, Undecoded(open_video(path))))
-    assert error.advice == "go on with --beyond-trained-context"
+def test_where_the_text_leaves_no_room_it_is_told_before_decoding(path: Path, model: Model) -> None:
+    video = Undecoded(open_video(path))
+    answer = refused(ErrorCode.LIMIT_CONTEXT, lambda: watch(model, video, options=GenerateOptions(max_new_tokens=250)))
+    assert answer.advice == "ask for a shorter answer with --max-new-tokens, or go on with --beyond-trained-context"
+    question = refused(ErrorCode.LIMIT_CONTEXT, lambda: watch(model, video, "red " * 300))
+    assert question.advice == "ask in fewer words, or go on with --beyond-trained-context"
 
 
 def test_beyond_the_trained_context_goes_on_and_says_so(path: Path, model: Model) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from longtake import parts
 from longtake.engines import Engine, GenerateOptions, Prefix
 from longtake.families import Model
-from longtake.plan import GREEDY, question_room, refuse_too_long, refuse_too_many_frames
-from longtake.prompt import prefix, question_ids, segment_ids, stream_text
+from longtake.plan import GREEDY, refuse_too_long, refuse_too_many_frames, text_need
+from longtake.prompt import prefix, question_ids, stream_text
 from longtake.video import Frames, Video
 
 Progress = Callable[[str, int, int], None]
@@ -101,13 +101,21 @@ class Answer:
         }
 
 
-def watch(model: Model, video: Video, question: str | None = None, *, progress: Progress | None = None) -> Watched:
+def watch(
+    model: Model,
+    video: Video,
+    question: str | None = None,
+    *,
+    options: GenerateOptions = GREEDY,
+    progress: Progress | None = None,
+) -> Watched:
     """Read a video, so that questions about it can be asked.
 
     Args:
         model: from `longtake.load`, perhaps with parts replaced.
         video: from `longtake.open_video`.
         question: the first question, for samplers that look at it; None if it is not known yet.
+        options: of the first answer; room is kept for its tokens.
         progress: hears what is done of what.
 
     Raises:
@@ -115,11 +123,10 @@ def watch(model: Model, video: Video, question: str | None = None, *, progress: 
             trained to read, `usage.blank_question`, `usage.bad_text`; then whatever the video's frames are refused for.
     """
     tell, clock = progress or _silent, _Clock()
-    room_tokens = question_room(model, question)
+    text = text_need(model, question, options)
     numbers = model.sampler.pick(video, question or "")
     visual_tokens = model.layout.count(len(numbers), model.encoder.grid_height, model.encoder.grid_width)
-    opening_tokens = len(segment_ids(model.tokenizer, model.template.opening))
-    refuse_too_many_frames(model, len(numbers), visual_tokens, opening_tokens + room_tokens)
+    refuse_too_many_frames(model, len(numbers), visual_tokens, text)
 
     with clock.stage("encode", without="read"):
         frames = clock.each("read", video.read(numbers, shrink=model.encoder.shrink))
@@ -128,8 +135,8 @@ def watch(model: Model, video: Video, question: str | None = None, *, progress: 
     if (len(grid.times_s), len(prompt.visual_ND)) != (len(numbers), visual_tokens):
         came = f"{len(grid.times_s)} frames and {len(prompt.visual_ND)} visual tokens"
         raise ValueError(f"{came} came where {len(numbers)} and {visual_tokens} were announced")
-    text_tokens = len(prompt.token_ids_L) - visual_tokens
-    refuse_too_many_frames(model, len(numbers), visual_tokens, text_tokens + room_tokens)
+    text = replace(text, opening_tokens=len(prompt.token_ids_L) - visual_tokens)
+    refuse_too_many_frames(model, len(numbers), visual_tokens, text)
     with clock.stage("prefill"):
         kept = model.engine.prefill(prompt, progress=lambda done, total: tell("prefill", done, total))
 

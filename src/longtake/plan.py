@@ -9,12 +9,13 @@ The context is shared by the video (template and frames), the question and the a
 from __future__ import annotations
 
 import bisect
+from dataclasses import dataclass
 
 from longtake import parts
 from longtake.engines import GenerateOptions
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.families import Model
-from longtake.prompt import question_ids
+from longtake.prompt import question_ids, segment_ids
 
 GREEDY = GenerateOptions()
 
@@ -22,36 +23,59 @@ QUESTION_ROOM_TOKENS = 64
 """Kept free for a question that is not known yet when a video is watched."""
 
 
-def question_room(model: Model, question: str | None) -> int:
-    """How many tokens to keep free for a question and its answer; None where the question is not known yet.
+@dataclass(frozen=True)
+class TextNeed:
+    """Tokens of a prompt that are not frames: of the template's opening (and a layout's words), question, answer."""
+
+    opening_tokens: int
+    question_tokens: int
+    answer_tokens: int
+
+    @property
+    def tokens(self) -> int:
+        """All of them."""
+        return self.opening_tokens + self.question_tokens + self.answer_tokens
+
+
+def text_need(model: Model, question: str | None, options: GenerateOptions) -> TextNeed:
+    """What a question and its answer may need beside the frames; None where the question is not known yet.
 
     Raises:
         LongtakeError: `usage.blank_question`, `usage.bad_text`.
     """
-    if question is None:
-        return QUESTION_ROOM_TOKENS + GREEDY.max_new_tokens
-    return len(question_ids(model.template, model.tokenizer, question)) + GREEDY.max_new_tokens
+    opening = segment_ids(model.tokenizer, model.template.opening)
+    question_tokens = (
+        QUESTION_ROOM_TOKENS if question is None else len(question_ids(model.template, model.tokenizer, question))
+    )
+    return TextNeed(len(opening), question_tokens, options.max_new_tokens)
 
 
-def refuse_too_many_frames(model: Model, frames: int, visual_tokens: int, text_tokens: int) -> None:
+def refuse_too_many_frames(model: Model, frames: int, visual_tokens: int, text: TextNeed) -> None:
     """Check that frames and text fit in what the model was trained to read, unless it may go beyond.
 
     Raises:
-        LongtakeError: `limit.context`, telling how many frames fit and which layout would take them all.
+        LongtakeError: `limit.context`, telling how many frames fit and which layout would take them all; where the
+            text leaves room for none, which part of the text is longest.
     """
     reads = model.engine.trained_context
-    free_tokens = reads - text_tokens
+    free_tokens = reads - text.tokens
     if visual_tokens <= free_tokens or model.beyond_trained_context:
         return
     grid = model.encoder.grid_height, model.encoder.grid_width
     most = bisect.bisect_right(range(1, frames + 1), free_tokens, key=lambda count: model.layout.count(count, *grid))
-    ways = [f"sample at most {most:,} frames"] if most else []
+    ways = [f"sample at most {most:,} frames"] if most else [_shorter(text)]
     ways += [f"take --layout {name}" for name in _layouts_that_fit(frames, grid, free_tokens)[:1]]
     reason = (
-        f"{frames:,} frames make {visual_tokens:,} tokens and text needs {text_tokens:,}; this model reads {reads:,}"
+        f"{frames:,} frames make {visual_tokens:,} tokens, the question {text.question_tokens:,}, and the answer may "
+        f"have {text.answer_tokens:,}; this model reads {reads:,}"
     )
     advice = ", or ".join([*ways, "go on with --beyond-trained-context"])
     raise LongtakeError(ErrorCode.LIMIT_CONTEXT, "", reason, advice)
+
+
+def _shorter(text: TextNeed) -> str:
+    longer_question = text.question_tokens > text.answer_tokens
+    return "ask in fewer words" if longer_question else "ask for a shorter answer with --max-new-tokens"
 
 
 def refuse_too_long(model: Model, video_tokens: int, question_tokens: int, new_tokens: int) -> None:

@@ -65,7 +65,7 @@ def ask_and_print(looked: Looked, question: str, choice: Choice, *, drawing: Dra
     options = drawing.options()
     model = swapped(load(choice.model, device=choice.device, dtype=choice.dtype), looked, choice)
     with bars(wanted=show.talks) as progress:
-        watched = pipeline.watch(model, video, question, progress=progress)
+        watched = pipeline.watch(model, video, question, options=options, progress=progress)
     if show.as_json:
         say_json(pipeline.ask(model, watched, question, options).as_dict())
         return
