@@ -206,18 +206,29 @@ def test_unwritable_place_is_status_7(cli: Cli, bunny: Path, tmp_path: Path) -> 
     assert err.startswith(f"error[disk.write]: {output}: No such file or directory (")
 
 
-def test_full_output_is_status_7(bunny: Path) -> None:
+@pytest.mark.parametrize("arguments", [["info", "BUNNY"], ["ask", "--help"]])
+def test_full_output_is_status_7(bunny: Path, arguments: Sequence[str]) -> None:
+    given = [str(bunny) if argument == "BUNNY" else argument for argument in arguments]
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([*LONGTAKE, "info", bunny], stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run([*LONGTAKE, *given], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 7
     assert done.stderr.startswith("error[disk.write]: standard output: No space left on device (")
     assert ONE_LINE.fullmatch(done.stderr)
 
 
-def test_closed_pipe_is_silent(bunny: Path) -> None:
+def test_closed_output_is_status_7(bunny: Path) -> None:
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", *LONGTAKE, "info", str(bunny)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 7
+    assert done.stderr.startswith("error[disk.write]: standard output: is closed (")
+
+
+@pytest.mark.parametrize("arguments", [["info", "BUNNY"], ["--help"]])
+def test_closed_pipe_is_silent(bunny: Path, arguments: Sequence[str]) -> None:
+    given = [str(bunny) if argument == "BUNNY" else argument for argument in arguments]
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run([*LONGTAKE, "info", bunny], stdout=writer, stderr=subprocess.PIPE)
+    done = subprocess.run([*LONGTAKE, *given], stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
 

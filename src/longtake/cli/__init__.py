@@ -19,7 +19,7 @@ CLOSED_PIPE_STATUS = 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `longtake` with `arguments` (default: the process's own) and return its exit status (docs/errors.md)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         return _run_or_refuse(given)
     except LongtakeError as error:
@@ -28,13 +28,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         advice = "run the same command again to start over"
         return _tell(LongtakeError(ErrorCode.INTERRUPTED, "", "stopped by Ctrl-C", advice), as_json="--json" in given)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):
+        # SystemExit is rich's answer to a closed pipe, when it prints help.
         _drop_output()
         return CLOSED_PIPE_STATUS
 
 
 def _run_or_refuse(arguments: list[str]) -> int:
     """Run a command; whatever nobody foresaw becomes `internal.bug`."""
+    if sys.stdout is None:
+        advice = "leave it open, or send it to a file"
+        raise LongtakeError(ErrorCode.DISK_WRITE, "standard output", "is closed", advice)
     try:
         status = _run(arguments)
         with writing("standard output"):
@@ -42,10 +46,19 @@ def _run_or_refuse(arguments: list[str]) -> int:
         return status
     except (LongtakeError, BrokenPipeError):
         raise
+    except OSError as error:
+        if error.filename is not None:
+            raise _bug(error) from error
+        # Help is printed by typer and rich; a refusal there names no file.
+        with writing("standard output"):
+            raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        advice = "please report it, with the output of LONGTAKE_TRACEBACK=1"
-        raise LongtakeError(ErrorCode.INTERNAL_BUG, "", reason, advice) from error
+        raise _bug(error) from error
+
+
+def _bug(error: Exception) -> LongtakeError:
+    advice = "please report it, with the output of LONGTAKE_TRACEBACK=1"
+    return LongtakeError(ErrorCode.INTERNAL_BUG, "", f"{type(error).__name__}: {error}", advice)
 
 
 def _run(arguments: list[str]) -> int:
@@ -72,10 +85,11 @@ def _tell(error: LongtakeError, *, as_json: bool) -> int:
 
         traceback.print_exception(error)
     stream, text = (sys.stdout, json.dumps(error.as_dict(), indent=2)) if as_json else (sys.stderr, str(error))
-    encoding = stream.encoding or "utf-8"
     try:
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-        stream.flush()
+        if stream is not None:
+            encoding = stream.encoding or "utf-8"
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+            stream.flush()
     except OSError:
         # Nobody can be told any more; the exit status still speaks.
         _drop_output()
@@ -86,4 +100,5 @@ def _drop_output() -> None:
     """Let the interpreter's last flush go nowhere instead of complaining."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())
+        if stream is not None:
+            os.dup2(nowhere, stream.fileno())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typer
 
-from longtake import __version__
 from longtake.cli import options as opt
 
 app = typer.Typer(
@@ -17,13 +16,9 @@ app = typer.Typer(
 )
 
 
-@app.callback(invoke_without_command=True)
-def longtake(context: typer.Context, version: opt.Version = False) -> None:
+@app.callback()
+def longtake(version: opt.Version = False) -> None:
     """Ask questions about hour-long videos, on your own machine."""
-    if version:
-        typer.echo(f"longtake {__version__}")
-    elif context.invoked_subcommand is None:
-        typer.echo(context.get_help())
 
 
 @app.command()

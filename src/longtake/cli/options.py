@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 
 import typer
 
+from longtake import __version__
+from longtake.cli.output import say
 from longtake.errors import ErrorCode, LongtakeError
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        say(f"longtake {__version__}")
+        raise typer.Exit
+
 
 PARTS_WITH_SETTINGS = ("sampler", "layout")
 
@@ -43,7 +52,7 @@ TrainFolder = Annotated[str, typer.Option("--output", "-o", help="Where the trai
 Trained = Annotated[Literal["nano"], typer.Argument(metavar="MODEL", help="What to train: nano.", show_default=False)]
 Share = Annotated[float, typer.Option("--share", help="Of every number of steps; 1 makes the weights that ship.")]
 ExamQuestions = Annotated[int, typer.Option("--questions", help="Graded questions of the exam.", min=1)]
-Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
+Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)]
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,9 @@ def say_json(value: Mapping[str, object]) -> None:
 
 
 def remark(text: str) -> None:
-    """Write one dim line to standard error."""
+    """Write one dim line to standard error, if there is one."""
+    if sys.stderr is None:
+        return
     from rich.console import Console
 
     Console(stderr=True, soft_wrap=True, highlight=False).print(printable(text), style="dim", markup=False)

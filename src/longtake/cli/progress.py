@@ -13,7 +13,7 @@ Progress = Callable[[str, int, int], None]
 @contextmanager
 def bars(*, wanted: bool) -> Iterator[Progress]:
     """Draw one bar for each stage that is told of; nothing where unwanted or where standard error is no terminal."""
-    if not (wanted and sys.stderr.isatty()):
+    if not (wanted and sys.stderr is not None and sys.stderr.isatty()):
         yield lambda stage, done, total: None
         return
     from rich.console import Console
