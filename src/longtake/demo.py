@@ -24,12 +24,15 @@ class Asked:
     Attributes:
         question: in plain words.
         expected: the right answer.
+        start_s, end_s: when the scene that it is about is on screen.
         answer: what the model said.
         seconds: wall time of this question alone; watching came before.
     """
 
     question: str
     expected: str
+    start_s: float
+    end_s: float
     answer: Answer
     seconds: float
 
@@ -44,7 +47,8 @@ def ask_all(model: Model, watched: Watched) -> Iterator[Asked]:
     for row in json.loads(QUESTIONS.read_text(encoding="utf-8")):
         begin_s = time.perf_counter()
         answer = ask(model, watched, row["question"])
-        yield Asked(row["question"], row["answer"], answer, time.perf_counter() - begin_s)
+        seconds = time.perf_counter() - begin_s
+        yield Asked(row["question"], row["answer"], row["start_s"], row["end_s"], answer=answer, seconds=seconds)
 
 
 def words(text: str) -> list[str]:

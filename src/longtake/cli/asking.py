@@ -16,6 +16,7 @@ from longtake.cli.progress import bars
 from longtake.errors import ErrorCode, LongtakeError, writing
 
 if TYPE_CHECKING:
+    from longtake.demo import Asked
     from longtake.engines import GenerateOptions
     from longtake.families import Model
     from longtake.pipeline import Answer
@@ -135,9 +136,7 @@ def play_demo(folder: str, *, show: Show) -> None:
     wrong = 0
     for asked in demo.ask_all(model, watched):
         wrong += not asked.right
-        verdict = "right" if asked.right else f"wrong, it is: {asked.expected}"
-        tokens = sum(asked.answer.tokens.values())
-        say(f"  {asked.question}\n  {asked.answer.text}  [{verdict}; {tokens:,} tokens, {asked.seconds:.2f} s]\n")
+        say(f"  {asked.question}\n  {asked.answer.text}  [{_verdict(asked)}]\n")
     with writing(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
     sheet = draw_sheet(video, watched.numbers.tolist(), Path(folder) / "sheet.png", show=show)
@@ -146,3 +145,16 @@ def play_demo(folder: str, *, show: Show) -> None:
     if wrong:
         reason, advice = f"{wrong} answers are wrong", "please report it, with the output of longtake doctor"
         raise LongtakeError(ErrorCode.PARTIAL_FAILED, demo.FILM.name, reason, advice)
+
+
+def _verdict(asked: Asked) -> str:
+    from longtake.video.times import format_time
+
+    return "; ".join(
+        [
+            "right" if asked.right else f"wrong: {asked.expected}",
+            f"on screen from {format_time(asked.start_s)} to {format_time(asked.end_s)}",
+            f"{sum(asked.answer.tokens.values()):,} tokens",
+            f"{asked.seconds:.2f} s",
+        ]
+    )
