@@ -1,4 +1,4 @@
-"""Samplers: the two papers' choices against their recorded numbers, clocks by hand, and the contract of the whole room."""
+"""Samplers: the two papers' choices against their recorded numbers, clocks by hand, and the room's contract."""
 
 from __future__ import annotations
 
@@ -133,4 +133,4 @@ def test_contract_of_every_sampler(name: str, frames: int) -> None:
 def test_options_are_set_by_text(name: str) -> None:
     part = parts.find("samplers", name)
     option, value = next(iter(parts.options(part()).items()))
-    assert parts.options(parts.with_settings(part(), {option: "7"}, room="sampler"))[option] == type(value)(7)
+    assert parts.options(parts.with_settings(part(), {option: "7"}, label="sampler"))[option] == type(value)(7)

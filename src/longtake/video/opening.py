@@ -59,6 +59,9 @@ def open_video(path: str | os.PathLike[str], *, stream: int | None = None) -> Vi
 
 
 def _choose(container: InputContainer, index: int | None, path: str) -> VideoStream:
+    if not len(container.streams):
+        reason, advice = "names no streams: its index is damaged or missing", "fetch or export it again"
+        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, advice)
     streams = container.streams.video
     found = ", ".join(f"{stream.index} {stream.type}" for stream in container.streams) or "none"
     if index is not None:
@@ -133,11 +136,10 @@ def _check_whole(path: str, state: FileState, table: FrameTable) -> None:
     end = check_whole(path)
     if end is None:
         return
-    share = state.size_bytes / end
-    last = format_time(float(table.times_s[-1]))
-    reason = (
-        f"the file is cut off: it has {state.size_bytes:,} of {end:,} bytes ({share:.0%}); its last frame is at {last}"
-    )
+    # The packet stored last may be a part of one.
+    whole = table.packet_N < len(table.packets) - 1
+    last = format_time(float(table.times_s[whole].max(initial=0)))
+    reason = f"is cut off: of at least {end:,} bytes {state.size_bytes:,} are there; its last whole frame is at {last}"
     advice = "fetch it again, or keep what is there: ffmpeg -i FILE -c copy whole.mkv"
     raise LongtakeError(ErrorCode.MEDIA_TRUNCATED, path, reason, advice)
 

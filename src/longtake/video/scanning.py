@@ -132,7 +132,7 @@ def needs_decoder_order(packets: PacketTable, stream: VideoStream, container_nam
     if (packets.pts_P == NO_TIME).any():
         return True
     timeless = not _TIMELESS_FORMATS.isdisjoint(container_name.split(","))
-    return timeless and bool(stream.codec_context.has_b_frames) and bool((np.diff(packets.pts_P) > 0).all())
+    return timeless and bool(stream.codec_context.has_b_frames)
 
 
 def frames_by_time(packets: PacketTable, stream: VideoStream, path: str) -> FrameTable:
@@ -227,8 +227,11 @@ def _tick_s(stream: VideoStream) -> float:
 
 
 def _last_duration(packets: PacketTable, pts_N: NDArray[np.int64], last: int, stream: VideoStream) -> float:
-    """How long the last frame stays, in ticks: as stored, else the median of the others, else one step of the rate."""
-    if packets.duration_P[last] > 0:
+    """How long the last frame stays, in ticks: as stored, else the median of the others, else one step of the rate.
+
+    Where frames are not stored as they are shown, a stored duration is the step to the next in the file, not on screen.
+    """
+    if packets.duration_P[last] > 0 and (np.diff(packets.pts_P) > 0).all():
         return float(packets.duration_P[last])
     if len(pts_N) > 1:
         return float(np.median(np.diff(pts_N)))

@@ -104,7 +104,7 @@ class VideoFile:
         start = 0.0 if start_s is None else float(start_s)
         end = math.inf if end_s is None else float(end_s)
         if not (0 <= start < end and start < max(self.duration_s, np.nextafter(0, 1))):
-            shown = f"from {format_time(start)} to {'the end' if end == math.inf else format_time(end)}"
+            shown = f"from {start:g} s to {'the end' if end == math.inf else f'{end:g} s'}"
             reason = f"nothing is on screen {shown}"
             advice = f"the video runs from 0:00:00 to {format_time(self.duration_s)}; start before the end"
             raise LongtakeError(ErrorCode.USAGE_BAD_SPAN, self.path, reason, advice)
