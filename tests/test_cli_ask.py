@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import longtake
 import tiny
@@ -148,6 +149,39 @@ def test_too_many_tokens_are_told_before_anything_is_read(cli: Cli, bunny: Path,
     found = cli.json(*command, "--beyond-trained-context")
     assert found["beyond_trained_context"] is True
     assert [note for note in found["notes"] if "more than the 256 that this model was trained to read" in note]
+
+
+FOOTAGE = [
+    "av1.mkv",
+    "baseball.mp4",
+    "basketball.mp4",
+    "bigbuckbunny_480p_30s.mp4",
+    "h264_10bit.mp4",
+    "nasa_two_streams.mp4",
+    "rotated_0.mov",
+    "rotated_90.mov",
+    "rotated_180.mov",
+    "rotated_270.mov",
+]
+
+
+@pytest.mark.parametrize("name", FOOTAGE)
+def test_real_footage_goes_through(cli: Cli, shared: Path, model: str, name: str, tmp_path: Path) -> None:
+    path, sheet = shared / "media" / name, tmp_path / "sheet.png"
+    told = cli.json("info", path)
+    found = cli.json("ask", path, QUESTION, "--model", model)
+    assert len(found["frames"]) == min(8, told["frames"])
+    assert cli("frames", path, "-o", sheet, "--frames", "4", "--quiet") == (0, "", "")
+    with Image.open(sheet) as drawn:
+        assert drawn.format == "PNG"
+
+
+def test_footage_that_breaks_off_is_refused(cli: Cli, shared: Path, model: str) -> None:
+    path = shared / "media" / "corrupted_midway.mp4"
+    status, out, err = cli("ask", path, QUESTION, "--model", model)
+    assert (status, out) == (3, "")
+    assert err.startswith(f"error[media.corrupt]: {path}: ")
+    assert cli("ask", path, QUESTION, "--model", model, "--end", "2.5", "--quiet")[0] == 0
 
 
 def test_ctrl_c_in_the_middle_of_the_work(bunny: Path, model: str) -> None:

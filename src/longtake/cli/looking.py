@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,11 @@ import typer
 
 from longtake.cli.options import Looked, Show
 from longtake.cli.output import remark, say, say_json, table
-from longtake.cli.progress import bars
-from longtake.errors import ErrorCode, LongtakeError, writing
+from longtake.cli.progress import Progress, bars
+from longtake.errors import ErrorCode, LongtakeError, printable, writing
 
 if TYPE_CHECKING:
-    from longtake.video import Video
+    from longtake.video import Frames, Video
 
 PARTS_TOLD = {"samplers": "--sampler", "layouts": "--layout", "families": "--model"}
 """Each room with parts, and the option that names one (a family is recognised by its checkpoint)."""
@@ -73,11 +73,21 @@ def draw_sheet(video: Video, numbers: Sequence[int], path: Path, *, show: Show) 
 
     with writing(str(path)):
         os.scandir(path.parent).close()
+    title = f"{printable(Path(video.path).name)}: {len(numbers)} of {len(video.times_s):,} frames"
     with bars(wanted=show.talks) as progress:
-        sheet = contact_sheet(video, numbers, progress=lambda done: progress("frames", done, len(numbers)))
+        sheet = contact_sheet(_counted(video.read(numbers), len(numbers), progress), title=title)
     with writing(str(path)):
         sheet.save(path)
     return path
+
+
+def _counted(chunks: Iterator[Frames], total: int, progress: Progress) -> Iterator[Frames]:
+    """The same chunks; `progress` hears how many frames have come."""
+    done = 0
+    for frames in chunks:
+        yield frames
+        done += len(frames.numbers)
+        progress("frames", done, total)
 
 
 def suffix_fits(output: str) -> None:
