@@ -24,13 +24,13 @@ def plain_frames(count: int, *, height: int = 90, width: int = 160, chunk: int =
         yield Frames(pixels, numbers * 1.5, numbers)
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 12, 50, 97, 200])
+@pytest.mark.parametrize("count", [1, 2, 5, 50, 200])
 def test_all_pictures_are_there_in_reading_order(count: int) -> None:
     sheet = contact_sheet(plain_frames(count), style=SheetStyle(cell_width_px=80, margin_px=10, font_px=11))
-    pixels = np.asarray(sheet)
+    red, green, blue = np.asarray(sheet).transpose(2, 0, 1)
     places = {}
     for number in range(count):
-        rows, columns = np.where((pixels == (number, 255 - number, 200)).all(axis=2))
+        rows, columns = np.where((red == number) & (green == 255 - number) & (blue == 200))
         assert len(rows) == 80 * 45, f"picture {number} is whole"
         assert (np.ptp(rows), np.ptp(columns)) == (44, 79)
         places[number] = (rows.min(), columns.min())

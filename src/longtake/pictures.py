@@ -100,7 +100,7 @@ def _screen_columns(count: int, width_px: int, height_px: int) -> int:
 
     def ugliness(columns: int) -> float:
         rows = math.ceil(count / columns)
-        return abs(math.log(columns * width_px / (rows * height_px) / 1.6)) + (rows * columns - count) / columns
+        return abs(math.log(columns * width_px / (rows * height_px) / 1.6)) + (rows * columns - count) / columns / 2
 
     return min(range(1, count + 1), key=ugliness)
 
