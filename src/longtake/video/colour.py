@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 _PRIMARIES = {
@@ -25,13 +25,9 @@ _TRANSFERS = {
     14: "bt2020-10", 15: "bt2020-12", 16: "pq", 18: "hlg",
 }  # fmt: skip
 _MATRICES = {0: "rgb", 1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
-_SWSCALE_MATRICES = {
-    "bt709": Colorspace.ITU709,
-    "fcc": Colorspace.FCC,
-    "bt601": Colorspace.ITU601,
-    "smpte240m": Colorspace.SMPTE240M,
-    "bt2020": Colorspace.BT2020,
-}
+_SWSCALE_MATRICES = {"bt709": 1, "fcc": 4, "bt601": 5, "smpte240m": 7, "bt2020": 9}
+"""SWS_CS_* of libswscale/swscale.h; not all are in the enum of each PyAV."""
+
 _FULL_RANGE = 2
 _HD_LINES = 720
 

@@ -58,8 +58,13 @@ def opened(path: str) -> Iterator[tuple[InputContainer, FileState]]:
     with _regular_file(path) as file:
         status = os.fstat(file.fileno())
         try:
+            # As `options` they would go to every stream too: PyAV before 18 then crashes on streams that turn up late.
             container = av.open(
-                _Nameless(file), "r", options=_KEPT_OPTIONS, metadata_errors="replace", buffer_size=_READ_BYTES
+                _Nameless(file),
+                "r",
+                container_options=_KEPT_OPTIONS,
+                metadata_errors="replace",
+                buffer_size=_READ_BYTES,
             )
         except FFmpegError as error:
             raise _refusal(path, file, status.st_size) from error

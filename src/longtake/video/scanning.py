@@ -88,7 +88,8 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str) -> P
     """Read every packet of `stream` from where `container` stands, which is its beginning.
 
     Raises:
-        LongtakeError: `media.container` if the container cannot be read to its end; `media.codec` if it is encrypted.
+        LongtakeError: `media.container` if the container cannot be read to its end; `media.no_video` if there are no
+            frames; `media.codec` if they are encrypted.
     """
     pts, dts, size, duration = array("q"), array("q"), array("q"), array("q")
     key, clean, hidden = array("b"), array("b"), array("b")
