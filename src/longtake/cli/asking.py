@@ -136,7 +136,8 @@ def play_demo(folder: str, *, show: Show) -> None:
     wrong = 0
     for asked in demo.ask_all(model, watched):
         wrong += not asked.right
-        say(f"  {asked.question}\n  {asked.answer.text}  [{_verdict(asked)}]\n")
+        said = " ".join(asked.answer.text.split())
+        say(f"  {asked.question}\n  {said}  [{_verdict(asked)}]\n")
     with writing(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
     sheet = draw_sheet(video, watched.numbers.tolist(), Path(folder) / "sheet.png", show=show)
