@@ -128,7 +128,10 @@ def answer_loss(
     return (losses_M * weights_M).sum() / weights_M.sum()
 
 
-def answered(logits_BLV: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """(B,) whether every answer token of a row is the likeliest one (teacher forcing)."""
-    right_BL = logits_BLV[:, :-1].argmax(-1) == batch.ids_BL[:, 1:]
-    return (right_BL | (batch.weights_BL[:, 1:] < ANSWER_WEIGHT)).all(1)
+def answered(hidden_BLD: torch.Tensor, to_logits: Callable[[torch.Tensor], torch.Tensor], batch: Batch) -> torch.Tensor:
+    """(B,) whether every answer token of a row is the likeliest one (teacher forcing). See `answer_loss`."""
+    asked_BL = batch.weights_BL[:, 1:] == ANSWER_WEIGHT
+    guessed_M = to_logits(hidden_BLD[:, :-1][asked_BL]).argmax(-1)
+    right_BL = torch.ones_like(asked_BL)
+    right_BL[asked_BL] = guessed_M == batch.ids_BL[:, 1:][asked_BL]
+    return right_BL.all(1)

@@ -78,7 +78,7 @@ def _filmed(shot: Shot, rng: np.random.Generator, recipe: PixelRecipe) -> NDArra
 
 
 def _strange(picture_HWC: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A picture of no place in particular: a patch of it blown up over the rest, channels swapped, at times inverted."""
+    """A picture of no place in particular: a patch blown up over the rest, channels swapped, at times inverted."""
     height, width = picture_HWC.shape[:2]
     top, left = int(rng.integers(height // 2)), int(rng.integers(width // 2))
     patch = Image.fromarray(picture_HWC[top : top + height // 3, left : left + width // 3])

@@ -16,8 +16,7 @@ from longtake.world.scenes import Scene, draw_scene
 LENGTHS = ((1, 12), (8, 32), (24, 72), (64, 230))
 LENGTH_SHARES = (0.62, 0.18, 0.12, 0.08)
 """Films of these lengths in frames are read that often; 230 frames make about 1,000 tokens."""
-EXAM_LENGTHS = (8, 64, 230)
-EXAM_QUESTIONS = 48
+EXAM_QUESTIONS = 32
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class Reading:
         writer: writes the conversations.
         tokens: of a step.
         noise: added to the embeddings, in their own standard deviations, so that visual tokens need not be exact words.
+        exam_frames: lengths of the films that held-out questions are about.
     """
 
     module: Qwen2ForCausalLM
@@ -36,8 +36,9 @@ class Reading:
     steps: int
     tokens: int = 4096
     noise: float = 0.25
+    exam_frames: tuple[int, ...] = (8, 64, 230)
     name: str = "read"
-    rates: Rates = Rates(matrices=1e-2, others=1.5e-3)
+    rates: Rates = Rates(matrices=1e-2, others=1.5e-3, hold=0.6)
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
         """Films of one class of lengths, and four questions about each."""
@@ -53,11 +54,11 @@ class Reading:
     def figures(self) -> dict[str, float]:
         """Held-out questions of each kind about films of some lengths: the share answered word for word."""
         shares = {}
-        for frames in EXAM_LENGTHS:
+        for frames in self.exam_frames:
             for kind in KIND_SHARES:
                 batch = self.writer.write(_exam(kind, frames))
-                logits_BLV = self.module(input_ids=batch.ids_BL, use_cache=False).logits
-                shares[f"{kind}@{frames}"] = float(answered(logits_BLV, batch).float().mean())
+                hidden_BLD = self.module.model(input_ids=batch.ids_BL, use_cache=False).last_hidden_state
+                shares[f"{kind}@{frames}"] = float(answered(hidden_BLD, self.module.lm_head, batch).float().mean())
         return shares
 
 

@@ -1,0 +1,213 @@
+"""train: stopped and resumed is undisturbed, what is written is what was meant, and the first weights already copy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from longtake.errors import LongtakeError
+from longtake.families.nano import TEMPLATE
+from longtake.layouts import Visual
+from longtake.layouts.grid import Grid
+from longtake.prompt import HubTokenizer, prefix, question_ids
+from longtake.train.align import make_album
+from longtake.train.conversations import ANSWER_WEIGHT, Writer, answered, draw_talks
+from longtake.train.exam import is_right
+from longtake.train.loop import Rates, run
+from longtake.train.nano import Recipe, first_modules, train
+from longtake.train.pictures import draw_pool, read_pool
+from longtake.train.read import Reading, held_out_source, training_source
+from longtake.train.see import pooled
+from longtake.train.vocabulary import build_tokenizer, word_ids, words
+from longtake.vision import FeatureGrid
+from longtake.vision.pixels import PixelRecipe
+from longtake.world.questions import Asked
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A line through noisy points: the smallest thing that can be learned."""
+
+    module: nn.Module
+    steps: int = 450
+    stop_at: int | None = None
+    name: str = "slope"
+    rates: Rates = Rates(matrices=0.02, others=0.02, warm_up_steps=5)
+
+    def loss(self, rng: np.random.Generator) -> torch.Tensor:
+        x = torch.from_numpy(rng.normal(size=(32, 4)).astype(np.float32))
+        noise = 0.01 * torch.randn(32, 4)
+        loss: torch.Tensor = (self.module(x) - 3 * x - 1 + noise).square().mean()
+        return loss
+
+    def figures(self) -> dict[str, float]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Interrupted(Slope):
+    """The same, killed in the middle of step 333."""
+
+    def loss(self, rng: np.random.Generator) -> torch.Tensor:
+        loss = super().loss(rng)
+        log = json.loads((self.folder / "slope.jsonl").read_text().splitlines()[-1]) if self.folder else {"step": 0}
+        if log["step"] >= 320:
+            raise KeyboardInterrupt
+        return loss
+
+    folder: Path | None = None
+
+
+def line() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Linear(4, 4)
+
+
+def test_a_stopped_and_resumed_stage_ends_with_the_very_weights_of_an_undisturbed_one(tmp_path: Path) -> None:
+    for folder in ("whole", "stopped"):
+        (tmp_path / folder).mkdir()
+    whole = Slope(line())
+    run(whole, tmp_path / "whole", seed=7)
+    (tmp_path / "stopped" / "slope.jsonl").write_text('{"step": 0}\n')
+    with pytest.raises(KeyboardInterrupt):
+        run(Interrupted(line(), folder=tmp_path / "stopped"), tmp_path / "stopped", seed=7)
+    resumed = Slope(line())
+    run(resumed, tmp_path / "stopped", seed=7)
+    for one, other in zip(whole.module.parameters(), resumed.module.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert whole.module.weight.diagonal().detach().numpy() == pytest.approx(3.0, abs=0.05)  # type: ignore[union-attr]
+
+
+def test_rates_rise_hold_and_fall_to_almost_nothing() -> None:
+    rates = Rates(matrices=1.0, others=1.0, warm_up_steps=10, hold=0.5)
+    shares = [rates.share(step, 100) for step in range(100)]
+    assert shares[0] == 0.1
+    assert shares[10:50] == [1.0] * 40
+    assert shares[75] == 0.5
+    assert shares[99] == pytest.approx(0.02)
+
+
+def test_a_loss_that_is_no_number_stops_training_before_it_is_saved(tmp_path: Path) -> None:
+    stage = Slope(line())
+    with torch.no_grad():
+        stage.module.bias.fill_(float("nan"))  # type: ignore[operator, union-attr]
+    with pytest.raises(FloatingPointError, match="step 0"):
+        run(stage, tmp_path, seed=0)
+    assert not list(tmp_path.glob("*.pt"))
+
+
+def test_every_word_of_the_world_is_one_token_and_everything_else_survives_as_bytes() -> None:
+    tokenizer = HubTokenizer(build_tokenizer())
+    assert all(len(tokenizer.encode(word)) == 1 for word in words())
+    assert tokenizer.decode(tokenizer.encode("red star 417 (B)")) == "red star 417 (B)"
+    assert tokenizer.decode(tokenizer.encode("zwölf kiwis")) == "zwölf kiwis"
+
+
+def writer() -> Writer:
+    tokenizer = build_tokenizer()
+    return Writer(TEMPLATE, HubTokenizer(tokenizer), word_ids(tokenizer))
+
+
+def test_a_conversation_is_the_prompt_that_a_user_gets_with_the_answer_after_it() -> None:
+    rng = np.random.default_rng(0)
+    ((shots, questions),) = draw_talks(rng, held_out_source, (5, 5), turns=1, tokens=10)[:1]
+    write = writer()
+    batch = write.write([(shots, questions)])
+    visual = Visual(torch.zeros(4 * len(shots), 8), np.zeros(4 * len(shots)))
+    asked = prefix(TEMPLATE, write.tokenizer, [visual]).token_ids_L.tolist()
+    asked += question_ids(TEMPLATE, write.tokenizer, questions[0].question)
+    row = batch.ids_BL[0].tolist()
+    answer = [*write.tokenizer.encode(questions[0].answer), write.tokenizer.control("<|im_end|>")]
+    assert row[len(asked) :] == answer
+    assert all(place == -1 or place == token for place, token in zip(asked, row, strict=False))
+    assert batch.weights_BL[0].tolist().count(ANSWER_WEIGHT) == len(answer)
+    first = batch.frame_places[0].tolist()
+    assert write.tokenizer.decode(row[first[1] : first[1] + 4]) == " ".join(shots[0].caption)
+
+
+def test_one_wrong_token_makes_an_answer_wrong_and_one_in_the_question_does_not() -> None:
+    rng = np.random.default_rng(1)
+    batch = writer().write(draw_talks(rng, training_source, (3, 6), turns=1, tokens=300)[:2])
+    vocabulary = build_tokenizer().get_vocab_size()
+    logits = torch.nn.functional.one_hot(batch.ids_BL.roll(-1, 1), vocabulary).float()
+    assert answered(logits, torch.nn.Identity(), batch).tolist() == [True, True]
+    places = (batch.weights_BL[0] == ANSWER_WEIGHT).nonzero().flatten().tolist()
+    logits[0, places[1] - 1] = 0
+    logits[1, 5] = 0
+    assert answered(logits, torch.nn.Identity(), batch).tolist() == [False, True]
+
+
+def test_the_first_weights_already_look_back_one_and_two_tokens() -> None:
+    _, modules, tokenizer = first_modules(Recipe())
+    language = modules.language.eval()
+    language.set_attn_implementation("eager")
+    ids = torch.tensor([tokenizer.encode("red star 417 sea blue moon 12 snow green cup zebra city")])
+    looked = language(ids, output_attentions=True, use_cache=False).attentions[0][0]
+    for place in range(4, 12):
+        assert int(looked[0, place].argmax()) == place - 1
+        assert int(looked[1, place].argmax()) == place - 2
+        assert looked[0, place].max() > 0.8
+
+
+def test_a_few_steps_of_reading_already_answer_better_than_none(tmp_path: Path) -> None:
+    _, modules, _ = first_modules(Recipe())
+    stage = Reading(modules.language, writer(), steps=30, tokens=1024, exam_frames=(4,))
+    rng = np.random.default_rng(5)
+    with torch.no_grad():
+        before = stage.loss(np.random.default_rng(5)).item()
+    run(stage, tmp_path, seed=0)
+    with torch.no_grad():
+        after = stage.loss(rng).item()
+    assert after < 0.7 * before
+    assert "value@4" in json.loads((tmp_path / "read.jsonl").read_text().splitlines()[-1])
+
+
+def test_training_pools_exactly_as_the_layout_that_asks_later() -> None:
+    grid = torch.randn(3, 4, 4, 8)
+    (piece,) = Grid().arrange(FeatureGrid(grid, np.arange(3.0)))
+    assert isinstance(piece, Visual)
+    assert torch.allclose(piece.tokens_ND, pooled(grid).flatten(0, 1), atol=1e-6)
+
+
+def test_pools_are_drawn_once_hold_only_their_part_and_are_found_by_what_they_show(tmp_path: Path) -> None:
+    recipe = PixelRecipe(24, fit="stretch", method="fast")
+    path = tmp_path / "pictures.npz"
+    draw_pool(path, 40, recipe=recipe, seed=1, held_out=True)
+    first = path.read_bytes()
+    draw_pool(path, 40, recipe=recipe, seed=2, held_out=True)
+    assert path.read_bytes() == first
+    pool = read_pool([path, path])
+    assert pool.pixels_NCHW.shape == (80, 3, 24, 24)
+    scenes = [shot for shot in pool.shots if shot.caption[0] != "only"]
+    assert 20 < len(scenes) < 80
+    assert all(scene.held_out for scene in scenes)  # type: ignore[union-attr]
+    album = make_album(nn.Sequential(nn.Conv2d(3, 5, 6, 6), nn.Flatten(2)), pool, recipe)
+    rng = np.random.default_rng(0)
+    scene = album.source(rng, None)
+    assert scene in pool.shots
+    alike = album.source(rng, scene)
+    assert alike.colour == scene.colour or alike.shape == scene.shape
+    expected = album.features_NHWC[[number for number, shot in enumerate(pool.shots) if shot == scene]].float()
+    assert any(torch.equal(album.pick(rng, [scene])[0], features) for features in expected)
+
+
+def test_right_means_word_for_word_but_of_letters_the_letter_alone() -> None:
+    asked = Asked("value", "?", "red star 417")
+    assert is_right("red star 417", asked)
+    assert not is_right("blue star 417", asked)
+    assert is_right("417 red (B)", Asked("letter", "?", "red star 417 (B)"))
+    assert not is_right("", Asked("letter", "?", "red star 417 (B)"))
+
+
+def test_a_folder_keeps_its_recipe(tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text('{"share": 1.0, "seed": 3, "questions": 600}')
+    with pytest.raises(LongtakeError, match="another recipe"):
+        train(tmp_path, Recipe(seed=4))
+    with pytest.raises(ValueError, match="share"):
+        Recipe(share=0)
