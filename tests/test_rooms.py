@@ -48,6 +48,7 @@ def read_table() -> dict[str, Room]:
     everything = frozenset(row[0].strip(" `") for row in rows)
     for cell, _, imports, doors in rows:
         name = cell.strip(" `")
+        assert name not in rooms, f"docs/rooms.md has two rows for {name}"
         lazily = frozenset(re.findall(r"`(\w+)` inside a function", imports))
         named = everything if "every room" in imports else frozenset(re.findall(r"`(\w+)`", imports))
         rooms[name] = Room(named - lazily, lazily, frozenset(re.findall(r"`([\w.]+)`", doors)))

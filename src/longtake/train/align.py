@@ -1,4 +1,4 @@
-"""train/align: the last stages: visual tokens meet the language model, first the projector alone, then both.
+"""train/align: the last stage: projector and language model together learn to answer about pictures.
 
 The tower no longer learns here, so each picture goes through it once.
 """
@@ -71,30 +71,6 @@ def make_album(tower: nn.Module, pool: Pool, recipe: PixelRecipe) -> Album:
         for word in shot.caption[:2] if shot.caption[0] != "only" else ():
             alike[word].append(number)
     return Album(torch.cat(features).clone(), pool.shots, dict(showing), dict(alike))
-
-
-@dataclass(frozen=True)
-class Projecting:
-    """The projector alone learns to caption pictures in the word vectors that the text stage ended with."""
-
-    module: nn.Module
-    words_VD: torch.Tensor
-    word_ids: dict[str, int]
-    album: Album
-    steps: int
-    name: str = "project"
-    rates: Rates = Rates(matrices=5e-3, others=1e-3)
-
-    def loss(self, rng: np.random.Generator) -> torch.Tensor:
-        """Captions of random pictures."""
-        chosen = rng.integers(len(self.album.shots), size=2 * PICTURES_AT_ONCE)
-        tokens_TND = pooled(self.module(self.album.features_NHWC[torch.from_numpy(chosen)].float()))
-        shots = [self.album.shots[number] for number in chosen]
-        return caption_loss(tokens_TND, shots, self.words_VD, self.word_ids)
-
-    def figures(self) -> dict[str, float]:
-        """Nothing beside the loss: `align` is examined on whole answers."""
-        return {}
 
 
 class Pair(nn.Module):

@@ -2,7 +2,7 @@
 
 draw     pictures of training scenes          (two processes)
 see      tower + projector: captions          (one process)  |  read   language model: text alone (one process)
-project  projector: captions in the final word vectors
+meet     tower + projector: captions in the word vectors that the text stage ended with
 align    projector + language model: questions about pictures
 exam     600 held-out questions about real video files, through the same code as any user's
 """
@@ -15,7 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ from longtake.errors import ErrorCode, LongtakeError
 from longtake.families.nano import TEMPLATE, NanoModules, build, encoder, write_checkpoint
 from longtake.loading import load
 from longtake.prompt import HubTokenizer
-from longtake.train.align import Aligning, Pair, Projecting, make_album
+from longtake.train.align import Aligning, Pair, make_album
 from longtake.train.card import model_card
 from longtake.train.conversations import Writer
 from longtake.train.exam import GRADED, REPORTED, Mark, examine, shares
-from longtake.train.loop import load_module, run
+from longtake.train.loop import Rates, load_module, run
 from longtake.train.pictures import draw_pool, read_pool
 from longtake.train.read import LENGTHS, Reading
 from longtake.train.see import Seeing, Sight
@@ -97,6 +97,7 @@ def train(folder: Path, recipe: Recipe) -> dict[str, Any]:
             folder, recipe, bars, *[(partial(_draw, shard=shard), f"draw {shard}") for shard in range(SHARDS + 1)]
         )
         _together(folder, recipe, bars, (_see, "see"), (_read, "read"))
+        _together(folder, recipe, bars, (_meet, "meet"))
         _together(folder, recipe, bars, (_align, "align"))
         task = bars.add_task("exam", total=None)
         model = load(str(folder / "model"), dtype="float32")
@@ -160,19 +161,23 @@ def _draw(folder: Path, recipe: Recipe, *, shard: int) -> None:
     )
 
 
-def _see(folder: Path, recipe: Recipe) -> None:
-    _, modules, _ = first_modules(recipe)
+def _seeing(folder: Path, recipe: Recipe, modules: NanoModules, words_VD: torch.Tensor) -> Seeing:
     pools = [folder / f"pictures{shard}.npz" for shard in range(SHARDS + 1)]
-    stage = Seeing(
+    return Seeing(
         Sight(modules.vision, modules.projector, tower_width=TOWER_WIDTH),
-        word_vectors(modules.language.config.vocab_size, WIDTH, seed=recipe.seed),
+        words_VD,
         word_ids(build_tokenizer()),
         recipe=encoder(modules).recipe,
         pool=read_pool(pools[:-1]),
         held_out=read_pool(pools[-1:]),
         steps=recipe.part(5_000),
     )
-    run(stage, folder, seed=recipe.seed)
+
+
+def _see(folder: Path, recipe: Recipe) -> None:
+    _, modules, _ = first_modules(recipe)
+    words_VD = word_vectors(modules.language.config.vocab_size, WIDTH, seed=recipe.seed)
+    run(_seeing(folder, recipe, modules, words_VD), folder, seed=recipe.seed)
 
 
 def _read(folder: Path, recipe: Recipe) -> None:
@@ -180,17 +185,27 @@ def _read(folder: Path, recipe: Recipe) -> None:
     run(Reading(modules.language, _writer(tokenizer), steps=recipe.part(1_600)), folder, seed=recipe.seed)
 
 
+def _meet(folder: Path, recipe: Recipe) -> None:
+    _, modules, _ = first_modules(recipe)
+    load_module(folder, "read", modules.language)
+    words_VD = modules.language.model.embed_tokens.weight.detach()
+    seen = _seeing(folder, recipe, modules, words_VD)
+    load_module(folder, "see", seen.module)
+    pixels_TCHW = seen.recipe.normalise(torch.from_numpy(seen.pool.pixels_NCHW[:256]))
+    seen.module.shorten(pixels_TCHW, float(words_VD.norm(dim=-1).mean()))
+    rates = Rates(matrices=1e-2, others=1.5e-3, hold=0.3)
+    stage = replace(seen, name="meet", steps=recipe.part(1_500), sharpness=8.0, pull=2.0, rates=rates)
+    run(stage, folder, seed=recipe.seed)
+
+
 def _align(folder: Path, recipe: Recipe) -> None:
     config, modules, tokenizer = first_modules(recipe)
     sight = Sight(modules.vision, modules.projector, tower_width=TOWER_WIDTH)
-    load_module(folder, "see", sight)
+    load_module(folder, "meet", sight)
     load_module(folder, "read", modules.language)
     sight.eval()
     pool = read_pool([folder / f"pictures{shard}.npz" for shard in range(SHARDS)])
     album = make_album(modules.vision, pool, encoder(modules).recipe)
-    words = modules.language.model.embed_tokens.weight.detach()
-    ids = word_ids(build_tokenizer())
-    run(Projecting(modules.projector, words, ids, album, steps=recipe.part(400)), folder, seed=recipe.seed)
     pair = Pair(modules.projector, modules.language)
     run(Aligning(pair, _writer(tokenizer), album, steps=recipe.part(700)), folder, seed=recipe.seed)
     write_checkpoint(folder / "model", config, modules, tokenizer=tokenizer, dtype=torch.bfloat16)
@@ -268,5 +283,7 @@ def _figures(folder: Path, recipe: Recipe, marks: list[Mark], minutes: float) ->
     }
     asked = {kind: sum(mark.kind == kind for mark in marks) for kind in (*GRADED, *REPORTED)}
     right = {column: shares(marks, column) for column in ("own", "blank", "other")}
-    logs = {stage: json.loads((folder / f"{stage}.jsonl").read_text().splitlines()[-1]) for stage in ("see", "read")}
+    logs = {
+        stage: json.loads((folder / f"{stage}.jsonl").read_text().splitlines()[-1]) for stage in ("see", "read", "meet")
+    }
     return {"asked": asked, **right, "facts": facts, **logs}

@@ -1,7 +1,8 @@
 """train/see: the picture stage: drawn pictures teach the vision tower and projector to say what one frame shows.
 
-The four visual tokens of a frame are pulled towards the word vectors of its caption, which the text stage begins with
-too; beside that the tower spells the printed value letter by letter, which teaches it to read rather than to guess.
+The four visual tokens of a frame learn to point at the word vectors of its caption: first at those that the text
+stage begins with, then (`meet`) at those that it ended with, and as long as they are. Beside that the tower spells the
+printed value letter by letter, which teaches it to read rather than to guess.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from longtake.train.loop import Rates
 from longtake.train.pictures import Pool
 from longtake.vision.pixels import PixelRecipe
+from longtake.vision.projector import Projector
 
 LETTERS = " 0123456789abcdefghijklmnopqrstuvwxyz"
 LONGEST_VALUE = 7
@@ -28,7 +30,9 @@ LARGEST_SHIFT_PX = 3
 class Sight(nn.Module):
     """Tower, projector, and a spelling head that is thrown away after training."""
 
-    def __init__(self, tower: nn.Module, projector: nn.Module, *, tower_width: int) -> None:
+    projector: Projector
+
+    def __init__(self, tower: nn.Module, projector: Projector, *, tower_width: int) -> None:
         super().__init__()
         self.tower = tower
         self.projector = projector
@@ -39,6 +43,14 @@ class Sight(nn.Module):
         features_THWC = self.tower(pixels_TCHW.contiguous(memory_format=torch.channels_last))
         value_TC = pooled(features_THWC)[:, VALUE_SLOT]
         return pooled(self.projector(features_THWC)), self.spelling(value_TC).view(len(value_TC), LONGEST_VALUE, -1)
+
+    @torch.no_grad()
+    def shorten(self, pixels_TCHW: torch.Tensor, length: float) -> None:
+        """Scale the projector so that the visual tokens of some pictures have this mean length."""
+        self.eval()
+        scale = length / self(pixels_TCHW)[0].norm(dim=-1).mean()
+        for parameter in self.projector.land.parameters():
+            parameter.mul_(scale)
 
 
 def pooled(grid_THWC: torch.Tensor) -> torch.Tensor:
@@ -55,6 +67,8 @@ class Seeing:
         words_VD: the word vectors that captions are told apart by; they are not trained.
         word_ids: the place of each word among them.
         pool, held_out: pictures to learn from, and to be examined on.
+        sharpness: what likenesses (dot products) are multiplied with before the softmax.
+        pull: weight of the squared distance between a visual token and its word, in units of the words' own length.
     """
 
     module: Sight
@@ -64,6 +78,8 @@ class Seeing:
     pool: Pool
     held_out: Pool
     steps: int
+    sharpness: float = 1.0
+    pull: float = 0.0
     name: str = "see"
     rates: Rates = Rates(matrices=2e-2, others=2e-3, warm_up_steps=50, hold=0.3)
 
@@ -73,11 +89,14 @@ class Seeing:
         pixels_TCHW = _disturbed(self.recipe.normalise(torch.from_numpy(self.pool.pixels_NCHW[chosen])), rng)
         with torch.autocast("cpu", torch.bfloat16):
             tokens_TND, letters_TLA = self.module(pixels_TCHW)
-            logits_TNV = tokens_TND @ self.words_VD.T
+            logits_TNV = self.sharpness * (tokens_TND @ self.words_VD.T)
         words_TN = self._captions(self.pool, chosen)
         spelled_TL = torch.tensor([_spelled(self.pool.shots[number].caption[VALUE_SLOT]) for number in chosen])
         said = F.cross_entropy(logits_TNV.float().flatten(0, 1), words_TN.flatten())
-        return said + 0.5 * F.cross_entropy(letters_TLA.float().flatten(0, 1), spelled_TL.flatten())
+        spelled = F.cross_entropy(letters_TLA.float().flatten(0, 1), spelled_TL.flatten())
+        away = (tokens_TND.float() - self.words_VD[words_TN]).square().sum(-1).mean()
+        total: torch.Tensor = said + 0.5 * spelled + self.pull * away / self.words_VD.square().sum(-1).mean()
+        return total
 
     @torch.inference_mode()
     def figures(self) -> dict[str, float]:
