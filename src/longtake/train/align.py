@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import Qwen2ForCausalLM
 
 from longtake.train.conversations import TOKENS_A_FRAME, Writer, answer_loss, draw_talks
 from longtake.train.loop import Rates
 from longtake.train.pictures import Pool
-from longtake.train.see import pooled
+from longtake.train.see import caption_loss, pooled
 from longtake.vision.pixels import PixelRecipe
 from longtake.world.scenes import Scene, Shot
 
@@ -25,6 +24,8 @@ LENGTHS = ((1, 12), (8, 32), (24, 64))
 LENGTH_SHARES = (0.6, 0.25, 0.15)
 PICTURES_AT_ONCE = 256
 CAPTION_WEIGHT = 0.5
+SHARPNESS, PULL = 8.0, 2.0
+"""Of the caption's loss, here and in the stage before (see `Seeing`): without the pull, visual tokens grow and grow."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Aligning:
     steps: int
     tokens: int = 4096
     name: str = "align"
-    rates: Rates = Rates(matrices=1.5e-3, others=3e-4)
+    rates: Rates = Rates(matrices=5e-4, others=2e-4)
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
         """Films of pictures with four questions about each, and the captions of their frames."""
@@ -110,17 +111,11 @@ class Aligning:
             seen_BLD = words_BLD.index_put((rows_FN, columns_FN), tokens_FND.to(words_BLD.dtype))
             hidden_BLD = language.model(inputs_embeds=seen_BLD, use_cache=False).last_hidden_state
             answers = answer_loss(hidden_BLD, language.lm_head, batch)
-            said = caption_loss(tokens_FND, batch.shots, language.lm_head.weight, self.writer.word_ids)
+            words_FN = torch.tensor([[self.writer.word_ids[word] for word in shot.caption] for shot in batch.shots])
+            words_VD = language.model.embed_tokens.weight.detach()
+            said = caption_loss(tokens_FND, words_FN, words_VD, sharpness=SHARPNESS, pull=PULL)
         return answers + CAPTION_WEIGHT * said
 
     def figures(self) -> dict[str, float]:
         """Nothing beside the loss: the exam asks the finished model, through real video files."""
         return {}
-
-
-def caption_loss(
-    tokens_TND: torch.Tensor, shots: list[Shot], words_VD: torch.Tensor, word_ids: dict[str, int]
-) -> torch.Tensor:
-    """Cross-entropy of the caption's words when each visual token is compared with all word vectors."""
-    words_TN = torch.tensor([[word_ids[word] for word in shot.caption] for shot in shots])
-    return F.cross_entropy((tokens_TND @ words_VD.T).float().flatten(0, 1), words_TN.flatten())

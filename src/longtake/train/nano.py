@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -28,7 +29,7 @@ from longtake.errors import ErrorCode, LongtakeError
 from longtake.families.nano import TEMPLATE, NanoModules, build, encoder, write_checkpoint
 from longtake.loading import load
 from longtake.prompt import HubTokenizer
-from longtake.train.align import Aligning, Pair, make_album
+from longtake.train.align import PULL, SHARPNESS, Aligning, Pair, make_album
 from longtake.train.card import model_card
 from longtake.train.conversations import Writer
 from longtake.train.exam import GRADED, REPORTED, Mark, examine, shares
@@ -194,7 +195,7 @@ def _meet(folder: Path, recipe: Recipe) -> None:
     pixels_TCHW = seen.recipe.normalise(torch.from_numpy(seen.pool.pixels_NCHW[:256]))
     seen.module.shorten(pixels_TCHW, float(words_VD.norm(dim=-1).mean()))
     rates = Rates(matrices=1e-2, others=1.5e-3, hold=0.3)
-    stage = replace(seen, name="meet", steps=recipe.part(1_500), sharpness=8.0, pull=2.0, rates=rates)
+    stage = replace(seen, name="meet", steps=recipe.part(1_500), sharpness=SHARPNESS, pull=PULL, rates=rates)
     run(stage, folder, seed=recipe.seed)
 
 
@@ -207,7 +208,7 @@ def _align(folder: Path, recipe: Recipe) -> None:
     pool = read_pool([folder / f"pictures{shard}.npz" for shard in range(SHARDS)])
     album = make_album(modules.vision, pool, encoder(modules).recipe)
     pair = Pair(modules.projector, modules.language)
-    run(Aligning(pair, _writer(tokenizer), album, steps=recipe.part(700)), folder, seed=recipe.seed)
+    run(Aligning(pair, _writer(tokenizer), album, steps=recipe.part(300)), folder, seed=recipe.seed)
     write_checkpoint(folder / "model", config, modules, tokenizer=tokenizer, dtype=torch.bfloat16)
 
 
@@ -239,10 +240,19 @@ def _together(folder: Path, recipe: Recipe, bars: Progress, *jobs: tuple[Job, st
 def _alone(job: Job, folder: Path, recipe: Recipe) -> None:
     # Two threads that share a busy machine wait for each other at every step; two processes do not.
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         job(folder, recipe)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end_with_parent() -> None:
+    """A stage whose parent was killed would go on and write beside its successor."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _show(folder: Path, name: str, bars: Progress, task: Any) -> None:

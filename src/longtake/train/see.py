@@ -89,14 +89,11 @@ class Seeing:
         pixels_TCHW = _disturbed(self.recipe.normalise(torch.from_numpy(self.pool.pixels_NCHW[chosen])), rng)
         with torch.autocast("cpu", torch.bfloat16):
             tokens_TND, letters_TLA = self.module(pixels_TCHW)
-            logits_TNV = self.sharpness * (tokens_TND @ self.words_VD.T)
         words_TN = self._captions(self.pool, chosen)
         spelled_TL = torch.tensor([_spelled(self.pool.shots[number].caption[VALUE_SLOT]) for number in chosen])
-        said = F.cross_entropy(logits_TNV.float().flatten(0, 1), words_TN.flatten())
         spelled = F.cross_entropy(letters_TLA.float().flatten(0, 1), spelled_TL.flatten())
-        away = (tokens_TND.float() - self.words_VD[words_TN]).square().sum(-1).mean()
-        total: torch.Tensor = said + 0.5 * spelled + self.pull * away / self.words_VD.square().sum(-1).mean()
-        return total
+        said = caption_loss(tokens_TND, words_TN, self.words_VD, sharpness=self.sharpness, pull=self.pull)
+        return said + 0.5 * spelled
 
     @torch.inference_mode()
     def figures(self) -> dict[str, float]:
@@ -112,6 +109,22 @@ class Seeing:
 
     def _captions(self, pool: Pool, chosen: np.ndarray) -> torch.Tensor:
         return torch.tensor([[self.word_ids[word] for word in pool.shots[number].caption] for number in chosen])
+
+
+def caption_loss(
+    tokens_TND: torch.Tensor, words_TN: torch.Tensor, words_VD: torch.Tensor, *, sharpness: float, pull: float
+) -> torch.Tensor:
+    """Cross-entropy of a caption, each visual token being likened to all word vectors, and distance to the right one.
+
+    Args:
+        sharpness, pull: see `Seeing`.
+    """
+    logits_TNV = sharpness * (tokens_TND @ words_VD.to(tokens_TND.dtype).T)
+    said = F.cross_entropy(logits_TNV.float().flatten(0, 1), words_TN.flatten())
+    if not pull:
+        return said
+    away = (tokens_TND.float() - words_VD[words_TN]).square().sum(-1).mean()
+    return said + pull * away / words_VD.square().sum(-1).mean()
 
 
 def _spelled(value: str) -> list[int]:
