@@ -19,7 +19,7 @@ from longtake.prompt import HubTokenizer, prefix, question_ids
 from longtake.train.align import make_album
 from longtake.train.conversations import ANSWER_WEIGHT, Writer, answered, draw_talks
 from longtake.train.exam import is_right
-from longtake.train.loop import Rates, run
+from longtake.train.loop import Rates, run, spent_s
 from longtake.train.nano import Recipe, first_modules, train
 from longtake.train.pictures import draw_pool, read_pool
 from longtake.train.read import Reading, held_out_source, training_source
@@ -82,6 +82,12 @@ def test_a_stopped_and_resumed_stage_ends_with_the_very_weights_of_an_undisturbe
     for one, other in zip(whole.module.parameters(), resumed.module.parameters(), strict=True):
         assert torch.equal(one, other)
     assert whole.module.weight.diagonal().detach().numpy() == pytest.approx(3.0, abs=0.05)  # type: ignore[union-attr]
+
+
+def test_time_spent_counts_every_start_of_a_stage(tmp_path: Path) -> None:
+    rows = [{"seconds": 3.0}, {"seconds": 7.0}, {"seconds": 2.0}, {"seconds": 5.5}]
+    (tmp_path / "slope.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert spent_s(tmp_path, "slope") == 12.5
 
 
 def test_rates_rise_hold_and_fall_to_almost_nothing() -> None:

@@ -35,9 +35,9 @@ English questions about this world and hardly another word.
 model of {layers} layers, width {width}. {parameters:,} parameters. Trained to read {context:,} tokens, about
 {most_frames} frames.
 
-**How it was trained.** In {minutes} minutes on two processor cores, from seed {seed}: pictures and text side by side,
-then both together. Combinations of colour, shape and value that were held out (one in ten, by hash) were never drawn
-or written in training.
+**How it was trained.** From nothing, seed {seed}: pictures and text side by side, then both together. The stages took
+{minutes} minutes on two processor cores; drawing the pictures and the exam come on top. Combinations of colour, shape
+and value that were held out (one in ten, by hash) were never drawn or written in training.
 
 ## Exam
 {total} questions about held-out combinations, each asked of a real H.264 file of 1 to 64 frames at a frame a second.

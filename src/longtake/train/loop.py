@@ -114,6 +114,12 @@ def load_module(folder: Path, name: str, module: nn.Module) -> None:
     module.load_state_dict(torch.load(folder / f"{name}.pt", weights_only=True)["module"])
 
 
+def spent_s(folder: Path, name: str) -> float:
+    """Wall time of stage `name` by its log, in which the clock begins anew with every new start."""
+    clock = [json.loads(line)["seconds"] for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+    return float(sum(now for now, then in zip(clock, [*clock[1:], 0.0], strict=True) if then < now))
+
+
 def _optimisers(stage: Stage) -> list[tuple[torch.optim.Optimizer, float]]:
     matrices = [p for name, p in stage.module.named_parameters() if _is_matrix(name, p)]
     others = [p for name, p in stage.module.named_parameters() if not _is_matrix(name, p)]

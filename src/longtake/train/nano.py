@@ -33,7 +33,7 @@ from longtake.train.align import PULL, SHARPNESS, Aligning, Pair, make_album
 from longtake.train.card import model_card
 from longtake.train.conversations import Writer
 from longtake.train.exam import GRADED, REPORTED, Mark, examine, shares
-from longtake.train.loop import Rates, load_module, run
+from longtake.train.loop import Rates, load_module, run, spent_s
 from longtake.train.pictures import draw_pool, read_pool
 from longtake.train.read import LENGTHS, Reading
 from longtake.train.see import Seeing, Sight
@@ -90,7 +90,6 @@ def train(folder: Path, recipe: Recipe) -> dict[str, Any]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     _keep_recipe(folder, recipe)
-    started = time.monotonic()
     console = Console(stderr=True)
     console.print(f"About {MINUTES * recipe.share:.0f} minutes on two cores. Stop and start again as you like.")
     with _bars(console) as bars:
@@ -100,15 +99,8 @@ def train(folder: Path, recipe: Recipe) -> dict[str, Any]:
         _together(folder, recipe, bars, (_see, "see"), (_read, "read"))
         _together(folder, recipe, bars, (_meet, "meet"))
         _together(folder, recipe, bars, (_align, "align"))
-        task = bars.add_task("exam", total=None)
-        model = load(str(folder / "model"), dtype="float32")
-        marks = examine(
-            model,
-            questions=recipe.questions,
-            progress=lambda done, total: bars.update(task, completed=done, total=total),
-        )
-    figures = _figures(folder, recipe, marks, (time.monotonic() - started) / 60)
-    (folder / "exam.jsonl").write_text("".join(json.dumps(asdict(mark)) + "\n" for mark in marks))
+        marks = _examined(folder, recipe, bars)
+    figures = _figures(folder, recipe, marks)
     (folder / "model" / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     (folder / "model" / "README.md").write_text(model_card(figures))
     return figures
@@ -274,7 +266,22 @@ def _bars(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
-def _figures(folder: Path, recipe: Recipe, marks: list[Mark], minutes: float) -> dict[str, Any]:
+def _examined(folder: Path, recipe: Recipe, bars: Progress) -> list[Mark]:
+    """The marks of the model in `folder`; an exam that was taken is not taken again."""
+    kept = folder / "exam.jsonl"
+    if kept.exists():
+        return [Mark(**json.loads(line)) for line in kept.read_text().splitlines()]
+    task = bars.add_task("exam", total=None)
+    marks = examine(
+        load(str(folder / "model"), dtype="float32"),
+        questions=recipe.questions,
+        progress=lambda done, total: bars.update(task, completed=done, total=total),
+    )
+    kept.write_text("".join(json.dumps(asdict(mark)) + "\n" for mark in marks))
+    return marks
+
+
+def _figures(folder: Path, recipe: Recipe, marks: list[Mark]) -> dict[str, Any]:
     config, modules, _ = first_modules(recipe)
     parameters = sum(p.numel() for module in modules.named().values() for p in module.parameters())
     facts = {
@@ -288,7 +295,7 @@ def _figures(folder: Path, recipe: Recipe, marks: list[Mark], minutes: float) ->
         "parameters": parameters,
         "context": TRAINED_CONTEXT,
         "most_frames": LENGTHS[-1][1],
-        "minutes": round(minutes),
+        "minutes": round(_stage_seconds(folder) / 60),
         "seed": recipe.seed,
     }
     asked = {kind: sum(mark.kind == kind for mark in marks) for kind in (*GRADED, *REPORTED)}
@@ -297,3 +304,9 @@ def _figures(folder: Path, recipe: Recipe, marks: list[Mark], minutes: float) ->
         stage: json.loads((folder / f"{stage}.jsonl").read_text().splitlines()[-1]) for stage in ("see", "read", "meet")
     }
     return {"asked": asked, **right, "facts": facts, **logs}
+
+
+def _stage_seconds(folder: Path) -> float:
+    """What the stages took, stops and new starts included: two of them ran side by side."""
+    seconds = {stage: spent_s(folder, stage) for stage in ("see", "read", "meet", "align")}
+    return max(seconds["see"], seconds["read"]) + seconds["meet"] + seconds["align"]
