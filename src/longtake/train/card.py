@@ -51,7 +51,8 @@ another question's film.
 Guessing would get 1 in 1,200 values, 1 in {colours} colours, 1 in {shapes} shapes and 1 in 4 letters; on a blank film
 `not shown` is the right answer to a question about something that is not there.
 
-Weakest: counting and order; both were taught in passing. One seed was trained.
+Counting and order were taught in passing and are weak: where a blank film or another's film does as well as its own,
+nano guesses. One seed was trained.
 """
 
 
