@@ -1,9 +1,10 @@
-"""CONTRIBUTING.md: its examples work as they stand there, one file and no edit elsewhere."""
+"""CONTRIBUTING.md and README.md: their examples work as they stand there."""
 
 from __future__ import annotations
 
 import importlib
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,15 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+import typer
 
 import longtake
 from longtake import parts
+from longtake.cli.app import app
 from longtake.vision import FeatureGrid
 
-PAGE = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text()
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 EXAMPLES = re.findall(r"the whole of `src/longtake/(\w+)/(\w+)\.py`:\n\n```python\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -55,3 +59,12 @@ def test_example_layout(with_examples: ModuleType) -> None:
     assert piece.tokens_ND.tolist() == [[2.0], [7.0]]
     assert piece.times_s.tolist() == [0.0, 2.0]
     assert layout.count(2, 1, 2) == len(piece.tokens_ND)
+
+
+def test_every_longtake_line_of_the_readme_is_a_command_with_such_options() -> None:
+    lines = re.findall(r"^\$ longtake (.+?)(?:\s{2,}#.*)?$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    command = typer.main.get_command(app)
+    assert len(lines) >= 10
+    for line in lines:
+        name, *arguments = shlex.split(line, comments=True)
+        command.commands[name].make_context(name, arguments)

@@ -55,8 +55,8 @@ def placement(device: str, dtype: str) -> Placement:
         found = torch.device(wanted)
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError) as error:
-        reason = f"cannot be used: {str(error).partition(chr(10))[0]}"
-        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"device {device}", reason, "take auto or cpu") from error
+        reason, advice = "there is no such device here", "take auto, cpu, or what torch finds: cuda, cuda:1, mps"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"device {device}", reason, advice) from error
     own = torch.float32 if found.type == "cpu" else torch.bfloat16
     return Placement(found, own if dtype == "auto" else DTYPES[dtype])
 

@@ -25,7 +25,7 @@ from longtake.prompt import prefix, question_ids, stream_text
 from longtake.video import Frames, Video
 
 Progress = Callable[[str, int, int], None]
-"""Called as progress(stage, done, total): "encode" counts frames (reading them included), "prefill" tokens."""
+"""Called as progress(stage, done, total): "read" and "encode" count frames, "prefill" tokens."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,8 @@ def watch(
     refuse_too_many_frames(model, len(numbers), visual_tokens, text)
 
     with clock.stage("encode", without="read"):
-        frames = clock.each("read", video.read(numbers, shrink=model.encoder.shrink))
+        read = clock.each("read", video.read(numbers, shrink=model.encoder.shrink))
+        frames = _counted(read, lambda done: tell("read", done, len(numbers)))
         grid = model.encoder.encode(frames, progress=lambda done: tell("encode", done, len(numbers)))
     prompt = prefix(model.template, model.tokenizer, model.layout.arrange(grid))
     if (len(grid.times_s), len(prompt.visual_ND)) != (len(numbers), visual_tokens):
@@ -236,6 +237,14 @@ def _noted(token_ids: Iterable[int], kept: list[int]) -> Iterator[int]:
     for token_id in token_ids:
         kept.append(token_id)
         yield token_id
+
+
+def _counted(chunks: Iterable[Frames], heard: Callable[[int], None]) -> Iterator[Frames]:
+    done = 0
+    for frames in chunks:
+        done += len(frames.numbers)
+        heard(done)
+        yield frames
 
 
 def _peak_memory_bytes() -> int | None:

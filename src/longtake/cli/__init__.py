@@ -74,7 +74,9 @@ def _run(arguments: list[str]) -> int:
         return exit_.exit_code
     except typer.exceptions.TyperException as error:
         reason = " ".join(error.format_message().rstrip(".").split())
-        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "", reason, "see longtake --help") from error
+        asked = getattr(error, "ctx", None)
+        advice = f"see {asked.command_path if asked else 'longtake'} --help"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "", reason, advice) from error
     return 0
 
 

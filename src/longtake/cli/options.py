@@ -25,12 +25,20 @@ VideoFile = Annotated[str, typer.Argument(metavar="VIDEO", help="A video file.",
 Question = Annotated[str, typer.Argument(metavar="QUESTION", help="A question about it.", show_default=False)]
 
 ModelName = Annotated[str, typer.Option("--model", "-m", help="A bundled model, or the folder of a checkpoint.")]
-SamplerName = Annotated[str | None, typer.Option("--sampler", help="Which frames are looked at; see `longtake list`.")]
-LayoutName = Annotated[str | None, typer.Option("--layout", help="How they become tokens; see `longtake list`.")]
-FrameCount = Annotated[int | None, typer.Option("--frames", "-n", help="Short for --set sampler.frames=N.", min=1)]
+SamplerName = Annotated[
+    str | None, typer.Option("--sampler", help="Which frames are looked at; see `longtake list`. nano: uniform.")
+]
+LayoutName = Annotated[
+    str | None, typer.Option("--layout", help="How they become tokens; see `longtake list`. nano: grid.")
+]
+FrameCount = Annotated[
+    int | None, typer.Option("--frames", "-n", help="How many frames the sampler picks. nano: 64.", min=1)
+]
 Start = Annotated[str | None, typer.Option("--start", help="Look from here on: seconds or h:mm:ss.")]
 End = Annotated[str | None, typer.Option("--end", help="Look up to here: seconds or h:mm:ss.")]
-Stream = Annotated[int | None, typer.Option("--stream", help="Which stream of the file; see `longtake info`.", min=0)]
+Stream = Annotated[
+    int | None, typer.Option("--stream", help="Which stream of the file; else the default or largest.", min=0)
+]
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", help="The answer ends here at the latest.", min=1)]
 Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token; more draws.", min=0)]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed draws the same again.", min=0)]
@@ -50,7 +58,7 @@ SheetFile = Annotated[str, typer.Option("--output", "-o", help="The picture to w
 DemoFolder = Annotated[str, typer.Option("--output", "-o", help="Where the contact sheet goes.")]
 TrainFolder = Annotated[str, typer.Option("--output", "-o", help="Where the training keeps and leaves its files.")]
 Trained = Annotated[Literal["nano"], typer.Argument(metavar="MODEL", help="What to train: nano.", show_default=False)]
-Share = Annotated[float, typer.Option("--share", help="Of every number of steps; 1 makes the weights that ship.")]
+Share = Annotated[float, typer.Option("--share", help="Do this share of all steps; 1 makes the weights that ship.")]
 ExamQuestions = Annotated[int, typer.Option("--questions", help="Graded questions of the exam.", min=1)]
 Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)]
 
@@ -78,9 +86,17 @@ class Looked:
 
     @property
     def sampler_settings(self) -> dict[str, str]:
-        """The sampler's options, `--frames` among them."""
-        count = {} if self.frames is None else {"frames": str(self.frames)}
-        return {**self.settings["sampler"], **count}
+        """The sampler's options, `--frames` among them.
+
+        Raises:
+            LongtakeError: `usage.bad_option` if the number of frames is given twice.
+        """
+        if self.frames is None:
+            return dict(self.settings["sampler"])
+        if "frames" in self.settings["sampler"]:
+            reason = "--frames says the same"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--set sampler.frames", reason, "give one of the two")
+        return {**self.settings["sampler"], "frames": str(self.frames)}
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,11 @@ real film.
 
 **What it knows.** A drawn world: {colours} colours, {shapes} shapes, the numbers 0 to 999 and {words} words, before
 {places} kinds of background, one shape and one printed value in a scene. It knows no people, animals or rooms. A
-question about something that is not shown should be answered `not shown`; the table says how often it is. It reads
-English questions about this world and hardly another word.
+question about something that is not shown should be answered `not shown`; the table says how often it is.
+
+**What it makes up.** It reads a few English wordings of each question (`world/questions.py`, WORDINGS), and needs both
+colour and shape to find a value. Asked in other words it may say `not shown` of what is shown, or make up a value;
+asked about a lookalike of what is shown, it often names what is shown. The right count was never none in training.
 
 **How it is built.** Pictures of {side_px} x {side_px}; four convolutional strides and two transformer layers make a
 4 x 4 grid; a two-layer projector; 2 x 2 average pooling (UniRes): four tokens a frame; a Qwen2-architecture language

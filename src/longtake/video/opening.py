@@ -98,7 +98,7 @@ def _check_decoder(stream: VideoStream, container_name: str, path: str) -> None:
 
 
 def _codec_name(stream: Stream) -> str:
-    return stream.codec_context.name if stream.codec_context else "unknown"
+    return stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
 
 
 def _header(container: InputContainer, taken: VideoStream) -> HeaderFacts:
