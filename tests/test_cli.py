@@ -108,6 +108,12 @@ def test_refusal_as_an_object(cli: Cli, damaged: dict[str, Path]) -> None:
         (["watch-it"], "watch-it"),
         (["frames", "BUNNY"], "--output"),
         (["frames", "BUNNY", "-o", "sheet.txt"], "sheet.txt: its ending names no kind of picture"),
+        (["frames", "BUNNY", "-o", "sheet.psd"], "sheet.psd: its ending names no kind of picture"),
+        (["frames", "BUNNY", "-o", "s.png", "-n", "4", "--set", "sampler.frames=8"], "give one of the two"),
+        (["frames", "BUNNY", "-o", "s.png", "--sampler", "every", "--set", "sampler.seconds=1e-9"], "want 1e-06 to"),
+        (["frames", "BUNNY", "-o", "s.png", "--sampler", "..:X"], "cannot be imported"),
+        (["frames", "BUNNY", "-o", "s.png", "--sampler", "longtake.layouts.grid:Grid"], "it has no pick"),
+        (["ask", "BUNNY", "What?", "--device", "meta"], "there is no such device here"),
         (["frames", "BUNNY", "-o", "s.png", "--sampler", "unifrom"], "take one of every, middles, uniform"),
         (["frames", "BUNNY", "-o", "s.png", "--set", "sampler.frame=4"], "there are sampler.frames"),
         (["frames", "BUNNY", "-o", "s.png", "--set", "sampler.frames=x"], "give a whole number"),
@@ -124,6 +130,34 @@ def test_bad_options_are_one_line_and_status_2(
     assert says in err
     assert ONE_LINE.fullmatch(err)
     assert list(empty_folder.iterdir()) == []
+
+
+def test_json_after_two_dashes_is_a_question(cli: Cli, tmp_path: Path) -> None:
+    status, out, err = cli("ask", tmp_path / "absent.mp4", "--", "--json")
+    assert (status, out) == (3, "")
+    assert ONE_LINE.fullmatch(err)
+
+
+@pytest.mark.parametrize("start", ["9" * 400 + ":00", "9" * 5000 + ":00", "9" * 400])
+def test_times_of_no_video(cli: Cli, bunny: Path, start: str, tmp_path: Path) -> None:
+    status, out, err = cli("frames", bunny, "-o", tmp_path / "s.png", "--start", start)
+    assert (status, out) == (2, "")
+    assert err.startswith("error[usage.bad_span]: ")
+
+
+def test_a_lost_remark_spoils_no_result(bunny: Path, tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*LONGTAKE, "frames", bunny, "-n", "2", "-o", tmp_path / "s.png"], stderr=full)
+    assert done.returncode == 0
+    assert (tmp_path / "s.png").exists()
+
+
+def test_info_keeps_a_name_on_one_line(cli: Cli, bunny: Path, tmp_path: Path) -> None:
+    name = tmp_path / "two\nlines.mp4"
+    name.symlink_to(bunny)
+    status, out, _ = cli("info", name)
+    assert status == 0
+    assert "two\\nlines.mp4" in out.splitlines()[0]
 
 
 def test_bad_option_as_an_object(cli: Cli) -> None:

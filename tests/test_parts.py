@@ -87,7 +87,11 @@ def test_options_and_defaults_are_the_fields() -> None:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    source = "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Mine:\n    frames: int\nnumber = 3\n"
+    source = "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Mine:\n    frames: int\n"
+    source += (
+        "    def pick(self, video, question): return [0]\n@dataclass(frozen=True)\nclass Other:\n    size: int = 1\n"
+    )
+    source += "number = 3\n"
     (tmp_path / "somebodys_parts.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield "somebodys_parts"
@@ -100,7 +104,9 @@ def test_part_that_lives_elsewhere(elsewhere: str) -> None:
     assert made.frames == 5
 
 
-@pytest.mark.parametrize("name", ["{}:Absent", "{}:number", "no_such_package:Mine", ":Mine", "nobodys"])
+@pytest.mark.parametrize(
+    "name", ["{}:Absent", "{}:number", "{}:Other", "no_such_package:Mine", ".x:Mine", ":Mine", "nobodys"]
+)
 def test_part_that_is_not_there(elsewhere: str, name: str) -> None:
     with pytest.raises(LongtakeError) as caught:
         parts.build("samplers", name.format(elsewhere), {}, label="sampler")

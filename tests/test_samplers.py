@@ -106,12 +106,26 @@ def test_frames_must_be_positive(bad: int) -> None:
         Middles(frames=bad)
 
 
-@pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf")])
-def test_steps_must_be_positive(bad: float) -> None:
-    with pytest.raises(ValueError, match="more than 0"):
+@pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf"), 1e-300, 1e300])
+def test_steps_must_be_of_a_size_that_makes_sense(bad: float) -> None:
+    with pytest.raises(ValueError, match="want 1e-06 to 1000000000"):
         Every(seconds=bad)
-    with pytest.raises(ValueError, match="more than 0"):
+    with pytest.raises(ValueError, match="want 1e-09 to 1000000"):
         Every(fps=bad)
+
+
+def test_every_is_what_looking_step_by_step_would_see() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        times = np.cumsum(np.concatenate([[0.0], rng.choice([0.04, 0.2, 1.0, 7.3], 40)]))
+        step_s = float(rng.choice([0.01, 0.04, 0.33, 1.0, 5.0]))
+        looks_s = np.arange(np.floor(times[-1] / step_s + 1e-6) + 1) * step_s
+        seen = {int(np.flatnonzero(times <= look_s + 1e-6 * step_s)[-1]) for look_s in looks_s}
+        assert Every(seconds=step_s).pick(video_of(times.tolist()), "") == sorted(seen)
+
+
+def test_every_takes_all_frames_where_the_step_is_tiny() -> None:
+    assert Every(seconds=1e-6).pick(steady(50), "") == list(range(50))
 
 
 @pytest.mark.parametrize("name", parts.names("samplers"))

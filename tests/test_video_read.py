@@ -202,3 +202,21 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
     descriptors = Path("/proc/self/fd")
     if descriptors.is_dir():
         assert not [link for link in descriptors.iterdir() if link.is_symlink() and link.readlink().name == "one.mp4"]
+
+
+@pytest.mark.parametrize("percent", [48, 57])
+def test_a_stream_cut_inside_a_packet_never_shows_a_damaged_frame(tmp_path: Path, percent: int) -> None:
+    options = {"bf": "3", "g": "20", "x264-params": "open-gop=1"}
+    whole = numbered.write(tmp_path / "whole.ts", Coding(options=options), frames=90)
+    data = whole.read_bytes()
+    cut = tmp_path / "cut.ts"
+    cut.write_bytes(data[: len(data) * percent // 100])
+    truth = np.concatenate([frames.pixels_TCHW for frames in open_video(whole).read(range(90))])
+    for _ in range(8):
+        video = open_video(cut)
+        try:
+            for frames in video.read(video.numbers.tolist(), chunk=1):
+                place = round(float(frames.times_s[0]) / 0.04)
+                assert np.array_equal(frames.pixels_TCHW[0], truth[place])
+        except LongtakeError as error:
+            assert error.code in (ErrorCode.MEDIA_CORRUPT, ErrorCode.MEDIA_TRUNCATED)

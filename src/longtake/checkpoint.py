@@ -53,8 +53,8 @@ def placement(device: str, dtype: str) -> Placement:
     wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     try:
         found = torch.device(wanted)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=found).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason, advice = "there is no such device here", "take auto, cpu, or what torch finds: cuda, cuda:1, mps"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"device {device}", reason, advice) from error
     own = torch.float32 if found.type == "cpu" else torch.bfloat16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -31,8 +32,8 @@ def load(name: str = "nano", *, device: str = "auto", dtype: str = "auto") -> Mo
         LongtakeError: `model.not_found` if there is no such model or no family fits it; `model.bad_checkpoint` if its
             files are missing, damaged or do not fit each other; `usage.bad_option` for device and dtype.
     """
-    folder = BUNDLED / name if name in bundled_names() else Path(name).expanduser()
-    if not folder.is_dir():
+    folder = BUNDLED / name if name in bundled_names() else Path(os.path.expanduser(name))
+    if not (name and folder.is_dir()):
         fits = " or ".join([*bundled_names(), "the folder of a checkpoint"])
         raise LongtakeError(ErrorCode.MODEL_NOT_FOUND, name, "is neither a bundled model nor a folder", f"take {fits}")
     require_files(folder, [CONFIG])

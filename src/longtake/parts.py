@@ -17,7 +17,9 @@ from typing import Any
 
 from longtake.errors import ErrorCode, LongtakeError
 
-ROOMS_WITH_PARTS = ("samplers", "layouts", "families")
+METHODS = {"samplers": ("pick",), "layouts": ("arrange", "count"), "families": ("fits", "load")}
+"""What a part of each room can do (the protocol at its door)."""
+ROOMS_WITH_PARTS = tuple(METHODS)
 
 
 def names(room: str) -> list[str]:
@@ -33,7 +35,7 @@ def find(room: str, name: str) -> type[Any]:
         LongtakeError: `usage.bad_option` if there is no such part.
     """
     if ":" in name:
-        return _find_elsewhere(name)
+        return _find_elsewhere(room, name)
     known = names(room)
     if name not in known:
         raise LongtakeError(
@@ -109,16 +111,20 @@ def _parsed(part: type[Any], settings: Mapping[str, str], *, label: str) -> dict
     return {key: _parse(text, kinds[key], f"{label}.{key}") for key, text in settings.items()}
 
 
-def _find_elsewhere(name: str) -> type[Any]:
+def _find_elsewhere(room: str, name: str) -> type[Any]:
     module_name, _, class_name = name.partition(":")
     try:
         part = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         reason, advice = f"cannot be imported: {error}", "write package.module:Class of something installed"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, name, reason, advice) from error
     if not (isinstance(part, type) and dataclasses.is_dataclass(part)):
         reason, advice = "is not a dataclass", "a part is a frozen dataclass; see CONTRIBUTING.md"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, name, reason, advice)
+    lacking = [method for method in METHODS[room] if not hasattr(part, method)]
+    if lacking:
+        reason = f"is none of the {room}: it has no {' and no '.join(lacking)}"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, name, reason, "see CONTRIBUTING.md")
     return part
 
 

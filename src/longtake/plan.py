@@ -63,7 +63,7 @@ def refuse_too_many_frames(model: Model, frames: int, visual_tokens: int, text: 
         return
     grid = model.encoder.grid_height, model.encoder.grid_width
     most = bisect.bisect_right(range(1, frames + 1), free_tokens, key=lambda count: model.layout.count(count, *grid))
-    ways = [f"sample at most {most:,} frames"] if most else [_shorter(text)]
+    ways = [f"sample at most {most:,} frames"] if most else [_smaller(text, model.layout.count(1, *grid), reads)]
     ways += [f"take --layout {name}" for name in _layouts_that_fit(frames, grid, free_tokens)[:1]]
     reason = (
         f"{frames:,} frames make {visual_tokens:,} tokens, the question {text.question_tokens:,}, and the answer may "
@@ -73,7 +73,10 @@ def refuse_too_many_frames(model: Model, frames: int, visual_tokens: int, text: 
     raise LongtakeError(ErrorCode.LIMIT_CONTEXT, "", reason, advice)
 
 
-def _shorter(text: TextNeed) -> str:
+def _smaller(text: TextNeed, frame_tokens: int, reads: int) -> str:
+    """What to do where not even one frame fits: the larger of frame and text gives way."""
+    if frame_tokens > text.tokens:
+        return f"choose options of the layout that make less than {frame_tokens:,} tokens of one frame"
     longer_question = text.question_tokens > text.answer_tokens
     return "ask in fewer words" if longer_question else "ask for a shorter answer with --max-new-tokens"
 

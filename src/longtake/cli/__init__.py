@@ -20,14 +20,15 @@ CLOSED_PIPE_STATUS = 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `longtake` with `arguments` (default: the process's own) and return its exit status (docs/errors.md)."""
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    as_json = "--json" in (given[: given.index("--")] if "--" in given else given)
     try:
         return _run_or_refuse(given)
     except LongtakeError as error:
-        return _tell(error, as_json="--json" in given)
+        return _tell(error, as_json=as_json)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         advice = "run the same command again to start over"
-        return _tell(LongtakeError(ErrorCode.INTERRUPTED, "", "stopped by Ctrl-C", advice), as_json="--json" in given)
+        return _tell(LongtakeError(ErrorCode.INTERRUPTED, "", "stopped by Ctrl-C", advice), as_json=as_json)
     except (BrokenPipeError, SystemExit):
         # SystemExit is rich's answer to a closed pipe, when it prints help.
         _drop_output()

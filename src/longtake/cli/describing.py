@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from longtake.errors import printable
 from longtake.video.times import format_time
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 def described(found: VideoInfo) -> list[tuple[str, str]]:
     """What a file really is, as (subject, facts)."""
     return [
-        ("file", f"{found.path} ({found.size_bytes:,} bytes, {found.container})"),
+        ("file", f"{printable(found.path)} ({found.size_bytes:,} bytes, {found.container})"),
         *_streams(found),
         ("picture", _picture(found)),
         ("colour", _colour(found)),

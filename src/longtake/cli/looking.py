@@ -17,6 +17,7 @@ from longtake.errors import ErrorCode, LongtakeError, printable, writing
 if TYPE_CHECKING:
     from longtake.video import Frames, Video
 
+SHEET_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tiff")
 PARTS_TOLD = {"samplers": "--sampler", "layouts": "--layout", "families": "--model"}
 """Each room with parts, and the option that names one (a family is recognised by its checkpoint)."""
 
@@ -96,11 +97,9 @@ def suffix_fits(output: str) -> None:
     Raises:
         LongtakeError: `usage.bad_option`.
     """
-    from PIL import Image
-
-    if Path(output).suffix.lower() not in Image.registered_extensions():
-        reason = "its ending names no kind of picture"
-        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, output, reason, "end it in .png or .jpg")
+    if Path(output).suffix.lower() not in SHEET_SUFFIXES or output.endswith(os.sep):
+        reason = "its ending names no kind of picture that a sheet is written as"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, output, reason, f"end it in {', '.join(SHEET_SUFFIXES)}")
 
 
 def print_parts(*, as_json: bool) -> None:

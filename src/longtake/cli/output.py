@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from longtake.errors import printable, writing
 
@@ -32,12 +33,13 @@ def say_json(value: Mapping[str, object]) -> None:
 
 
 def remark(text: str) -> None:
-    """Write one dim line to standard error, if there is one."""
+    """Write one dim line to standard error, if there is one that takes it: a lost remark spoils no result."""
     if sys.stderr is None:
         return
     from rich.console import Console
 
-    Console(stderr=True, soft_wrap=True, highlight=False).print(printable(text), style="dim", markup=False)
+    with suppress(OSError):
+        Console(stderr=True, soft_wrap=True, highlight=False).print(printable(text), style="dim", markup=False)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

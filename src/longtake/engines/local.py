@@ -150,8 +150,8 @@ def chooser(options: GenerateOptions) -> Callable[[torch.Tensor], int]:
     generator = torch.Generator().manual_seed(options.seed)
 
     def draw(logits_V: torch.Tensor) -> int:
-        # The largest logit is taken off first: divided by a tiny temperature it would overflow.
-        chances_V = ((logits_V - logits_V.max()) / options.temperature).softmax(-1)
+        # The largest logit is taken off first, in double precision: divided by a tiny temperature it would overflow.
+        chances_V = ((logits_V - logits_V.max()).double() / options.temperature).softmax(-1)
         return int(torch.multinomial(chances_V, 1, generator=generator))
 
     return draw

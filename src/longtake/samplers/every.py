@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from longtake.video import Video
+
+SHORTEST_STEP_S, LONGEST_STEP_S = 1e-6, 1e9
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,10 @@ class Every:
     fps: float | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.seconds) and self.seconds > 0):
-            raise ValueError(f"seconds is {self.seconds}; want more than 0")
-        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
-            raise ValueError(f"fps is {self.fps}; want more than 0")
+        if not SHORTEST_STEP_S <= self.seconds <= LONGEST_STEP_S:
+            raise ValueError(f"seconds is {self.seconds}; want {SHORTEST_STEP_S} to {LONGEST_STEP_S:.0f}")
+        if self.fps is not None and not 1 / LONGEST_STEP_S <= self.fps <= 1 / SHORTEST_STEP_S:
+            raise ValueError(f"fps is {self.fps}; want {1 / LONGEST_STEP_S} to {1 / SHORTEST_STEP_S:.0f}")
 
     @property
     def step_s(self) -> float:
@@ -38,11 +39,12 @@ class Every:
 
         The frame on screen at a time is the last that begins no later.
         """
-        times_s = video.times_s[video.numbers]
-        looks = np.floor((times_s[-1] - times_s[0]) / self.step_s + _ROUNDING) + 1
-        wanted_s = times_s[0] + np.arange(looks) * self.step_s
-        places = np.searchsorted(times_s, wanted_s + _ROUNDING * self.step_s, side="right") - 1
-        return [int(number) for number in video.numbers[np.unique(places)]]
+        begin_steps = (video.times_s[video.numbers] - video.times_s[video.numbers[0]]) / self.step_s
+        first_look = np.ceil(begin_steps - _ROUNDING)
+        last_look = np.floor(begin_steps[-1] + _ROUNDING)
+        end_steps = np.append(begin_steps[1:], np.inf)
+        seen = (first_look + _ROUNDING < end_steps) & (first_look <= last_look)
+        return [int(number) for number in video.numbers[seen]]
 
 
 _ROUNDING = 1e-6

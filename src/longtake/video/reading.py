@@ -45,13 +45,15 @@ class _Ended(Exception):
 
 
 def prepare_decoder(codec: VideoCodecContext, *, strict: bool = True) -> None:
-    """Open a decoder: two threads and, if `strict`, damage is an error, not something to paint over.
+    """Open a decoder: if `strict`, with two threads, and damage is an error, not something to paint over.
+
+    A lenient one has one thread: with more, whether it marks a damaged frame as corrupt depends on which is faster.
 
     Raises:
         FFmpegError: if the decoder cannot be opened.
     """
     codec.thread_type = ThreadType.FRAME
-    codec.thread_count = _THREADS
+    codec.thread_count = _THREADS if strict else 1
     codec.options = {"err_detect": "explode"} if strict else {}
     codec.open(strict=False)
 

@@ -6,8 +6,8 @@ import re
 
 from longtake.errors import ErrorCode, LongtakeError
 
-_PLAIN = re.compile(r"\d+(\.\d+)?|\.\d+", re.ASCII)
-_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d+)?)", re.ASCII)
+_PLAIN = re.compile(r"\d{1,12}(\.\d+)?|\.\d+", re.ASCII)
+_CLOCK = re.compile(r"(?:(\d{1,9}):)?(\d{1,9}):(\d{1,2}(?:\.\d+)?)", re.ASCII)
 
 
 def parse_time(text: str) -> float:
