@@ -88,7 +88,7 @@ def run(stage: Stage, folder: Path, *, seed: int) -> None:
         loss = stage.loss(np.random.default_rng([seed, number, step]))
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss of stage {stage.name} is {loss.item()} at step {step}")
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(stage.module.parameters(), 1.0)
         for optimiser, _ in optimisers:
             optimiser.step()
