@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -35,6 +36,8 @@ def test_nano_is_right_on_questions_that_were_in_no_exam_before(nano: Model) -> 
 def test_the_card_is_the_one_that_the_figures_make_and_they_reach_the_promised_marks() -> None:
     figures = json.loads((ASSETS / "figures.json").read_text(encoding="utf-8"))
     assert (ASSETS / "README.md").read_text(encoding="utf-8") == model_card(figures)
+    weights = (ASSETS / "model.safetensors").read_bytes()
+    assert hashlib.sha256(weights).hexdigest() == figures["weights_sha256"]
     assert sum(figures["asked"][kind] for kind in GRADED) == 600
     assert figures["own"]["all"] >= 0.95
     assert all(figures["own"][kind] >= 0.9 for kind in GRADED)

@@ -9,6 +9,7 @@ exam     600 held-out questions about real video files, through the same code as
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -25,6 +26,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from longtake.checkpoint import WEIGHTS
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.families.nano import TEMPLATE, NanoModules, build, encoder, write_checkpoint
 from longtake.loading import load
@@ -50,7 +52,7 @@ TRAINED_CONTEXT = 1024
 DEFAULT_FRAMES = 64
 SHARDS = 2
 """Files that the training pictures are drawn into, each by a process of its own; one more holds the held-out ones."""
-MINUTES = 45
+MINUTES = 50
 """About what the whole recipe takes on two cores with bfloat16 matrix units (docs/log.md)."""
 
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
@@ -91,7 +93,7 @@ def train(folder: Path, recipe: Recipe) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     _keep_recipe(folder, recipe)
     console = Console(stderr=True)
-    console.print(f"About {MINUTES * recipe.share:.0f} minutes on two cores. Stop and start again as you like.")
+    console.print(f"About {max(1.0, MINUTES * recipe.share):.0f} min on two cores. Stop and start again as you like.")
     with _bars(console) as bars:
         _together(
             folder, recipe, bars, *[(partial(_draw, shard=shard), f"draw {shard}") for shard in range(SHARDS + 1)]
@@ -303,7 +305,8 @@ def _figures(folder: Path, recipe: Recipe, marks: list[Mark]) -> dict[str, Any]:
     logs = {
         stage: json.loads((folder / f"{stage}.jsonl").read_text().splitlines()[-1]) for stage in ("see", "read", "meet")
     }
-    return {"asked": asked, **right, "facts": facts, **logs}
+    weights = hashlib.sha256((folder / "model" / WEIGHTS).read_bytes()).hexdigest()
+    return {"weights_sha256": weights, "asked": asked, **right, "facts": facts, **logs}
 
 
 def _stage_seconds(folder: Path) -> float:
