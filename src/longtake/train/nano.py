@@ -66,7 +66,7 @@ class Recipe:
     """How much of everything; `share` of 1 makes the shipped weights.
 
     Attributes:
-        share: of every number of steps and pictures; below 0.05 nothing is learned, but everything runs.
+        share: of every number of steps and pictures; a hundredth learns nothing, but everything runs.
         seed: of data and first weights.
         questions: graded questions of the exam.
     """
