@@ -53,6 +53,7 @@ def placement(device: str, dtype: str) -> Placement:
     wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     try:
         found = torch.device(wanted)
+        # Reading a number back tells a device that computes from torch's `meta`, which only pretends.
         torch.empty(1, device=found).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason, advice = "there is no such device here", "take auto, cpu, or what torch finds: cuda, cuda:1, mps"

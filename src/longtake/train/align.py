@@ -18,7 +18,7 @@ from longtake.train.loop import Rates
 from longtake.train.pictures import Pool
 from longtake.train.see import caption_loss, pooled
 from longtake.vision.pixels import PixelRecipe
-from longtake.world.scenes import Scene, Shot
+from longtake.world.scenes import SCENERY, Scene, Shot
 
 LENGTHS = ((1, 12), (8, 32), (24, 64))
 LENGTH_SHARES = (0.6, 0.25, 0.15)
@@ -69,7 +69,7 @@ def make_album(tower: nn.Module, pool: Pool, recipe: PixelRecipe) -> Album:
     alike: dict[str, list[int]] = defaultdict(list)
     for number, shot in enumerate(pool.shots):
         showing[shot].append(number)
-        for word in shot.caption[:2] if shot.caption[0] != "only" else ():
+        for word in () if shot.caption[0] == SCENERY[0] else shot.caption[:2]:
             alike[word].append(number)
     return Album(torch.cat(features).clone(), pool.shots, dict(showing), dict(alike))
 

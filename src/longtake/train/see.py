@@ -18,6 +18,7 @@ from longtake.train.loop import Rates
 from longtake.train.pictures import Pool
 from longtake.vision.pixels import PixelRecipe
 from longtake.vision.projector import Projector
+from longtake.world.scenes import SCENERY
 
 LETTERS = " 0123456789abcdefghijklmnopqrstuvwxyz"
 LONGEST_VALUE = 7
@@ -129,7 +130,7 @@ def caption_loss(
 
 def _spelled(value: str) -> list[int]:
     """Letter numbers; the caption of mere scenery spells nothing."""
-    shown = "" if value == "here" else value
+    shown = "" if value == SCENERY[VALUE_SLOT] else value
     return [LETTERS.index(letter) for letter in shown.ljust(LONGEST_VALUE)]
 
 
