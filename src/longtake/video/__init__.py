@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 Shrink = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """One displayed frame (H, W, 3) uint8 RGB in, the small frame to keep (3, h, w) uint8 out."""
 
+LostSpan = tuple[float, float | None]
+"""From when to when, in seconds, nothing can be seen; before 0 where a file starts in the middle, None for an end that
+nobody knows."""
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -45,6 +49,7 @@ class Video(Protocol):
         numbers: the frame numbers that may be sampled (all, or those of a stretch), ascending.
         duration_s: from the first displayed frame to the end of the last.
         height_px, width_px: displayed size, after rotation and sample aspect ratio.
+        lost_s: stretches that are known, before anything is decoded, to be missing.
         notes: what is worth saying about the file.
     """
 
@@ -61,6 +66,8 @@ class Video(Protocol):
     @property
     def width_px(self) -> int: ...
     @property
+    def lost_s(self) -> tuple[LostSpan, ...]: ...
+    @property
     def notes(self) -> tuple[str, ...]: ...
 
     def stretch(self, start_s: float | None, end_s: float | None) -> Video:
@@ -74,8 +81,10 @@ class Video(Protocol):
     def read(self, numbers: Sequence[int], *, chunk: int = 32, shrink: Shrink | None = None) -> Iterator[Frames]:
         """Yield the asked frames (strictly ascending) `chunk` at a time: memory does not grow with the video.
 
+        A video that was opened to skip damage leaves out what cannot be decoded; `Frames.numbers` says what came.
+
         Raises:
-            LongtakeError: `media.corrupt` or `media.truncated` if an asked frame cannot be decoded; never another
-                frame.
+            LongtakeError: `media.corrupt` or `media.truncated` if an asked frame cannot be decoded and none may be
+                skipped; never another frame.
         """
         ...

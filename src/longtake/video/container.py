@@ -21,6 +21,7 @@ from av.error import FFmpegError
 
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video.cutting import announced_end, mp4_boxes
+from longtake.video.options import ReadOptions
 from longtake.video.sniffing import HEAD_BYTES, container_kind, is_playlist, looks_like
 
 FORMATS = (
@@ -48,15 +49,18 @@ class _Nameless:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[tuple[InputContainer, FileState]]:
+def opened(path: str, options: ReadOptions) -> Iterator[tuple[InputContainer, FileState]]:
     """The container at `path` and the state of its file; both are closed at the end of the `with`.
 
     Raises:
         LongtakeError: `media.not_found`, `media.not_a_file`, `media.empty`, `media.format_not_allowed`,
-            `media.unknown_format`, `media.container`.
+            `media.unknown_format`, `media.container`, `limit.bytes`.
     """
     with _regular_file(path) as file:
         status = os.fstat(file.fileno())
+        if status.st_size > options.limits.bytes:
+            reason = f"has {status.st_size:,} bytes; at most {options.limits.bytes:,} may be read"
+            raise LongtakeError(ErrorCode.LIMIT_BYTES, path, reason, "cut it into parts, or raise --limit bytes=N")
         try:
             # As `options` they would go to every stream too: PyAV before 18 then crashes on streams that turn up late.
             container = av.open(
@@ -70,6 +74,21 @@ def opened(path: str) -> Iterator[tuple[InputContainer, FileState]]:
             raise _refusal(path, file, status.st_size) from error
         with container:
             yield container, FileState(status.st_size, status.st_mtime_ns)
+
+
+def check_unchanged(path: str, state: FileState) -> None:
+    """Check that the file at `path` is still as it was when it was opened.
+
+    Raises:
+        LongtakeError: `media.container` if it grew, shrank, was written to or is gone.
+    """
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise _not_opened(path, error) from error
+    if FileState(status.st_size, status.st_mtime_ns) != state:
+        advice = "wait until nothing writes to it, then open it again"
+        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, "the file changed since it was opened", advice)
 
 
 def check_whole(path: str) -> int | None:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from dataclasses import dataclass
 
 import av
 import numpy as np
 from av.container import InputContainer
-from av.error import FFmpegError
-from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from longtake.errors import ErrorCode, LongtakeError
+from longtake.video import LostSpan
+from longtake.video.choosing import check_decoder, check_pixels, choose_stream, codec_name
 from longtake.video.colour import HDR_TRANSFERS
 from longtake.video.container import FileState, check_whole, opened
+from longtake.video.options import AS_IS, ReadOptions
 from longtake.video.picture import Picture, picture_of
-from longtake.video.reading import Cursor, FrameReader, decoder_order, prepare_decoder, video_stream
-from longtake.video.scanning import FrameTable, frames_by_decoder, frames_by_time, needs_decoder_order, scan_packets
+from longtake.video.reading import Cursor, FrameReader, decoder_order, video_stream
+from longtake.video.scanning import (
+    FrameTable,
+    PacketTable,
+    frames_by_decoder,
+    frames_by_time,
+    needs_decoder_order,
+    scan_packets,
+)
+from longtake.video.sources import Here
 from longtake.video.times import format_time
 from longtake.video.video_file import HeaderFacts, StreamFacts, VideoFile
 
-_ADVICE_CODEC = "convert it: ffmpeg -i FILE -c:v libx264 -pix_fmt yuv420p out.mp4"
 _ADVICE_HDR = (
     "convert it: ffmpeg -i FILE -vf zscale=t=linear:npl=100,tonemap=hable,zscale=p=bt709:t=bt709:m=bt709:r=tv,"
     "format=yuv420p -c:v libx264 out.mp4"
@@ -28,7 +38,7 @@ _ADVICE_HDR = (
 _HEADER_SLACK = 0.05
 
 
-def open_video(path: str | os.PathLike[str], *, stream: int | None = None) -> VideoFile:
+def open_video(path: str | os.PathLike[str], *, stream: int | None = None, options: ReadOptions = AS_IS) -> VideoFile:
     """Look at a video file: which stream, which frames, at what times, how they are shown.
 
     The bytes decide what the file is, never its name. Every packet of the stream is read, none but the first frame's is
@@ -39,66 +49,48 @@ def open_video(path: str | os.PathLike[str], *, stream: int | None = None) -> Vi
         path: a regular file.
         stream: index in the file of the video stream to take. Without it, of the video streams that are not cover art:
             those flagged as default if there are any, then the largest picture, then the first.
+        options: what is done about damage, and what may be paid.
 
     Raises:
-        LongtakeError: any of the `media.*` codes.
+        LongtakeError: any of the `media.*` and `limit.*` codes but `limit.context`.
     """
     name = os.fsdecode(path)
-    with opened(name) as (container, state):
-        taken = _choose(container, stream, name)
-        _check_decoder(taken, container.format.name, name)
+    with opened(name, options) as (container, state):
+        taken = choose_stream(container, stream, name)
+        check_pixels(taken, name, options)
+        check_decoder(taken, container.format.name, name, options)
         header = _header(container, taken)
         claimed_s = _claimed_duration_s(container, taken)
-        table = _table(container, taken, name)
+        table = _table(container, taken, name, options)
         index = taken.index
-    _check_whole(name, state, table)
-    picture = _picture(name, index, table, state)
-    notes = (*_notes(header, table, picture, claimed_s), *table.notes)
-    numbers = np.arange(len(table.times_s), dtype=np.int64)
-    return VideoFile(name, index, table, picture, header, state, numbers, notes)
-
-
-def _choose(container: InputContainer, index: int | None, path: str) -> VideoStream:
-    if not len(container.streams):
-        reason, advice = "names no streams: its index is damaged or missing", "fetch or export it again"
-        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, advice)
-    streams = container.streams.video
-    found = ", ".join(f"{stream.index} {stream.type}" for stream in container.streams) or "none"
-    if index is not None:
-        chosen = next((stream for stream in streams if stream.index == index), None)
-        if chosen is None:
-            advice = f"its streams are: {found}"
-            raise LongtakeError(ErrorCode.MEDIA_NO_VIDEO, path, f"stream {index} is not a video stream of it", advice)
-        return chosen
-    moving = [stream for stream in streams if not stream.disposition & Disposition.attached_pic]
-    if not moving:
-        reason = "has no video" + (" but cover art" if streams else "") + f"; its streams are: {found}"
-        advice = "name a file with a video stream" + (", or take the cover with --stream" if streams else "")
-        raise LongtakeError(ErrorCode.MEDIA_NO_VIDEO, path, reason, advice)
-    return max(
-        moving, key=lambda stream: (bool(stream.disposition & Disposition.default), _area(stream), -stream.index)
+    _check_duration(name, table, options)
+    cut = _cut_off(name, state, table, claimed_s)
+    if cut is not None and options.on_corrupt == "error":
+        raise cut.error
+    damaged = [span for span in table.lost_s if span[0] >= 0]
+    if damaged and options.on_corrupt == "error":
+        raise _damaged(name, damaged)
+    picture = _picture(name, index, table, state, options)
+    return VideoFile(
+        path=name,
+        stream=index,
+        table=table,
+        picture=picture,
+        header=header,
+        state=state,
+        numbers=np.arange(len(table.times_s), dtype=np.int64),
+        lost_s=(*table.lost_s, *([cut.lost_s] if cut else [])),
+        notes=(*_notes(header, table, picture, claimed_s), *table.notes, *([cut.error.reason] if cut else [])),
+        options=options,
+        source=Here(),
     )
 
 
-def _area(stream: VideoStream) -> int:
-    return stream.codec_context.width * stream.codec_context.height if stream.codec_context else 0
-
-
-def _check_decoder(stream: VideoStream, container_name: str, path: str) -> None:
-    codec = _codec_name(stream)
-    if not stream.codec_context:
-        raise LongtakeError(ErrorCode.MEDIA_CODEC, path, "no decoder for its video codec is at hand", _ADVICE_CODEC)
-    try:
-        prepare_decoder(stream.codec_context)
-    except FFmpegError as error:
-        reason = f"the decoder of its codec {codec} does not start: {error.strerror}"
-        raise LongtakeError(ErrorCode.MEDIA_CODEC, path, reason, _ADVICE_CODEC) from error
-    if container_name == "webp_pipe" and not stream.codec_context.width:
-        raise LongtakeError(ErrorCode.MEDIA_CODEC, path, "animated WebP cannot be decoded", "convert it to GIF or MP4")
-
-
-def _codec_name(stream: Stream) -> str:
-    return stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+def _check_duration(path: str, table: FrameTable, options: ReadOptions) -> None:
+    if table.end_s > options.limits.duration_s:
+        reason = f"runs for {format_time(table.end_s)}; at most {format_time(options.limits.duration_s)} may be read"
+        advice = "cut it into parts, or raise --limit duration=SECONDS"
+        raise LongtakeError(ErrorCode.LIMIT_DURATION, path, reason, advice)
 
 
 def _header(container: InputContainer, taken: VideoStream) -> HeaderFacts:
@@ -106,7 +98,7 @@ def _header(container: InputContainer, taken: VideoStream) -> HeaderFacts:
         StreamFacts(
             index=stream.index,
             kind=stream.type or "unknown",
-            codec=_codec_name(stream),
+            codec=codec_name(stream),
             width_px=getattr(stream.codec_context, "width", 0),
             height_px=getattr(stream.codec_context, "height", 0),
             taken=stream.index == taken.index,
@@ -122,32 +114,65 @@ def _claimed_duration_s(container: InputContainer, stream: VideoStream) -> float
     return container.duration / av.time_base if container.duration else None
 
 
-def _table(container: InputContainer, stream: VideoStream, path: str) -> FrameTable:
-    packets = scan_packets(container, stream, path)
+def _table(container: InputContainer, stream: VideoStream, path: str, options: ReadOptions) -> FrameTable:
+    cut = check_whole(path) is not None
+    packets = scan_packets(container, stream, path, options)
+    if cut and options.on_corrupt == "skip":
+        # The packet stored last may be a part of one, and look whole to a decoder.
+        packets = _but_the_last(packets)
     if not needs_decoder_order(packets, stream, container.format.name):
         return frames_by_time(packets, stream, path)
-    with opened(path) as (again, _):
+    with opened(path, options) as (again, _):
         same = video_stream(again, stream.index)
-        prepare_decoder(same.codec_context)
-        return frames_by_decoder(packets, same, decoder_order(again, same, packets), path)
+        shown, damaged = decoder_order(again, same, packets, options)
+        return frames_by_decoder(packets, same, shown, damaged, path)
 
 
-def _check_whole(path: str, state: FileState, table: FrameTable) -> None:
+def _but_the_last(packets: PacketTable) -> PacketTable:
+    hidden_P = packets.hidden_P.copy()
+    hidden_P[-1] = True
+    return dataclasses.replace(packets, hidden_P=hidden_P)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A file that ends before its container says: what is missing, and the refusal that says so."""
+
+    lost_s: LostSpan
+    error: LongtakeError
+
+
+def _cut_off(path: str, state: FileState, table: FrameTable, claimed_s: float | None) -> _Cut | None:
     end = check_whole(path)
     if end is None:
-        return
-    # The packet stored last may be a part of one.
+        return None
     whole = table.packet_N < len(table.packets) - 1
-    last = format_time(float(table.times_s[whole].max(initial=0)))
-    reason = f"is cut off: of at least {end:,} bytes {state.size_bytes:,} are there; its last whole frame is at {last}"
-    advice = "fetch it again, or keep what is there: ffmpeg -i FILE -c copy whole.mkv"
-    raise LongtakeError(ErrorCode.MEDIA_TRUNCATED, path, reason, advice)
+    last_s = float(table.times_s[whole].max(initial=0))
+    reason = (
+        f"is cut off: of at least {end:,} bytes {state.size_bytes:,} are there; its last whole frame is at "
+        f"{format_time(last_s)}"
+    )
+    advice = "fetch it again, or take what is there with --on-corrupt skip"
+    lost_from_s = max(last_s, table.end_s if whole.all() else last_s)
+    until_s = claimed_s if claimed_s is not None and claimed_s > lost_from_s else None
+    return _Cut((lost_from_s, until_s), LongtakeError(ErrorCode.MEDIA_TRUNCATED, path, reason, advice))
 
 
-def _picture(path: str, index: int, table: FrameTable, state: FileState) -> Picture:
-    with Cursor(path, index, table.packets, state) as cursor:
-        _, frame = next(FrameReader(cursor, table, path).read([0]))
-        picture = picture_of(frame, cursor.stream)
+def _damaged(path: str, spans: list[LostSpan]) -> LongtakeError:
+    reason = f"{len(spans):,} of its packets cannot be decoded, the first at {format_time(spans[0][0])}"
+    advice = "fetch or export the file again, or go on without them with --on-corrupt skip"
+    return LongtakeError(ErrorCode.MEDIA_CORRUPT, path, reason, advice)
+
+
+def _picture(path: str, index: int, table: FrameTable, state: FileState, options: ReadOptions) -> Picture:
+    """How frames are shown, from the first that can be decoded."""
+    candidates = range(len(table.times_s) if options.on_corrupt == "skip" else 1)
+    with Cursor(path, index, table.packets, state, options=options) as cursor:
+        first = next(FrameReader(cursor, table, path, options=options).read(candidates), None)
+        if first is None:
+            reason, advice = "none of its frames can be decoded", "fetch or export the file again"
+            raise LongtakeError(ErrorCode.MEDIA_CORRUPT, path, reason, advice)
+        picture = picture_of(first[1], cursor.stream)
     if picture.colour.transfer in HDR_TRANSFERS:
         reason = f"is high dynamic range video ({picture.colour.transfer.upper()}), which longtake does not tone-map"
         raise LongtakeError(ErrorCode.MEDIA_CODEC, path, reason, _ADVICE_HDR)

@@ -24,7 +24,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.video.container import FileState, opened
+from longtake.video.container import FileState, check_unchanged, opened
+from longtake.video.options import ReadOptions
 from longtake.video.scanning import NO_TIME, FrameTable, PacketTable
 from longtake.video.times import format_time
 
@@ -44,17 +45,20 @@ class _Ended(Exception):
     """The file ends before a packet that the table has."""
 
 
-def prepare_decoder(codec: VideoCodecContext, *, strict: bool = True) -> None:
-    """Open a decoder: if `strict`, with two threads, and damage is an error, not something to paint over.
+def prepare_decoder(
+    codec: VideoCodecContext, options: ReadOptions, *, strict: bool = True, threads: int = _THREADS
+) -> None:
+    """Open a decoder: if `strict`, damage is an error, not something to paint over.
 
     A lenient one has one thread: with more, whether it marks a damaged frame as corrupt depends on which is faster.
+    Either refuses pictures beyond the limit by itself, also where their size changes inside the stream.
 
     Raises:
         FFmpegError: if the decoder cannot be opened.
     """
     codec.thread_type = ThreadType.FRAME
-    codec.thread_count = _THREADS if strict else 1
-    codec.options = {"err_detect": "explode"} if strict else {}
+    codec.thread_count = threads if strict else 1
+    codec.options = {"max_pixels": str(options.limits.pixels)} | ({"err_detect": "explode"} if strict else {})
     codec.open(strict=False)
 
 
@@ -66,8 +70,11 @@ def video_stream(container: InputContainer, index: int) -> VideoStream:
 class Cursor:
     """A reading head over one stream of a file, which can be put before any packet of the table."""
 
-    def __init__(self, path: str, stream_index: int, packets: PacketTable, state: FileState) -> None:
+    def __init__(
+        self, path: str, stream_index: int, packets: PacketTable, state: FileState, *, options: ReadOptions
+    ) -> None:
         self._path, self._stream_index, self._packets, self._state = path, stream_index, packets, state
+        self._options = options
         self._by_pts = np.argsort(packets.pts_P, kind="stable")
         pts = packets.pts_P[self._by_pts]
         self._may_seek = bool((pts != NO_TIME).all() and (np.diff(pts) > 0).all())
@@ -113,18 +120,24 @@ class Cursor:
         if self._lenient is None:
             codec = cast(VideoCodecContext, VideoCodecContext.create(self.stream.codec_context.name, "r"))
             codec.extradata = self.stream.codec_context.extradata
-            prepare_decoder(codec, strict=False)
+            prepare_decoder(codec, self._options, strict=False)
             self._lenient = codec
         return self._lenient
 
+    def check_unchanged(self) -> None:
+        """Check, after reading, that the file did not change meanwhile.
+
+        Raises:
+            LongtakeError: `media.container`.
+        """
+        check_unchanged(self._path, self._state)
+
     def _reopen(self) -> None:
         self._open_file.close()
-        self._container, state = self._open_file.enter_context(opened(self._path))
-        if state != self._state:
-            advice = "wait until nothing writes to it, then open it again"
-            raise LongtakeError(ErrorCode.MEDIA_CONTAINER, self._path, "the file changed since it was opened", advice)
+        self._container, _ = self._open_file.enter_context(opened(self._path, self._options))
+        self.check_unchanged()
         self.stream = video_stream(self._container, self._stream_index)
-        prepare_decoder(self.stream.codec_context)
+        prepare_decoder(self.stream.codec_context, self._options)
         self._ahead = iter(self._container.demux(self.stream))
         self._next_place = 0
 
@@ -178,11 +191,13 @@ class Cursor:
 class FrameReader:
     """Decodes asked frames of one file."""
 
-    def __init__(self, cursor: Cursor, table: FrameTable, path: str) -> None:
-        self._cursor, self._table, self._path = cursor, table, path
+    def __init__(self, cursor: Cursor, table: FrameTable, path: str, *, options: ReadOptions) -> None:
+        self._cursor, self._table, self._path, self._options = cursor, table, path, options
 
     def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Each asked frame with its number; `numbers` are strictly ascending.
+
+        With `on_corrupt="skip"`, those that do not come out whole are left out.
 
         Raises:
             LongtakeError: `media.corrupt` or `media.truncated` at the first that does not come out whole.
@@ -199,7 +214,7 @@ class FrameReader:
             single, trouble = owed[:1], ErrorCode.MEDIA_CORRUPT
             for first, strict in ways:
                 trouble = yield from self._attempt(first, single, strict=strict)
-            if single:
+            if single and self._options.on_corrupt == "error":
                 raise self._failure(owed[0], trouble)
             del owed[0]
 
@@ -237,8 +252,9 @@ class FrameReader:
 
     def _decode(self, first: int, wanted: Collection[int], *, strict: bool) -> Iterator[VideoFrame]:
         """The frames of packets `first` to the last wanted one, each with its packet's place as its `pts`."""
-        codec = None
-        for place, packet in self._cursor.walk(first, max(wanted)):
+        codec, last = None, max(wanted)
+        for place, packet in self._cursor.walk(first, last):
+            self._options.heard("decode", place, last)
             if codec is None:
                 codec = self._cursor.decoder(strict=strict)
                 codec.flush_buffers()
@@ -253,7 +269,8 @@ class FrameReader:
         good = self._last_good(number)
         until = "nothing before it" if good is None else f"the frames up to {format_time(self._table.times_s[good])}"
         reason = f"frame {number:,} at {format_time(self._table.times_s[number])} {what}; {until} can be"
-        return LongtakeError(code, self._path, reason, "fetch or export the file again, or stop before it with --end")
+        advice = "fetch or export the file again, stop before it with --end, or go on with --on-corrupt skip"
+        return LongtakeError(code, self._path, reason, advice)
 
     def _last_good(self, number: int) -> int | None:
         """The last frame before `number`, in its group or just before the group, that can be decoded."""
@@ -269,21 +286,26 @@ class FrameReader:
         return good if good >= 0 else None
 
 
-def decoder_order(container: InputContainer, stream: VideoStream, packets: PacketTable) -> list[int]:
-    """The packets of all frames that the decoder shows, in its order; what cannot be decoded is left out.
+def decoder_order(
+    container: InputContainer, stream: VideoStream, packets: PacketTable, options: ReadOptions
+) -> tuple[list[int], list[int]]:
+    """The packets of all frames that the decoder shows, in its order, and the packets at which it found damage.
 
-    Decodes the whole stream; `stream` is prepared and `container` stands at its beginning.
+    Decodes the whole stream, in one thread so that an error belongs to its packet; `container` stands at its beginning.
     """
-    places: list[int] = []
+    codec = stream.codec_context
+    prepare_decoder(codec, options, threads=1)
+    shown: list[int] = []
+    damaged: list[int] = []
     for place, packet in enumerate(packet for packet in container.demux(stream) if packet.size):
+        options.heard("decode", place, len(packets))
         packet.pts = place
-        places += _places_out(stream, packet)
-    places += _places_out(stream, None)
-    return [place for place in dict.fromkeys(places) if not packets.hidden_P[place]]
-
-
-def _places_out(stream: VideoStream, packet: Packet[VideoStream] | None) -> list[int]:
+        try:
+            shown += [frame.pts for frame in codec.decode(packet) if frame.pts is not None]
+        except FFmpegError:
+            damaged.append(place)
     try:
-        return [frame.pts for frame in stream.codec_context.decode(packet) if frame.pts is not None]
+        shown += [frame.pts for frame in codec.decode(None) if frame.pts is not None]
     except FFmpegError:
-        return []
+        damaged.append(len(packets) - 1)
+    return [place for place in dict.fromkeys(shown) if not packets.hidden_P[place]], damaged

@@ -21,7 +21,9 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from longtake.errors import ErrorCode, LongtakeError
+from longtake.video import LostSpan
 from longtake.video.h264 import starts_cleanly
+from longtake.video.options import ReadOptions
 
 NO_TIME = int(np.iinfo(np.int64).min)
 """Stands for a time that is not stored."""
@@ -72,6 +74,7 @@ class FrameTable:
         start_N: the place of the packet from which decoding of each frame starts.
         end_s: when the last frame leaves the screen.
         offset_s: presentation time of the first shown frame by the file's own clock.
+        lost_s: stretches that are missing, by the table's own times.
         notes: what is worth saying about the table.
     """
 
@@ -81,15 +84,16 @@ class FrameTable:
     start_N: NDArray[np.int64]
     end_s: float
     offset_s: float
+    lost_s: tuple[LostSpan, ...]
     notes: tuple[str, ...]
 
 
-def scan_packets(container: InputContainer, stream: VideoStream, path: str) -> PacketTable:
+def scan_packets(container: InputContainer, stream: VideoStream, path: str, options: ReadOptions) -> PacketTable:
     """Read every packet of `stream` from where `container` stands, which is its beginning.
 
     Raises:
         LongtakeError: `media.container` if the container cannot be read to its end; `media.no_video` if there are no
-            frames; `media.codec` if they are encrypted.
+            frames; `media.codec` if they are encrypted; `limit.frames` if there are more than may be listed.
     """
     pts, dts, size, duration = array("q"), array("q"), array("q"), array("q")
     key, clean, hidden = array("b"), array("b"), array("b")
@@ -102,6 +106,9 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str) -> P
                 raise LongtakeError(
                     ErrorCode.MEDIA_CODEC, path, "the video is encrypted", "export it without protection"
                 )
+            if len(pts) >= options.limits.frames:
+                raise _too_many_frames(path, options)
+            options.heard("scan", packet.pos or 0, container.size)
             pts.append(NO_TIME if packet.pts is None else packet.pts)
             dts.append(NO_TIME if packet.dts is None else packet.dts)
             size.append(packet.size)
@@ -122,6 +129,11 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str) -> P
     pts_P, dts_P, size_P, duration_P = (np.array(column, dtype=np.int64) for column in (pts, dts, size, duration))
     clean_P, hidden_P = np.array(clean, dtype=np.bool_), np.array(hidden, dtype=np.bool_)
     return PacketTable(pts_P, dts_P, size_P, duration_P, key_P, clean_P, hidden_P)
+
+
+def _too_many_frames(path: str, options: ReadOptions) -> LongtakeError:
+    reason = f"has more than {options.limits.frames:,} frames, the most that are listed"
+    return LongtakeError(ErrorCode.LIMIT_FRAMES, path, reason, "cut it into parts, or raise --limit frames=N")
 
 
 def _starts_cleanly(packet: Packet[VideoStream], codec: VideoCodecContext) -> bool:
@@ -149,9 +161,7 @@ def frames_by_time(packets: PacketTable, stream: VideoStream, path: str) -> Fram
     keys = np.flatnonzero(packets.key_P)
     start_P = _start_of_decoding(packets.pts_P, keys)
     shown = ~packets.hidden_P & (start_P >= 0)
-    headless = int((~packets.hidden_P & (start_P < 0)).sum())
-    if headless:
-        notes.append(f"starts without a key frame: its first {headless:,} frames cannot be decoded and are not counted")
+    headless_P = packets.pts_P[~packets.hidden_P & (start_P < 0)]
     places = np.flatnonzero(shown)
     if not len(places):
         raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, "no frame of it is ever shown", "export the file again")
@@ -162,6 +172,14 @@ def frames_by_time(packets: PacketTable, stream: VideoStream, path: str) -> Fram
         notes.append(f"{int((~visible).sum()):,} frames have the time of another and are never on screen")
     places, pts_N = places[visible], pts_N[visible]
     tick_s = _tick_s(stream)
+    lost: tuple[LostSpan, ...] = ()
+    if len(headless_P):
+        missing_s = float(pts_N[0] - headless_P.min()) * tick_s
+        lost = ((-missing_s, 0.0),)
+        notes.append(
+            f"starts without a key frame: its first {len(headless_P):,} frames cannot be decoded and are not counted "
+            f"({missing_s:.3f} s before time 0)"
+        )
     return FrameTable(
         packets=packets,
         times_s=(pts_N - pts_N[0]) * tick_s,
@@ -169,30 +187,40 @@ def frames_by_time(packets: PacketTable, stream: VideoStream, path: str) -> Fram
         start_N=start_P[places],
         end_s=float(pts_N[-1] - pts_N[0] + _last_duration(packets, pts_N, places[-1], stream)) * tick_s,
         offset_s=float(pts_N[0]) * tick_s,
+        lost_s=lost,
         notes=tuple(notes),
     )
 
 
-def frames_by_decoder(packets: PacketTable, stream: VideoStream, shown_places: list[int], path: str) -> FrameTable:
+def frames_by_decoder(
+    packets: PacketTable, stream: VideoStream, shown_places: list[int], damaged_places: list[int], path: str
+) -> FrameTable:
     """The frames in the order in which the decoder gave them out, for files that store no presentation times.
 
     Their times are the stored decoding times in ascending order or, where those are missing too, steps of the frame
-    rate.
+    rate. A damaged packet keeps the moment that its frame would have had.
 
     Args:
         shown_places: the packet of each frame that came out, in that order.
+        damaged_places: the packets that could not be decoded; those before the first frame just miss what came before.
 
     Raises:
-        LongtakeError: `media.container` if there is neither a time nor a rate.
+        LongtakeError: `media.container` if there is neither a time nor a rate, or no frame at all.
     """
+    if not shown_places:
+        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, "no frame of it is ever shown", "export the file again")
     places = np.array(shown_places, dtype=np.int64)
+    lost_places = sorted(set(damaged_places) - set(shown_places))
+    slots = np.setdiff1d(np.arange(len(places) + len(lost_places)), lost_places, assume_unique=True)[: len(places)]
     dts_N = np.sort(packets.dts_P[places])
     rate = stream.average_rate or stream.guessed_rate
     if (packets.dts_P != NO_TIME).all() and (np.diff(dts_N) > 0).all():
         times_s = (dts_N - dts_N[0]) * _tick_s(stream)
+        lost_at_s = (packets.dts_P[lost_places] - dts_N[0]) * _tick_s(stream)
         source = "decoding times, in the order in which the decoder shows the frames"
     elif rate:
-        times_s = np.arange(len(places)) / float(rate)
+        times_s = (slots - slots[0]) / float(rate)
+        lost_at_s = (np.array(lost_places) - slots[0]) / float(rate)
         source = f"its rate of {float(rate):g} frames a second"
     else:
         advice = "put it into a container that stores times: ffmpeg -r RATE -i FILE -c copy out.mp4"
@@ -201,6 +229,9 @@ def frames_by_decoder(packets: PacketTable, stream: VideoStream, shown_places: l
     rank_P[places] = np.arange(len(places))
     start_P = _start_of_decoding(rank_P, np.flatnonzero(packets.key_P))
     lasting_s = float(times_s[-1] - times_s[-2]) if len(times_s) > 1 else 1 / float(rate or 1)
+    notes = [f"stores no presentation times; they were derived from {source}"]
+    if lost_places:
+        notes.append(f"{len(lost_places):,} of its {len(packets):,} packets cannot be decoded")
     return FrameTable(
         packets=packets,
         times_s=times_s.astype(np.float64),
@@ -208,7 +239,8 @@ def frames_by_decoder(packets: PacketTable, stream: VideoStream, shown_places: l
         start_N=np.maximum(start_P[places], 0),
         end_s=float(times_s[-1]) + lasting_s,
         offset_s=0.0,
-        notes=(f"stores no presentation times; they were derived from {source}",),
+        lost_s=tuple((float(start_s), float(start_s + lasting_s)) for start_s in lost_at_s),
+        notes=tuple(notes),
     )
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.video import Frames, Shrink
+from longtake.video import Frames, LostSpan, Shrink
 from longtake.video.container import FileState
+from longtake.video.options import ReadOptions
 from longtake.video.picture import Picture
-from longtake.video.reading import Cursor, FrameReader
 from longtake.video.scanning import FrameTable
+from longtake.video.sources import FrameSource
 from longtake.video.times import format_time
 
 
@@ -60,7 +61,10 @@ class VideoFile:
         header: what the header claims.
         state: size and time of change of the file when it was opened.
         numbers: the frames that may be sampled.
+        lost_s: stretches that are known to be missing.
         notes: what is worth saying about the file.
+        options: how it is read.
+        source: what decodes its frames.
     """
 
     path: str
@@ -70,7 +74,10 @@ class VideoFile:
     header: HeaderFacts
     state: FileState
     numbers: NDArray[np.int64]
+    lost_s: tuple[LostSpan, ...]
     notes: tuple[str, ...]
+    options: ReadOptions
+    source: FrameSource
 
     @property
     def times_s(self) -> NDArray[np.float64]:
@@ -122,9 +129,11 @@ class VideoFile:
             shrink: applied to each displayed frame (H, W, 3) as soon as it is decoded; without it the frame is kept
                 whole.
 
+        With `options.on_corrupt` "skip", frames that cannot be decoded are left out; `Frames.numbers` says what came.
+
         Raises:
-            LongtakeError: `media.corrupt` or `media.truncated` if an asked frame cannot be decoded; never another
-                frame.
+            LongtakeError: `media.corrupt` or `media.truncated` if an asked frame cannot be decoded and none may be
+                skipped; never another frame.
             ValueError: if `numbers` are not strictly ascending places of the table, `chunk` is not positive, or frames
                 change size and nothing shrinks them to one.
         """
@@ -138,10 +147,8 @@ class VideoFile:
         return self._read(asked, chunk, shrink or _whole)
 
     def _read(self, asked: list[int], chunk: int, shrink: Shrink) -> Iterator[Frames]:
-        reformatter = VideoReformatter()
-        with Cursor(self.path, self.stream, self.table.packets, self.state) as cursor:
-            reader = FrameReader(cursor, self.table, self.path)
-            shown = ((number, shrink(self.picture.show(frame, reformatter))) for number, frame in reader.read(asked))
+        with closing(self.source.shown(self, asked)) as decoded:
+            shown = ((number, shrink(image_HWC)) for number, image_HWC in decoded)
             while some := list(islice(shown, chunk)):
                 places = np.array([number for number, _ in some], dtype=np.int64)
                 yield Frames(_stack([image for _, image in some]), self.times_s[places], places)
