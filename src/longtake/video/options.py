@@ -39,6 +39,25 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Guard:
+    """What a process that decodes apart may take before it is ended.
+
+    Attributes:
+        deadline_s: the longest time without a sign of life; a packet takes milliseconds, a slow disk seconds.
+        memory_bytes: of address space. The largest pictures that are read by default take about 2 GiB in a decoder
+            that keeps sixteen of them.
+    """
+
+    deadline_s: float = 30.0
+    memory_bytes: int = 4 << 30
+
+    def __post_init__(self) -> None:
+        for name in ("deadline_s", "memory_bytes"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"the limit {name} is {getattr(self, name)}; want more than 0")
+
+
+@dataclass(frozen=True)
 class ReadOptions:
     """How a video file is read.
 
