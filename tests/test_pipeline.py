@@ -92,7 +92,9 @@ def test_what_is_told_is_what_was_seen(path: Path, model: Model) -> None:
     }
     assert not answer.beyond_trained_context
     assert answer.notes == ("the answer was cut after 12 tokens",)
-    assert told == [("read", 8, 8), ("encode", 8, 8), ("prefill", 11, 11)]
+    reads = [("read", done, 8) for done in range(1, 9)]
+    assert told == [*reads, ("encode", 8, 8), ("prefill", 11, 11)]
+    assert (answer.asked_frames, answer.degraded, answer.lost_s) == (8, False, ())
 
 
 def ids_after_the_video(model: Model) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,12 @@ from longtake.engines import Engine, GenerateOptions, Prefix
 from longtake.families import Model
 from longtake.plan import GREEDY, refuse_too_long, refuse_too_many_frames, text_need
 from longtake.prompt import prefix, question_ids, stream_text
-from longtake.video import Frames, Video
+from longtake.video import Frames, LostSpan, Video
+from longtake.video.ahead import ahead
+from longtake.video.seen import Seen
+
+READ_AHEAD_FRAMES = 32
+"""So many small frames may wait for the encoder while the next are read."""
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total): "read" and "encode" count frames, "prefill" tokens."""
@@ -35,8 +40,11 @@ class Watched:
     Attributes:
         path: the video, as the user named it.
         duration_s: of the video.
+        asked_frames: how many the sampler picked; fewer were read only where damage may be skipped.
         numbers: (T,) numbers of the frames that were read.
         times_s: (T,) their presentation times in seconds.
+        lost_s: stretches of the video that nobody could see.
+        degraded: whether anything is missing that the video should show.
         visual_tokens: how many positions of the prefix show frames.
         prefix: what the engine keeps.
         engine: that read it; no other can read on.
@@ -47,8 +55,11 @@ class Watched:
 
     path: str
     duration_s: float
+    asked_frames: int
     numbers: NDArray[np.int64]
     times_s: NDArray[np.float64]
+    lost_s: tuple[LostSpan, ...]
+    degraded: bool
     visual_tokens: int
     prefix: Prefix
     engine: Engine
@@ -64,6 +75,9 @@ class Answer:
     Attributes:
         text: the answer.
         frames: (number, time in seconds) of each frame that the model saw.
+        asked_frames: how many were to be seen.
+        lost_s: stretches of the video that nobody could see; an end of None is one that nobody knows.
+        degraded: whether anything is missing that the video should show.
         tokens: counts: visual, text (template and question), new.
         seconds: wall time by stage: read, encode and prefill, spent once for all questions; generate for this one.
         peak_memory_bytes: the most that this process has held so far; None where the system does not tell.
@@ -76,6 +90,9 @@ class Answer:
 
     text: str
     frames: tuple[tuple[int, float], ...]
+    asked_frames: int
+    lost_s: tuple[LostSpan, ...]
+    degraded: bool
     tokens: Mapping[str, int]
     seconds: Mapping[str, float]
     peak_memory_bytes: int | None
@@ -90,6 +107,9 @@ class Answer:
         return {
             "answer": self.text,
             "frames": [{"number": number, "time_s": time_s} for number, time_s in self.frames],
+            "asked_frames": self.asked_frames,
+            "degraded": self.degraded,
+            "lost_s": [list(span) for span in self.lost_s],
             "tokens": dict(self.tokens),
             "seconds": {stage: round(spent_s, 4) for stage, spent_s in self.seconds.items()},
             "peak_memory_bytes": self.peak_memory_bytes,
@@ -128,14 +148,16 @@ def watch(
     visual_tokens = model.layout.count(len(numbers), model.encoder.grid_height, model.encoder.grid_width)
     refuse_too_many_frames(model, len(numbers), visual_tokens, text)
 
-    with clock.stage("encode", without="read"):
-        read = clock.each("read", video.read(numbers, shrink=model.encoder.shrink))
-        frames = _counted(read, lambda done: tell("read", done, len(numbers)))
-        grid = model.encoder.encode(frames, progress=lambda done: tell("encode", done, len(numbers)))
+    seen = Seen(video, numbers)
+    one_by_one = video.read(numbers, chunk=1, shrink=model.encoder.shrink)
+    with clock.stage("encode", without="read"), closing(ahead(one_by_one, depth=READ_AHEAD_FRAMES)) as read:
+        frames = _counted(clock.each("read", read), lambda done: tell("read", done, len(numbers)))
+        grid = model.encoder.encode(seen.passing(frames), progress=lambda done: tell("encode", done, len(numbers)))
     prompt = prefix(model.template, model.tokenizer, model.layout.arrange(grid))
-    if (len(grid.times_s), len(prompt.visual_ND)) != (len(numbers), visual_tokens):
+    visual_tokens = model.layout.count(len(seen.numbers), model.encoder.grid_height, model.encoder.grid_width)
+    if (len(grid.times_s), len(prompt.visual_ND)) != (len(seen.numbers), visual_tokens):
         came = f"{len(grid.times_s)} frames and {len(prompt.visual_ND)} visual tokens"
-        raise ValueError(f"{came} came where {len(numbers)} and {visual_tokens} were announced")
+        raise ValueError(f"{came} came where {len(seen.numbers)} and {visual_tokens} were announced")
     text = replace(text, opening_tokens=len(prompt.token_ids_L) - visual_tokens)
     refuse_too_many_frames(model, len(numbers), visual_tokens, text)
     with clock.stage("prefill"):
@@ -144,14 +166,17 @@ def watch(
     return Watched(
         path=video.path,
         duration_s=video.duration_s,
-        numbers=np.asarray(numbers, dtype=np.int64),
+        asked_frames=len(numbers),
+        numbers=np.asarray(seen.numbers, dtype=np.int64),
         times_s=grid.times_s,
+        lost_s=seen.lost_s,
+        degraded=seen.degraded,
         visual_tokens=visual_tokens,
         prefix=kept,
         engine=model.engine,
         parts={"sampler": _told(model.sampler, "samplers"), "layout": _told(model.layout, "layouts")},
         seconds=clock.seconds,
-        notes=tuple(video.notes),
+        notes=(*video.notes, *seen.notes()),
     )
 
 
@@ -190,6 +215,9 @@ def ask(
     return Answer(
         text=model.tokenizer.decode(new_ids),
         frames=tuple(zip(watched.numbers.tolist(), watched.times_s.tolist(), strict=True)),
+        asked_frames=watched.asked_frames,
+        lost_s=watched.lost_s,
+        degraded=watched.degraded,
         tokens={"visual": watched.visual_tokens, "text": read_tokens - watched.visual_tokens, "new": len(new_ids)},
         seconds={**watched.seconds, **clock.seconds},
         peak_memory_bytes=_peak_memory_bytes(),

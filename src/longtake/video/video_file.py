@@ -117,7 +117,10 @@ class VideoFile:
             raise LongtakeError(ErrorCode.USAGE_BAD_SPAN, self.path, reason, advice)
         first = int(np.searchsorted(self.times_s, start, side="right")) - 1
         behind = int(np.searchsorted(self.times_s, end, side="left"))
-        return dataclasses.replace(self, numbers=np.arange(first, behind, dtype=np.int64))
+        missing = tuple(
+            span for span in self.lost_s if span[0] < end and (start_s is None or span[1] is None or span[1] > start)
+        )
+        return dataclasses.replace(self, numbers=np.arange(first, behind, dtype=np.int64), lost_s=missing)
 
     def read(self, numbers: Sequence[int], *, chunk: int = 32, shrink: Shrink | None = None) -> Iterator[Frames]:
         """Yield the asked frames, strictly ascending, `chunk` at a time.
