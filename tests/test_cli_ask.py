@@ -38,6 +38,9 @@ def test_object(cli: Cli, bunny: Path, model: str) -> None:
     assert list(found) == [
         "answer",
         "frames",
+        "asked_frames",
+        "degraded",
+        "lost_s",
         "tokens",
         "seconds",
         "peak_memory_bytes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from longtake.cli import options as opt
+from longtake.cli.opening import Way
 
 app = typer.Typer(
     name="longtake",
@@ -32,6 +33,10 @@ def ask(
     start: opt.Start = None,
     end: opt.End = None,
     stream: opt.Stream = None,
+    on_corrupt: opt.OnCorrupt = "error",
+    deinterlace: opt.Interlaced = "off",
+    limits: opt.LimitSettings = None,
+    isolate: opt.Isolate = False,
     max_new_tokens: opt.MaxNewTokens = 64,
     temperature: opt.Temperature = 0.0,
     seed: opt.Seed = 0,
@@ -45,18 +50,26 @@ def ask(
     """Answer a question about a video."""
     from longtake.cli.asking import Choice, Drawing, ask_and_print
 
-    looked_at = opt.Looked(video, sampler, frames, start, end, stream, opt.settings_by_part(settings))
+    way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
+    looked_at = opt.Looked(video, sampler, frames, start, end, opt.settings_by_part(settings), way)
     choice = Choice(model, layout, device, dtype, beyond_trained_context)
     drawing = Drawing(max_new_tokens, temperature, seed)
     ask_and_print(looked_at, question, choice, drawing=drawing, show=opt.Show(as_json, quiet))
 
 
 @app.command()
-def info(video: opt.VideoFile, stream: opt.Stream = None, as_json: opt.AsJson = False) -> None:
+def info(
+    video: opt.VideoFile,
+    stream: opt.Stream = None,
+    on_corrupt: opt.OnCorrupt = "error",
+    limits: opt.LimitSettings = None,
+    isolate: opt.Isolate = False,
+    as_json: opt.AsJson = False,
+) -> None:
     """Tell what a video file really is: streams, true frame count and times, rotation, gaps."""
     from longtake.cli.looking import print_info
 
-    print_info(video, stream=stream, as_json=as_json)
+    print_info(video, Way(stream, on_corrupt, "off", tuple(limits or ()), isolate=isolate), as_json=as_json)
 
 
 @app.command()
@@ -68,13 +81,18 @@ def frames(
     start: opt.Start = None,
     end: opt.End = None,
     stream: opt.Stream = None,
+    on_corrupt: opt.OnCorrupt = "error",
+    deinterlace: opt.Interlaced = "off",
+    limits: opt.LimitSettings = None,
+    isolate: opt.Isolate = False,
     settings: opt.Settings = None,
     quiet: opt.Quiet = False,
 ) -> None:
     """Draw a contact sheet of the frames that would be seen, with their times."""
     from longtake.cli.looking import save_sheet
 
-    looked_at = opt.Looked(video, sampler, frames, start, end, stream, opt.settings_by_part(settings))
+    way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
+    looked_at = opt.Looked(video, sampler, frames, start, end, opt.settings_by_part(settings), way)
     save_sheet(looked_at, output, show=opt.Show(as_json=False, quiet=quiet))
 
 

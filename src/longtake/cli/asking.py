@@ -58,14 +58,12 @@ class Drawing:
 
 def ask_and_print(looked: Looked, question: str, choice: Choice, *, drawing: Drawing, show: Show) -> None:
     """`longtake ask`: the file is looked at before torch is imported, so that a wrong name is told at once."""
-    video = open_looked_at(looked)
+    with bars(wanted=show.talks) as progress, open_looked_at(looked, progress=progress) as video:
+        from longtake import pipeline
+        from longtake.loading import load
 
-    from longtake import pipeline
-    from longtake.loading import load
-
-    options = drawing.options()
-    model = swapped(load(choice.model, device=choice.device, dtype=choice.dtype), looked, choice)
-    with bars(wanted=show.talks) as progress:
+        options = drawing.options()
+        model = swapped(load(choice.model, device=choice.device, dtype=choice.dtype), looked, choice)
         watched = pipeline.watch(model, video, question, options=options, progress=progress)
     if show.as_json:
         say_json(pipeline.ask(model, watched, question, options).as_dict())
@@ -140,7 +138,9 @@ def play_demo(folder: str, *, show: Show) -> None:
         say(f"  {asked.question}\n  {said}  [{_verdict(asked)}]\n")
     with writing(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
-    sheet = draw_sheet(video, watched.numbers.tolist(), Path(folder) / "sheet.png", show=show)
+    sheet = Path(folder) / "sheet.png"
+    with bars(wanted=show.talks) as progress:
+        draw_sheet(video, watched.numbers.tolist(), sheet, progress=progress)
     say(f"what was seen: {sheet}")
     say(f"all in {time.perf_counter() - begin_s:.1f} s, loading included")
     if wrong:

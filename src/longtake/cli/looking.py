@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from longtake.cli.opening import Way, opened_video
 from longtake.cli.options import Looked, Show
 from longtake.cli.output import remark, say, say_json, table
 from longtake.cli.progress import Progress, bars
@@ -16,34 +18,48 @@ from longtake.errors import ErrorCode, LongtakeError, printable, writing
 
 if TYPE_CHECKING:
     from longtake.video import Frames, Video
+    from longtake.video.seen import Seen
 
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tiff")
 PARTS_TOLD = {"samplers": "--sampler", "layouts": "--layout", "families": "--model"}
 """Each room with parts, and the option that names one (a family is recognised by its checkpoint)."""
 
 
-def open_looked_at(looked: Looked) -> Video:
+@contextmanager
+def open_looked_at(looked: Looked, *, progress: Progress) -> Iterator[Video]:
     """The video, cut to the stretch that the user asked for.
 
+    Args:
+        progress: hears how far the file has been scanned.
+
     Raises:
-        LongtakeError: `media.*`, `usage.bad_span`.
+        LongtakeError: `media.*`, `limit.*`, `usage.bad_span`.
     """
-    from longtake.video.opening import open_video
     from longtake.video.times import parse_time
 
     start_s = None if looked.start is None else parse_time(looked.start)
     end_s = None if looked.end is None else parse_time(looked.end)
-    video = open_video(looked.path, stream=looked.stream)
-    return video if start_s is None and end_s is None else video.stretch(start_s, end_s)
+    with opened_video(looked.path, looked.way, heard=scanning(progress)) as video:
+        yield video if start_s is None and end_s is None else video.stretch(start_s, end_s)
 
 
-def print_info(path: str, *, stream: int | None, as_json: bool) -> None:
+def scanning(progress: Progress) -> Progress:
+    """What passes on to `progress` only how far a file has been scanned: the rest is counted in frames."""
+
+    def heard(stage: str, done: int, total: int) -> None:
+        if stage == "scan":
+            progress(stage, done, total)
+
+    return heard
+
+
+def print_info(path: str, way: Way, *, as_json: bool) -> None:
     """`longtake info`."""
     from longtake.cli.describing import described
     from longtake.video.info import info
-    from longtake.video.opening import open_video
 
-    found = info(open_video(path, stream=stream))
+    with bars(wanted=not as_json) as progress, opened_video(path, way, heard=scanning(progress)) as video:
+        found = info(video)
     if as_json:
         say_json(found.as_dict())
     else:
@@ -56,30 +72,34 @@ def save_sheet(looked: Looked, output: str, *, show: Show) -> None:
 
     suffix_fits(output)
     sampler = parts.build("samplers", looked.sampler or "uniform", looked.sampler_settings, label="sampler")
-    video = open_looked_at(looked)
-    numbers = sampler.pick(video, "")
-    draw_sheet(video, numbers, Path(output), show=show)
+    with bars(wanted=show.talks) as progress, open_looked_at(looked, progress=progress) as video:
+        numbers = sampler.pick(video, "")
+        seen = draw_sheet(video, numbers, Path(output), progress=progress)
     if show.talks:
-        times_s = video.times_s[numbers]
-        remark(f"{len(numbers)} frames from {times_s[0]:.3f} s to {times_s[-1]:.3f} s in {output}")
+        times_s = video.times_s[seen.numbers]
+        span = f"{len(seen.numbers)} frames from {times_s[0]:.3f} s to {times_s[-1]:.3f} s in {output}"
+        remark("; ".join([span, *video.notes, *seen.notes()]))
 
 
-def draw_sheet(video: Video, numbers: Sequence[int], path: Path, *, show: Show) -> Path:
-    """Write a contact sheet of the frames `numbers`.
+def draw_sheet(video: Video, numbers: Sequence[int], path: Path, *, progress: Progress) -> Seen:
+    """Write a contact sheet of the frames `numbers`; returns what was seen of them.
 
     Raises:
-        LongtakeError: `disk.write`, before any frame is read where there is no such folder.
+        LongtakeError: `disk.write`, before any frame is read where there is no such folder; `media.*`.
     """
     from longtake.pictures import contact_sheet
+    from longtake.video.seen import Seen
 
     with writing(str(path)):
         os.scandir(path.parent).close()
     title = f"{printable(Path(video.path).name)}: {len(numbers)} of {len(video.times_s):,} frames"
-    with bars(wanted=show.talks) as progress:
-        sheet = contact_sheet(_counted(video.read(numbers), len(numbers), progress), title=title)
+    seen = Seen(video, numbers)
+    # One by one, for frames may change size inside a video.
+    frames = seen.passing(video.read(numbers, chunk=1))
+    sheet = contact_sheet(_counted(frames, len(numbers), progress), title=title)
     with writing(str(path)):
         sheet.save(path)
-    return path
+    return seen
 
 
 def _counted(chunks: Iterator[Frames], total: int, progress: Progress) -> Iterator[Frames]:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from longtake import __version__
+from longtake.cli.opening import Way
 from longtake.cli.output import say
 from longtake.errors import ErrorCode, LongtakeError
 
@@ -38,6 +39,26 @@ Start = Annotated[str | None, typer.Option("--start", help="Look from here on: s
 End = Annotated[str | None, typer.Option("--end", help="Look up to here: seconds or h:mm:ss.")]
 Stream = Annotated[
     int | None, typer.Option("--stream", help="Which stream of the file; else the default or largest.", min=0)
+]
+OnCorrupt = Annotated[
+    Literal["error", "skip"],
+    typer.Option("--on-corrupt", help="Frames that cannot be decoded: an error, or left out and told."),
+]
+Interlaced = Annotated[
+    Literal["off", "auto"],
+    typer.Option("--deinterlace", help="auto: make interlaced frames whole from their first field."),
+]
+LimitSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        metavar="NAME=VALUE",
+        help="What may be paid for a file: bytes, pixels, frames, duration; with --isolate also deadline and memory. "
+        "Repeatable.",
+    ),
+]
+Isolate = Annotated[
+    bool, typer.Option("--isolate/--no-isolate", help="Decode in a process apart, that may crash or hang.")
 ]
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", help="The answer ends here at the latest.", min=1)]
 Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token; more draws.", min=0)]
@@ -72,8 +93,8 @@ class Looked:
         sampler: a sampler's name, None for the model's own.
         frames: short for the setting `sampler.frames`.
         start, end: times as typed.
-        stream: number of the stream.
         settings: for each part, option -> value as typed.
+        way: how the file is read.
     """
 
     path: str
@@ -81,8 +102,8 @@ class Looked:
     frames: int | None
     start: str | None
     end: str | None
-    stream: int | None
     settings: Mapping[str, Mapping[str, str]]
+    way: Way
 
     @property
     def sampler_settings(self) -> dict[str, str]:

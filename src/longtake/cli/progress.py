@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total)."""
+
+_STEP_S = 0.05
 
 
 @contextmanager
@@ -22,8 +25,14 @@ def bars(*, wanted: bool) -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
         tasks = {}
+        told_s: dict[str, float] = {}
 
         def advance(stage: str, done: int, total: int) -> None:
+            # Some stages count packets by the million.
+            now_s = time.monotonic()
+            if done < total and now_s - told_s.get(stage, 0.0) < _STEP_S:
+                return
+            told_s[stage] = now_s
             if stage not in tasks:
                 tasks[stage] = drawn.add_task(stage, total=total)
             drawn.update(tasks[stage], completed=done, total=total)

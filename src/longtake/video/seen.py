@@ -62,7 +62,8 @@ class Seen:
             yield f"degraded: {came}; nothing is known of {told(self.lost_s)}"
         count = len(self.numbers)
         if self._plain:
-            yield f"low information: {'all' if count > 1 else 'the'} {count:,} seen frames are plain colour"
+            what = "the one seen frame is" if count == 1 else f"all {count:,} seen frames are"
+            yield f"low information: {what} plain colour"
         elif self._frozen and count > 1:
             yield f"low information: all {count:,} seen frames show the same picture"
 

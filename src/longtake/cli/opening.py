@@ -1,0 +1,115 @@
+"""cli/opening: how a user wants a file to be read in, the opened video out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from longtake.errors import ErrorCode, LongtakeError
+
+if TYPE_CHECKING:
+    from longtake.video.options import Deinterlace, Guard, Heard, Limits, OnCorrupt
+    from longtake.video.video_file import VideoFile
+
+LIMITS = {"bytes": "bytes", "pixels": "pixels", "frames": "frames", "duration": "duration_s"}
+"""A limit's name on the command line, and in `Limits`."""
+GUARDS = {"deadline": "deadline_s", "memory": "memory_bytes"}
+"""The same of `Guard`."""
+
+_TIMES = ("duration", "deadline")
+_COUNT = re.compile(r"(\d{1,18})(?:([KMGT])i?B?)?", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a file is read, as the user put it.
+
+    Attributes:
+        stream: number of the stream.
+        on_corrupt, deinterlace: as in `ReadOptions`.
+        limits: each NAME=VALUE as typed.
+        isolate: decode in a process apart.
+    """
+
+    stream: int | None
+    on_corrupt: OnCorrupt
+    deinterlace: Deinterlace
+    limits: tuple[str, ...]
+    isolate: bool
+
+    def checked(self) -> tuple[Limits, Guard]:
+        """The limits, defaults where the user names none.
+
+        Raises:
+            LongtakeError: `usage.bad_option`.
+        """
+        from longtake.video.options import Guard, Limits
+
+        values = dict(parsed_limit(text, isolated=self.isolate) for text in self.limits)
+        limits = {LIMITS[name]: value for name, value in values.items() if name in LIMITS}
+        guard = {GUARDS[name]: value for name, value in values.items() if name in GUARDS}
+        # Bytes, pixels and frames were parsed as whole numbers, so each value has its field's type.
+        return Limits(**limits), Guard(**guard)  # type: ignore[arg-type]
+
+
+@contextmanager
+def opened_video(path: str, way: Way, *, heard: Heard | None = None) -> Iterator[VideoFile]:
+    """The opened video; with `isolate`, the process that decodes it lives as long as the `with`.
+
+    Raises:
+        LongtakeError: `usage.bad_option`, `media.*`, `limit.*`.
+    """
+    from longtake.video.opening import open_video
+    from longtake.video.options import ReadOptions
+
+    limits, guard = way.checked()
+    options = ReadOptions(way.on_corrupt, way.deinterlace, limits)
+    if heard is not None:
+        options = ReadOptions(way.on_corrupt, way.deinterlace, limits, heard)
+    if not way.isolate:
+        yield open_video(path, stream=way.stream, options=options)
+        return
+    from longtake.video.apart import DecodingProcess
+
+    with DecodingProcess(guard) as process:
+        yield process.open_video(path, stream=way.stream, options=options)
+
+
+def parsed_limit(text: str, *, isolated: bool) -> tuple[str, int | float]:
+    """`"bytes=64GiB"` as `("bytes", 68719476736)`; K, M, G and T are powers of 1,024; times are as in --start.
+
+    Raises:
+        LongtakeError: `usage.bad_option`.
+    """
+    name, equals, written = text.partition("=")
+    subject = f"--limit {text}"
+    if not equals or name not in (*LIMITS, *GUARDS):
+        reason = "is not NAME=VALUE with NAME one of " + ", ".join((*LIMITS, *GUARDS))
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, subject, reason, "write it like --limit bytes=64GiB")
+    if name in GUARDS and not isolated:
+        reason, advice = "limits a process that decodes apart", "add --isolate"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, subject, reason, advice)
+    value = _seconds(written) if name in _TIMES else _count(written)
+    if not value:
+        wants = "a time such as 90 or 12:00:00" if name in _TIMES else "a whole number such as 2000000 or 64GiB"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, subject, f"wants {wants}, more than 0", "write it so")
+    return name, value
+
+
+def _seconds(written: str) -> float | None:
+    from longtake.video.times import parse_time
+
+    try:
+        return parse_time(written)
+    except LongtakeError:
+        return None
+
+
+def _count(written: str) -> int | None:
+    found = _COUNT.fullmatch(written.strip())
+    if found is None:
+        return None
+    return int(found[1]) << 10 * (" KMGT".index(found[2].upper()) if found[2] else 0)
