@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 COLUMNS, ROWS = 8, 8
+BY_FRAME = frozenset({"mpeg1video", "mpeg2video", "wrapped_avframe"})
+"""Encoders that want the frame rate, not milliseconds, as their clock."""
 RED, GREEN, BLUE = (230, 30, 30), (30, 200, 30), (40, 40, 230)
 
 
@@ -76,6 +78,7 @@ class Coding:
     pixel_format: str = "yuv420p"
     sample_aspect: Fraction | None = None
     transfer: int | None = None
+    ticks_per_s: int = 1000
     container: str | None = None
     container_options: dict[str, str] = field(default_factory=dict)
 
@@ -87,7 +90,7 @@ def write(path: Path, coding: Coding | None = None, *, frames: int = 60, times_m
     with av.open(str(path), "w", format=coding.container, options=coding.container_options) as container:
         stream = container.add_stream(coding.codec, rate=25, options=coding.options)
         stream.width, stream.height, stream.pix_fmt = coding.width, coding.height, coding.pixel_format
-        stream.codec_context.time_base = Fraction(1, 25 if coding.codec == "mpeg2video" else 1000)
+        stream.codec_context.time_base = Fraction(1, 25 if coding.codec in BY_FRAME else coding.ticks_per_s)
         if coding.sample_aspect:
             stream.codec_context.sample_aspect_ratio = coding.sample_aspect
         if coding.transfer:
