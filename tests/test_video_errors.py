@@ -163,13 +163,6 @@ def test_encrypted(tmp_path: Path) -> None:
     assert "encrypted" in error.reason
 
 
-@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
-def test_high_dynamic_range_is_never_taken_for_standard(tmp_path: Path, transfer: int, name: str) -> None:
-    error = refusal(numbered.write(tmp_path / "hdr.mp4", Coding(transfer=transfer), frames=3))
-    assert error.code is ErrorCode.MEDIA_CODEC
-    assert name in error.reason and "tonemap" in error.advice
-
-
 def test_animated_webp(tmp_path: Path) -> None:
     pictures = [Image.fromarray(numbered.draw(number)) for number in range(3)]
     pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:], duration=100)

@@ -51,6 +51,7 @@ def _colour(found: VideoInfo) -> str:
     return (
         f"{found.pixel_format}, matrix {found.colour_matrix}, primaries {found.colour_primaries}, "
         f"transfer {found.colour_transfer}, {found.colour_range} range"
+        + (f"; {found.colour_conversion}" if found.colour_conversion else "")
     )
 
 

@@ -26,6 +26,8 @@ class VideoInfo:
         rotation_deg, mirrored: a stored frame is first mirrored left to right, then turned clockwise.
         sample_aspect_ratio: width over height of a stored pixel, as "2:1".
         pixel_format, colour_primaries, colour_transfer, colour_matrix, colour_range: as stated by the stream.
+        colour_conversion: what is done to show its colours as BT.709, such as the curve that HDR is tone-mapped by;
+            None where its numbers are kept.
         frames: how many a player shows.
         header_frames: how many the header claims, None where it does not say.
         duration_s: from the first displayed frame to the end of the last.
@@ -56,6 +58,7 @@ class VideoInfo:
     colour_transfer: str
     colour_matrix: str
     colour_range: str
+    colour_conversion: str | None
     frames: int
     header_frames: int | None
     duration_s: float
@@ -97,6 +100,7 @@ def info(video: VideoFile) -> VideoInfo:
         colour_transfer=colour.transfer,
         colour_matrix=colour.matrix + (" (assumed: not stated)" if colour.matrix_assumed else ""),
         colour_range="full" if colour.full_range else "limited",
+        colour_conversion=colour.conversion,
         frames=len(table.times_s),
         header_frames=video.header.frames,
         duration_s=table.end_s,

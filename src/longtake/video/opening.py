@@ -13,8 +13,8 @@ from av.video.stream import VideoStream
 
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video import LostSpan
-from longtake.video.choosing import check_decoder, check_pixels, choose_stream, codec_name
-from longtake.video.colour import HDR_TRANSFERS
+from longtake.video.choosing import ADVICE_CODEC, check_decoder, check_pixels, choose_stream, codec_name
+from longtake.video.colour import UnknownColours
 from longtake.video.container import FileState, check_whole, opened
 from longtake.video.options import AS_IS, ReadOptions
 from longtake.video.picture import Picture, picture_of
@@ -31,10 +31,6 @@ from longtake.video.sources import Here
 from longtake.video.times import format_time
 from longtake.video.video_file import HeaderFacts, StreamFacts, VideoFile
 
-_ADVICE_HDR = (
-    "convert it: ffmpeg -i FILE -vf zscale=t=linear:npl=100,tonemap=hable,zscale=p=bt709:t=bt709:m=bt709:r=tv,"
-    "format=yuv420p -c:v libx264 out.mp4"
-)
 _HEADER_SLACK = 0.05
 
 
@@ -172,11 +168,10 @@ def _picture(path: str, index: int, table: FrameTable, state: FileState, options
         if first is None:
             reason, advice = "none of its frames can be decoded", "fetch or export the file again"
             raise LongtakeError(ErrorCode.MEDIA_CORRUPT, path, reason, advice)
-        picture = picture_of(first[1], cursor.stream)
-    if picture.colour.transfer in HDR_TRANSFERS:
-        reason = f"is high dynamic range video ({picture.colour.transfer.upper()}), which longtake does not tone-map"
-        raise LongtakeError(ErrorCode.MEDIA_CODEC, path, reason, _ADVICE_HDR)
-    return picture
+        try:
+            return picture_of(first[1], cursor.stream, deinterlace=options.deinterlace)
+        except UnknownColours as error:
+            raise LongtakeError(ErrorCode.MEDIA_CODEC, path, str(error), ADVICE_CODEC) from error
 
 
 def _notes(header: HeaderFacts, table: FrameTable, picture: Picture, claimed_s: float | None) -> list[str]:
@@ -193,7 +188,12 @@ def _notes(header: HeaderFacts, table: FrameTable, picture: Picture, claimed_s: 
     if claimed_s is not None and abs(claimed_s - table.end_s) > max(1.0, _HEADER_SLACK * table.end_s):
         notes.append(f"the header claims {format_time(claimed_s)}; the last frame ends at {format_time(table.end_s)}")
     if picture.interlaced:
-        notes.append("interlaced: frames are given as stored, both fields woven together")
+        given = (
+            "made whole from their first field"
+            if picture.deinterlace
+            else "given as stored, both fields woven together"
+        )
+        notes.append(f"interlaced: frames are {given}")
     if frames == 1:
         notes.append("one frame: a still picture")
     return notes

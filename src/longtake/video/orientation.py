@@ -33,8 +33,8 @@ class Orientation:
         return (width_px, height_px) if self.rotation_deg % 180 else (height_px, width_px)
 
 
-def orientation_of(frame: VideoFrame) -> Orientation:
-    """What the frame's display matrix asks for, to the nearest quarter turn.
+def orientation_of(frame: VideoFrame) -> Orientation | None:
+    """What the frame's display matrix asks for, to the nearest quarter turn; None where it has none.
 
     The matrix is nine 32-bit numbers [a b u; c d v; x y w]; a stored place (x, y) is shown at (a x + c y, b x + d y),
     with y downwards (ISO/IEC 14496-12, 6.2.2; FFmpeg's libavutil/display.h).
@@ -43,9 +43,9 @@ def orientation_of(frame: VideoFrame) -> Orientation:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:
         # PyAV lists no side data at all where one kind is newer than itself; the angle it finds by another road.
-        return Orientation(rotation_deg=round(-frame.rotation / 90) % 4 * 90)
+        return Orientation(rotation_deg=round(-frame.rotation / 90) % 4 * 90) if frame.rotation else None
     if matrix is None:
-        return Orientation()
+        return None
     a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(cast(SideData, matrix)), np.int32)[:5])
     mirrored = a * d - b * c < 0
     angle = math.degrees(math.atan2(-b, -a) if mirrored else math.atan2(b, a))

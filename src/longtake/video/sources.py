@@ -10,6 +10,9 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from longtake.errors import ErrorCode, LongtakeError
+from longtake.video.choosing import ADVICE_CODEC
+from longtake.video.colour import UnknownColours
 from longtake.video.reading import Cursor, FrameReader
 
 if TYPE_CHECKING:
@@ -43,5 +46,9 @@ class Here:
         with Cursor(video.path, video.stream, video.table.packets, video.state, options=video.options) as cursor:
             reader = FrameReader(cursor, video.table, video.path, options=video.options)
             for number, frame in reader.read(numbers):
-                yield number, video.picture.show(frame, reformatter)
+                try:
+                    image_HWC = video.picture.show(frame, reformatter)
+                except UnknownColours as error:
+                    raise LongtakeError(ErrorCode.MEDIA_CODEC, video.path, str(error), ADVICE_CODEC) from error
+                yield number, image_HWC
             cursor.check_unchanged()
