@@ -12,7 +12,7 @@ from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from types import TracebackType
-from typing import Self, cast
+from typing import Literal, Self, cast
 
 import numpy as np
 from av.codec.context import ThreadType
@@ -30,6 +30,8 @@ from longtake.video.scanning import NO_TIME, FrameTable, PacketTable
 from longtake.video.times import format_time
 
 _THREADS = 2
+
+_Level = Literal["DEFAULT", "NONREF"]
 
 _SKIPS_RIGHTLY = frozenset({"h264", "mpeg2video"})
 """Decoders whose `skip_frame = NONREF`, set packet by packet, leaves other frames bit-equal (test_video_read.py).
@@ -75,9 +77,9 @@ class Cursor:
     ) -> None:
         self._path, self._stream_index, self._packets, self._state = path, stream_index, packets, state
         self._options = options
-        self._by_pts = np.argsort(packets.pts_P, kind="stable")
-        pts = packets.pts_P[self._by_pts]
-        self._may_seek = bool((pts != NO_TIME).all() and (np.diff(pts) > 0).all())
+        self._keys = np.flatnonzero(packets.key_P)
+        self._keys_by_pts = self._keys[np.argsort(packets.pts_P[self._keys], kind="stable")]
+        self._key_pts = packets.pts_P[self._keys_by_pts]
         self._aim = 0
         self._next_place = 0
         self._lenient: VideoCodecContext | None = None
@@ -156,16 +158,22 @@ class Cursor:
         packets are counted from the beginning of the file.
         """
         packets = self._packets
-        keys_before = np.flatnonzero(packets.key_P[:place])
-        before = keys_before[-1] if len(keys_before) else place
-        aims = (packets.pts_P[place], packets.dts_P[place], min(packets.dts_P[before], packets.pts_P[before]))
-        for number in range(self._aim, len(aims) if self._may_seek else 0):
-            packet = self._seek(int(aims[number]), place) if aims[number] != NO_TIME else None
+        row = int(np.searchsorted(self._keys, place))
+        before = int(self._keys[row - 1]) if row else place
+        aims = [int(time) for time in (packets.pts_P[place], packets.dts_P[place])]
+        aims.append(int(min(packets.dts_P[before], packets.pts_P[before])))
+        for number in range(self._aim, len(aims) if self._may_seek_to(place) else 0):
+            packet = self._seek(aims[number], place) if aims[number] != NO_TIME else None
             if packet is not None:
                 self._aim, self._next_place = number, place
                 return packet
         self._reopen()
         return None
+
+    def _may_seek_to(self, place: int) -> bool:
+        """Whether the packet at `place` would be known again by its time."""
+        pts = self._packets.pts_P[place]
+        return bool(self._packets.key_P[place] and pts != NO_TIME and (self._packets.pts_P == pts).sum() == 1)
 
     def _seek(self, aim: int, place: int) -> Packet[VideoStream] | None:
         try:
@@ -174,16 +182,17 @@ class Cursor:
             return None
         self._ahead = iter(self._container.demux(self.stream))
         for packet in self._ahead:
-            found = self._place_of(packet)
+            found = self._key_place(packet)
             if found is not None and found >= place:
                 return packet if found == place else None
         return None
 
-    def _place_of(self, packet: Packet[VideoStream]) -> int | None:
-        if packet.pts is None or not packet.size:
+    def _key_place(self, packet: Packet[VideoStream]) -> int | None:
+        """The place of a key frame; to know just those is enough, since every way to decode begins at one."""
+        if packet.pts is None or not len(self._keys):
             return None
-        row = int(np.searchsorted(self._packets.pts_P, packet.pts, sorter=self._by_pts))
-        place = int(self._by_pts[min(row, len(self._by_pts) - 1)])
+        row = min(int(np.searchsorted(self._key_pts, packet.pts)), len(self._keys) - 1)
+        place = int(self._keys_by_pts[row])
         same = self._packets.pts_P[place] == packet.pts and self._packets.size_P[place] == packet.size
         return place if same else None
 
@@ -252,17 +261,22 @@ class FrameReader:
 
     def _decode(self, first: int, wanted: Collection[int], *, strict: bool) -> Iterator[VideoFrame]:
         """The frames of packets `first` to the last wanted one, each with its packet's place as its `pts`."""
-        codec, last = None, max(wanted)
+        last, heard = max(wanted), self._options.heard
+        codec = self._cursor.decoder(strict=strict)
+        level: _Level | None = None
+        others: _Level = "NONREF" if codec.name in _SKIPS_RIGHTLY else "DEFAULT"
         for place, packet in self._cursor.walk(first, last):
-            self._options.heard("decode", place, last)
-            if codec is None:
+            heard("decode", place, last)
+            if level is None:
+                # To go there may have opened the file again, and with it a new decoder.
                 codec = self._cursor.decoder(strict=strict)
                 codec.flush_buffers()
-            if codec.name in _SKIPS_RIGHTLY:
-                codec.skip_frame = "DEFAULT" if place in wanted else "NONREF"
+            wished: _Level = "DEFAULT" if place in wanted else others
+            if wished != level:
+                codec.skip_frame = level = wished
             packet.pts = place
             yield from codec.decode(packet)
-        yield from codec.decode(None) if codec else ()
+        yield from codec.decode(None)
 
     def _failure(self, number: int, code: ErrorCode) -> LongtakeError:
         what = "cannot be decoded" if code is ErrorCode.MEDIA_CORRUPT else "is missing: the file ends before it"
@@ -276,7 +290,7 @@ class FrameReader:
         """The last frame before `number`, in its group or just before the group, that can be decoded."""
         start = int(self._table.start_N[number])
         strict = bool(self._table.packets.clean_P[start])
-        group = [place for place in range(number) if self._table.start_N[place] == start]
+        group = np.flatnonzero(self._table.start_N[:number] == start).tolist()
         good = group[0] - 1 if group else number - 1
         for done, _ in self._attempt(start, group.copy(), strict=strict):
             good = done
@@ -284,28 +298,3 @@ class FrameReader:
         while good + 1 < number and list(self._attempt(start, [good + 1], strict=strict)):
             good += 1
         return good if good >= 0 else None
-
-
-def decoder_order(
-    container: InputContainer, stream: VideoStream, packets: PacketTable, options: ReadOptions
-) -> tuple[list[int], list[int]]:
-    """The packets of all frames that the decoder shows, in its order, and the packets at which it found damage.
-
-    Decodes the whole stream, in one thread so that an error belongs to its packet; `container` stands at its beginning.
-    """
-    codec = stream.codec_context
-    prepare_decoder(codec, options, threads=1)
-    shown: list[int] = []
-    damaged: list[int] = []
-    for place, packet in enumerate(packet for packet in container.demux(stream) if packet.size):
-        options.heard("decode", place, len(packets))
-        packet.pts = place
-        try:
-            shown += [frame.pts for frame in codec.decode(packet) if frame.pts is not None]
-        except FFmpegError:
-            damaged.append(place)
-    try:
-        shown += [frame.pts for frame in codec.decode(None) if frame.pts is not None]
-    except FFmpegError:
-        damaged.append(len(packets) - 1)
-    return [place for place in dict.fromkeys(shown) if not packets.hidden_P[place]], damaged
