@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -79,3 +80,37 @@ def test_a_start_in_the_middle_is_told_but_not_degraded(video: Path, tmp_path: P
     seen = Seen(opened, [0])
     list(seen.passing(opened.read([0])))
     assert not seen.degraded and seen.lost_s == opened.lost_s
+
+
+@pytest.mark.parametrize(("name", "options"), [("b.mp4", {"movflags": "faststart"}), ("b.mkv", {})])
+def test_after_a_cut_only_frames_with_nothing_missing_before_them(tmp_path: Path, name: str, options: dict) -> None:
+    coding = Coding(options={"g": "60", "bf": "3"}, container_options=options)
+    data = numbered.write(tmp_path / f"whole.{name}", coding).read_bytes()
+    for share in (45, 55, 60, 65, 70, 85, 95):
+        path = tmp_path / name
+        path.write_bytes(data[: len(data) * share // 100])
+        video = open_video(path, options=SKIP)
+        shown = [
+            numbered.read(image.transpose(1, 2, 0)) for some in video.read(video.numbers) for image in some.pixels_TCHW
+        ]
+        assert shown == list(range(len(shown))), "a frame between two shown ones was stored behind the cut"
+        assert len(shown) == len(video.times_s)
+        assert video.lost_s[0][0] == pytest.approx(0.04 * len(shown))
+
+
+def test_a_damaged_packet_keeps_its_moment_where_no_times_are_stored(tmp_path: Path) -> None:
+    path = numbered.write(tmp_path / "d.avi", Coding(options={"g": "5", "bf": "2", "sc_threshold": "0"}), frames=40)
+    with av.open(str(path)) as container:
+        places = [(packet.pos + 8, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    start, size = places[20]
+    data[start + size // 2 : start + size] = bytes(size - size // 2)
+    path.write_bytes(data)
+    with pytest.raises(LongtakeError, match=r"error\[media.corrupt\].*frame 20 at 0:00:00.8 "):
+        list(open_video(path).read(range(40)))
+    video = open_video(path, options=SKIP)
+    seen = Seen(video, list(range(len(video.times_s))))
+    for some in seen.passing(video.read(video.numbers)):
+        for image, time_s in zip(some.pixels_TCHW, some.times_s, strict=True):
+            assert numbered.read(image.transpose(1, 2, 0)) * 0.04 == pytest.approx(time_s, abs=5e-3)
+    assert 30 < len(seen.numbers) < 40 and seen.degraded

@@ -17,9 +17,11 @@ from longtake.video.choosing import ADVICE_CODEC, check_decoder, check_pixels, c
 from longtake.video.colour import UnknownColours
 from longtake.video.container import FileState, check_whole, opened
 from longtake.video.options import AS_IS, ReadOptions
+from longtake.video.ordering import decoder_order
 from longtake.video.picture import Picture, picture_of
-from longtake.video.reading import Cursor, FrameReader, decoder_order, video_stream
+from longtake.video.reading import Cursor, FrameReader
 from longtake.video.scanning import (
+    NO_TIME,
     FrameTable,
     PacketTable,
     frames_by_decoder,
@@ -114,19 +116,23 @@ def _table(container: InputContainer, stream: VideoStream, path: str, options: R
     cut = check_whole(path) is not None
     packets = scan_packets(container, stream, path, options)
     if cut and options.on_corrupt == "skip":
-        # The packet stored last may be a part of one, and look whole to a decoder.
-        packets = _but_the_last(packets)
+        packets = _before_the_cut(packets)
     if not needs_decoder_order(packets, stream, container.format.name):
         return frames_by_time(packets, stream, path)
-    with opened(path, options) as (again, _):
-        same = video_stream(again, stream.index)
-        shown, damaged = decoder_order(again, same, packets, options)
-        return frames_by_decoder(packets, same, shown, damaged, path)
+    shown, damaged = decoder_order(path, stream.index, packets, options)
+    return frames_by_decoder(packets, stream, shown, damaged, path)
 
 
-def _but_the_last(packets: PacketTable) -> PacketTable:
+def _before_the_cut(packets: PacketTable) -> PacketTable:
+    """Only the frames before which nothing is missing.
+
+    The packet stored last may be a part of one, and look whole to a decoder. It and what was stored behind it are
+    decoded later than all others, and no frame is shown before it is decoded.
+    """
     hidden_P = packets.hidden_P.copy()
     hidden_P[-1] = True
+    if NO_TIME not in (packets.dts_P[-1], packets.pts_P.min()):
+        hidden_P |= packets.pts_P >= packets.dts_P[-1]
     return dataclasses.replace(packets, hidden_P=hidden_P)
 
 
@@ -149,9 +155,8 @@ def _cut_off(path: str, state: FileState, table: FrameTable, claimed_s: float | 
         f"{format_time(last_s)}"
     )
     advice = "fetch it again, or take what is there with --on-corrupt skip"
-    lost_from_s = max(last_s, table.end_s if whole.all() else last_s)
-    until_s = claimed_s if claimed_s is not None and claimed_s > lost_from_s else None
-    return _Cut((lost_from_s, until_s), LongtakeError(ErrorCode.MEDIA_TRUNCATED, path, reason, advice))
+    until_s = claimed_s if claimed_s is not None and claimed_s > table.end_s else None
+    return _Cut((table.end_s, until_s), LongtakeError(ErrorCode.MEDIA_TRUNCATED, path, reason, advice))
 
 
 def _damaged(path: str, spans: list[LostSpan]) -> LongtakeError:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from av.container import InputContainer
@@ -25,6 +26,9 @@ from longtake.video import LostSpan
 from longtake.video.h264 import starts_cleanly
 from longtake.video.options import ReadOptions
 
+Whole = NDArray[np.signedinteger[Any]]
+"""Whole numbers, in four bytes each where that is enough: a day of video has millions of them."""
+
 NO_TIME = int(np.iinfo(np.int64).min)
 """Stands for a time that is not stored."""
 
@@ -33,6 +37,8 @@ _DEPENDENT_CODECS = frozenset({"gif", "apng"})
 
 _TIMELESS_FORMATS = frozenset({"avi", "h264", "hevc", "vvc", "m4v", "mpegvideo", "obu"})
 """These store no presentation times; what FFmpeg makes up is wrong where frames are not stored as they are shown."""
+
+_HEARD_EVERY = 64
 
 _VP8 = frozenset({"vp8", "libvpx"})
 _VP8_SHOWN = 0x10
@@ -52,10 +58,10 @@ class PacketTable:
         hidden_P: no player shows what comes out (an edit list cuts it away, or the codec keeps it as a reference).
     """
 
-    pts_P: NDArray[np.int64]
-    dts_P: NDArray[np.int64]
-    size_P: NDArray[np.int64]
-    duration_P: NDArray[np.int64]
+    pts_P: Whole
+    dts_P: Whole
+    size_P: Whole
+    duration_P: Whole
     key_P: NDArray[np.bool_]
     clean_P: NDArray[np.bool_]
     hidden_P: NDArray[np.bool_]
@@ -80,8 +86,8 @@ class FrameTable:
 
     packets: PacketTable
     times_s: NDArray[np.float64]
-    packet_N: NDArray[np.int64]
-    start_N: NDArray[np.int64]
+    packet_N: Whole
+    start_N: Whole
     end_s: float
     offset_s: float
     lost_s: tuple[LostSpan, ...]
@@ -95,27 +101,31 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
         LongtakeError: `media.container` if the container cannot be read to its end; `media.no_video` if there are no
             frames; `media.codec` if they are encrypted; `limit.frames` if there are more than may be listed.
     """
-    pts, dts, size, duration = array("q"), array("q"), array("q"), array("q")
+    pts, dts, duration, size = array("q"), array("q"), array("q"), array("i")
     key, clean, hidden = array("b"), array("b"), array("b")
-    codec = stream.codec_context
+    # Asked once: a search and a seek, each time.
+    codec, codec_name, file_bytes = stream.codec_context, stream.codec_context.name, container.size
     try:
         for packet in container.demux(stream):
-            if not packet.size:
+            packet_bytes = packet.size
+            if not packet_bytes:
                 continue
-            if not pts and packet.has_sidedata("encryption_info"):
+            if len(size) % _HEARD_EVERY == 0:
+                options.heard("scan", packet.pos or 0, file_bytes)
+            if not size and packet.has_sidedata("encryption_info"):
                 raise LongtakeError(
                     ErrorCode.MEDIA_CODEC, path, "the video is encrypted", "export it without protection"
                 )
-            if len(pts) >= options.limits.frames:
+            if len(size) >= options.limits.frames:
                 raise _too_many_frames(path, options)
-            options.heard("scan", packet.pos or 0, container.size)
-            pts.append(NO_TIME if packet.pts is None else packet.pts)
-            dts.append(NO_TIME if packet.dts is None else packet.dts)
-            size.append(packet.size)
+            packet_pts, packet_dts, is_key = packet.pts, packet.dts, packet.is_keyframe
+            pts.append(NO_TIME if packet_pts is None else packet_pts)
+            dts.append(NO_TIME if packet_dts is None else packet_dts)
+            size.append(packet_bytes)
             duration.append(packet.duration or 0)
-            key.append(packet.is_keyframe)
-            clean.append(packet.is_keyframe and _starts_cleanly(packet, codec))
-            hidden.append(packet.is_discard or (codec.name in _VP8 and not bytes(packet)[0] & _VP8_SHOWN))
+            key.append(is_key)
+            clean.append(is_key and _starts_cleanly(packet, codec))
+            hidden.append(packet.is_discard or (codec_name in _VP8 and not bytes(packet)[0] & _VP8_SHOWN))
     except FFmpegError as error:
         reason = f"the container cannot be read past packet {len(pts):,}: {error.strerror}"
         raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, "fetch or export the file again") from error
@@ -123,12 +133,23 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
         raise LongtakeError(
             ErrorCode.MEDIA_NO_VIDEO, path, "its video stream holds no frames", "look at it with ffprobe"
         )
-    key_P = np.array(key, dtype=np.bool_)
-    if codec.name in _DEPENDENT_CODECS or not key_P.any():
+    key_P, clean_P, hidden_P = (np.frombuffer(column, dtype=np.bool_) for column in (key, clean, hidden))
+    if codec_name in _DEPENDENT_CODECS or not key_P.any():
         key_P = np.arange(len(key_P)) == 0
-    pts_P, dts_P, size_P, duration_P = (np.array(column, dtype=np.int64) for column in (pts, dts, size, duration))
-    clean_P, hidden_P = np.array(clean, dtype=np.bool_), np.array(hidden, dtype=np.bool_)
-    return PacketTable(pts_P, dts_P, size_P, duration_P, key_P, clean_P, hidden_P)
+    return PacketTable(_compact(pts), _compact(dts), _compact(size), _compact(duration), key_P, clean_P, hidden_P)
+
+
+def _compact(column: array[int]) -> Whole:
+    """The same numbers in four bytes each where they fit, and once where they are all the same.
+
+    Half the range is left, so that no difference of two of them overflows.
+    """
+    whole = np.frombuffer(column, dtype=np.dtype(column.typecode))
+    low, high = int(whole.min()), int(whole.max())
+    if low == high:
+        return np.broadcast_to(np.int64(low), whole.shape)
+    small = np.iinfo(np.int32).min // 2 <= low and high <= np.iinfo(np.int32).max // 2
+    return whole.astype(np.int32 if small else np.int64, copy=False)
 
 
 def _too_many_frames(path: str, options: ReadOptions) -> LongtakeError:
@@ -162,7 +183,7 @@ def frames_by_time(packets: PacketTable, stream: VideoStream, path: str) -> Fram
     start_P = _start_of_decoding(packets.pts_P, keys)
     shown = ~packets.hidden_P & (start_P >= 0)
     headless_P = packets.pts_P[~packets.hidden_P & (start_P < 0)]
-    places = np.flatnonzero(shown)
+    places = np.flatnonzero(shown).astype(np.int32)
     if not len(places):
         raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, "no frame of it is ever shown", "export the file again")
     places = places[np.argsort(packets.pts_P[places], kind="stable")]
@@ -210,27 +231,29 @@ def frames_by_decoder(
     if not shown_places:
         raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, "no frame of it is ever shown", "export the file again")
     places = np.array(shown_places, dtype=np.int64)
-    lost_places = sorted(set(damaged_places) - set(shown_places))
-    slots = np.setdiff1d(np.arange(len(places) + len(lost_places)), lost_places, assume_unique=True)[: len(places)]
-    dts_N = np.sort(packets.dts_P[places])
+    lost_places = np.array(sorted(set(damaged_places) - set(shown_places)), dtype=np.int64)
+    # Every packet, whole or damaged, has a moment of its own, in the order of the file; frames share those out.
+    moments = np.sort(np.concatenate([places, lost_places]))
+    lost_slots = np.searchsorted(moments, lost_places)
+    slots = np.delete(np.arange(len(moments)), lost_slots)
+    dts = packets.dts_P[moments]
     rate = stream.average_rate or stream.guessed_rate
-    if (packets.dts_P != NO_TIME).all() and (np.diff(dts_N) > 0).all():
-        times_s = (dts_N - dts_N[0]) * _tick_s(stream)
-        lost_at_s = (packets.dts_P[lost_places] - dts_N[0]) * _tick_s(stream)
+    if (packets.dts_P != NO_TIME).all() and (np.diff(dts) > 0).all():
+        at_s = (dts - dts[slots[0]]) * _tick_s(stream)
         source = "decoding times, in the order in which the decoder shows the frames"
     elif rate:
-        times_s = (slots - slots[0]) / float(rate)
-        lost_at_s = (np.array(lost_places) - slots[0]) / float(rate)
+        at_s = (np.arange(len(moments)) - slots[0]) / float(rate)
         source = f"its rate of {float(rate):g} frames a second"
     else:
         advice = "put it into a container that stores times: ffmpeg -r RATE -i FILE -c copy out.mp4"
         raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, "stores neither frame times nor a frame rate", advice)
+    times_s = at_s[slots]
     rank_P = np.full(len(packets), -1, dtype=np.int64)
     rank_P[places] = np.arange(len(places))
     start_P = _start_of_decoding(rank_P, np.flatnonzero(packets.key_P))
     lasting_s = float(times_s[-1] - times_s[-2]) if len(times_s) > 1 else 1 / float(rate or 1)
     notes = [f"stores no presentation times; they were derived from {source}"]
-    if lost_places:
+    if len(lost_places):
         notes.append(f"{len(lost_places):,} of its {len(packets):,} packets cannot be decoded")
     return FrameTable(
         packets=packets,
@@ -239,27 +262,29 @@ def frames_by_decoder(
         start_N=np.maximum(start_P[places], 0),
         end_s=float(times_s[-1]) + lasting_s,
         offset_s=0.0,
-        lost_s=tuple((float(start_s), float(start_s + lasting_s)) for start_s in lost_at_s),
+        lost_s=tuple((float(start_s), float(start_s + lasting_s)) for start_s in at_s[lost_slots]),
         notes=tuple(notes),
     )
 
 
-def _start_of_decoding(order_P: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.int64]:
+def _start_of_decoding(order_P: Whole, keys: NDArray[np.int64]) -> Whole:
     """For each packet the key frame to start from: its group's, or the one before if it is shown before its key frame.
 
     Such leading frames of an open group of pictures refer back into the group before. -1 where there is no key frame.
     """
-    group_P = np.searchsorted(keys, np.arange(len(order_P)), side="right") - 1
-    key_P = keys[np.maximum(group_P, 0)]
-    group_P = group_P - (order_P < order_P[key_P])
-    return np.where(group_P >= 0, keys[np.maximum(group_P, 0)], -1)
+    ends = np.append(keys, len(order_P))
+    group_P = np.repeat(np.arange(-1, len(keys), dtype=np.int32), np.diff(ends, prepend=0))
+    # The last of these starts serves group -1.
+    starts = np.append(keys, -1).astype(np.int32)
+    group_P -= (group_P >= 0) & (order_P < order_P[starts[group_P]])
+    return starts[group_P]
 
 
 def _tick_s(stream: VideoStream) -> float:
     return float(stream.time_base) if stream.time_base else 1.0
 
 
-def _last_duration(packets: PacketTable, pts_N: NDArray[np.int64], last: int, stream: VideoStream) -> float:
+def _last_duration(packets: PacketTable, pts_N: Whole, last: int, stream: VideoStream) -> float:
     """How long the last frame stays, in ticks: as stored, else the median of the others, else one step of the rate.
 
     Where frames are not stored as they are shown, a stored duration is the step to the next in the file, not on screen.
