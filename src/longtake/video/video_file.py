@@ -147,22 +147,46 @@ class VideoFile:
             raise ValueError(f"frame numbers {asked[0]} to {asked[-1]} are not all in 0 to {len(self.times_s) - 1}")
         if chunk < 1:
             raise ValueError(f"chunk is {chunk}; want at least 1")
-        return self._read(asked, chunk, shrink or _whole)
+        return self._read(asked, chunk, shrink)
 
-    def _read(self, asked: list[int], chunk: int, shrink: Shrink) -> Iterator[Frames]:
+    def _read(self, asked: list[int], chunk: int, shrink: Shrink | None) -> Iterator[Frames]:
         with closing(self.source.shown(self, asked)) as decoded:
-            shown = ((number, shrink(image_HWC)) for number, image_HWC in decoded)
-            while some := list(islice(shown, chunk)):
-                places = np.array([number for number, _ in some], dtype=np.int64)
-                yield Frames(_stack([image for _, image in some]), self.times_s[places], places)
+            left = len(asked)
+            while True:
+                pixels_TCHW, numbers = _gathered(islice(decoded, chunk), min(chunk, left), shrink)
+                if not numbers:
+                    return
+                left -= len(numbers)
+                places = np.array(numbers, dtype=np.int64)
+                yield Frames(pixels_TCHW, self.times_s[places], places)
+                # What was handed on is not held while the next chunk is made.
+                del pixels_TCHW
 
 
-def _whole(image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(image_HWC.transpose(2, 0, 1))
+def _gathered(
+    some: Iterator[tuple[int, NDArray[np.uint8]]], room: int, shrink: Shrink | None
+) -> tuple[NDArray[np.uint8], list[int]]:
+    """At most `room` of `some` as (T, 3, H, W), and their numbers; each is written where it stays as soon as it comes.
+
+    Whole frames lie in memory as they were decoded, colours together: to turn each costs nearly as much as to decode
+    it.
+    """
+    gathered, numbers = np.empty((0, 3, 0, 0), dtype=np.uint8), list[int]()
+    for number, image_HWC in some:
+        image = shrink(image_HWC) if shrink else image_HWC
+        if not numbers:
+            gathered = np.empty((room, *image.shape), dtype=np.uint8)
+        if image.shape != gathered.shape[1:]:
+            sizes = sorted({_size_px(one, shrink) for one in (gathered[0], image)})
+            raise ValueError(
+                f"the frames change size inside the video: {sizes}; pass a `shrink` that makes them one size"
+            )
+        gathered[len(numbers)] = image
+        numbers.append(number)
+    gathered = gathered[: len(numbers)]
+    return (gathered if shrink else gathered.transpose(0, 3, 1, 2)), numbers
 
 
-def _stack(images_CHW: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    sizes = sorted({image.shape[1:] for image in images_CHW})
-    if len(sizes) > 1:
-        raise ValueError(f"the frames change size inside the video: {sizes}; pass a `shrink` that makes them one size")
-    return np.stack(images_CHW)
+def _size_px(image: NDArray[np.uint8], shrink: Shrink | None) -> tuple[int, int]:
+    height_px, width_px = image.shape[1:] if shrink else image.shape[:2]
+    return height_px, width_px
