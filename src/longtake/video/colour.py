@@ -55,6 +55,9 @@ _HD_LINES = 720
 _LIMITED_UNLESS_STATED = frozenset({"h264", "hevc", "vvc"})
 """Their standards say so for grey too (H.264, E.2.1: video_full_range_flag is inferred to be 0)."""
 
+_DOLBY_VISION_TAGS = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
+"""Names of codecs in MP4 ("Dolby Vision Streams Within the ISO Base Media File Format", 5.3)."""
+
 _DEEP_FORMAT, _DEEP_WHITE = "gbrp16le", 255 << 8
 """swscale puts the white of limited range there, and black at 0."""
 
@@ -129,7 +132,7 @@ def colour_of(frame: VideoFrame, codec: VideoCodecContext) -> Colour:
         peak_cd_m2=_peak_cd_m2(frame),
     )
     colour = colour_within(frame, unsaid)
-    if _is_dolby_vision(frame) and (colour.matrix_assumed or colour.transfer == "unknown"):
+    if _is_dolby_vision(frame, codec) and (colour.matrix_assumed or colour.transfer == "unknown"):
         # Profiles with a plain picture inside say what it is; profile 5 has none and looks green and violet as such.
         raise UnknownColours("is Dolby Vision without an HDR10, HLG or standard picture inside")
     return colour
@@ -303,8 +306,10 @@ def _peak_cd_m2(frame: VideoFrame) -> float | None:
     return min((peak for peak in stated if peak > 0), default=None)
 
 
-def _is_dolby_vision(frame: VideoFrame) -> bool:
-    return any(_side_data(frame, kind) is not None for kind in ("DOVI_RPU_BUFFER", "DOVI_METADATA"))
+def _is_dolby_vision(frame: VideoFrame, codec: VideoCodecContext) -> bool:
+    return codec.codec_tag in _DOLBY_VISION_TAGS or any(
+        _side_data(frame, kind) is not None for kind in ("DOVI_RPU_BUFFER", "DOVI_METADATA")
+    )
 
 
 def _side_data(frame: VideoFrame, kind: str) -> bytes | None:
