@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,10 @@ def golden() -> Path:
 def bunny() -> Path:
     """5.3 s of Big Buck Bunny, 1280x720, 25 fps (credit: tests/media/README.md)."""
     return HERE / "media" / "bigbuckbunny_720p_5s.mp4"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heard() -> None:
+    """A shell makes what it runs in the background deaf to Ctrl-C, and children inherit that; some tests send it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -86,6 +86,7 @@ def frames(
     limits: opt.LimitSettings = None,
     isolate: opt.Isolate = False,
     settings: opt.Settings = None,
+    as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Draw a contact sheet of the frames that would be seen, with their times."""
@@ -93,7 +94,7 @@ def frames(
 
     way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
     looked_at = opt.Looked(video, sampler, frames, start, end, opt.settings_by_part(settings), way)
-    save_sheet(looked_at, output, show=opt.Show(as_json=False, quiet=quiet))
+    save_sheet(looked_at, output, show=opt.Show(as_json, quiet))
 
 
 @app.command("list")

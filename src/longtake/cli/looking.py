@@ -75,8 +75,13 @@ def save_sheet(looked: Looked, output: str, *, show: Show) -> None:
     with bars(wanted=show.talks) as progress, open_looked_at(looked, progress=progress) as video:
         numbers = sampler.pick(video, "")
         seen = draw_sheet(video, numbers, Path(output), progress=progress)
+    times_s = video.times_s[seen.numbers].tolist()
+    if show.as_json:
+        frames = [{"number": number, "time_s": time_s} for number, time_s in zip(seen.numbers, times_s, strict=True)]
+        lost_s = [list(span) for span in seen.lost_s]
+        came = {"asked_frames": len(numbers), "degraded": seen.degraded, "lost_s": lost_s}
+        say_json({"sheet": output, "frames": frames, **came, "notes": [*video.notes, *seen.notes()]})
     if show.talks:
-        times_s = video.times_s[seen.numbers]
         span = f"{len(seen.numbers)} frames from {times_s[0]:.3f} s to {times_s[-1]:.3f} s in {output}"
         remark("; ".join([span, *video.notes, *seen.notes()]))
 
