@@ -5,14 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from PIL import Image
 
-from longtake.video.colour import Colour, colour_of, to_rgb
 from longtake.video.opening import open_video
 from longtake.video.orientation import Orientation, sensible_aspect, stretched_size_px
 from longtake.video.video_file import VideoFile
@@ -127,40 +124,6 @@ def test_senseless_aspects_are_square() -> None:
     assert sensible_aspect(None) == sensible_aspect(Fraction(0)) == sensible_aspect(Fraction(1, 65_535)) == 1
     assert sensible_aspect(Fraction(64, 45)) == Fraction(64, 45)
     assert stretched_size_px(480, 720, Fraction(8, 9)) == (540, 720)
-
-
-COEFFICIENTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
-
-
-def rgb_by_formula(yuv: tuple[int, int, int], matrix: str, *, full_range: bool) -> NDArray[np.float64]:
-    """ITU-R BT.601, BT.709 and BT.2020, as written."""
-    red, blue = COEFFICIENTS[matrix]
-    y = yuv[0] / 255 if full_range else (yuv[0] - 16) / 219
-    u, v = ((value - 128) / (255 if full_range else 224) for value in yuv[1:])
-    r, b = y + 2 * (1 - red) * v, y + 2 * (1 - blue) * u
-    return np.array([r, (y - red * r - blue * b) / (1 - red - blue), b]).clip(0, 1) * 255
-
-
-@pytest.mark.parametrize("full_range", [False, True])
-@pytest.mark.parametrize("matrix", COEFFICIENTS)
-def test_colours_by_matrix_and_range(matrix: str, full_range: bool) -> None:
-    colour = Colour("unknown", "unknown", matrix, matrix_assumed=False, full_range=full_range)
-    for yuv in [(16, 128, 128), (235, 128, 128), (120, 90, 200), (81, 90, 240), (145, 54, 34), (41, 240, 110)]:
-        frame = av.VideoFrame(64, 48, "yuv420p")
-        for plane, value in zip(frame.planes, yuv, strict=True):
-            plane.update(bytes([value]) * plane.buffer_size)
-        image = to_rgb(frame, VideoReformatter(), colour, height_px=48, width_px=64)
-        assert (image == image[0, 0]).all()
-        np.testing.assert_allclose(image[0, 0], rgb_by_formula(yuv, matrix, full_range=full_range), atol=3)
-
-
-@pytest.mark.parametrize(("height", "matrix"), [(480, "bt601"), (720, "bt709")])
-def test_an_unstated_matrix_is_taken_as_players_do(height: int, matrix: str) -> None:
-    frame = av.VideoFrame(64, height, "yuv420p")
-    codec = av.CodecContext.create("h264", "r")
-    assert colour_of(frame, codec) == Colour("unknown", "unknown", matrix, matrix_assumed=True, full_range=False)
-    assert colour_of(av.VideoFrame(64, height, "yuvj420p"), codec).full_range
-    assert colour_of(av.VideoFrame(64, height, "bgra"), codec).matrix == "rgb"
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "I;16"])
