@@ -22,7 +22,7 @@ from av.error import FFmpegError
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video.cutting import announced_end, mp4_boxes
 from longtake.video.options import ReadOptions
-from longtake.video.sniffing import HEAD_BYTES, container_kind, is_playlist, looks_like
+from longtake.video.sniffing import HEAD_BYTES, claimed_size_px, container_kind, is_playlist, looks_like
 
 FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,vc1,obu,av1,ivf,flv,live_flv,asf,ogg,nut,mxf,rm,wtv,dv,"
@@ -30,6 +30,10 @@ FORMATS = (
     "mp3,wav,flac,aac,ac3,eac3,amr,aiff,caf"
 )
 _READ_BYTES = 1 << 18
+_MOST_HOLES = 1 << 12
+_LARGEST_HOLE_BYTES = 1 << 24
+"""FFmpeg looks through this many zero bytes in about a third of a second; a torrent's piece is no larger."""
+
 _KEPT_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
 
 
@@ -54,13 +58,15 @@ def opened(path: str, options: ReadOptions) -> Iterator[tuple[InputContainer, Fi
 
     Raises:
         LongtakeError: `media.not_found`, `media.not_a_file`, `media.empty`, `media.format_not_allowed`,
-            `media.unknown_format`, `media.container`, `limit.bytes`.
+            `media.unknown_format`, `media.container`, `limit.bytes`, `limit.pixels`.
     """
     with _regular_file(path) as file:
         status = os.fstat(file.fileno())
         if status.st_size > options.limits.bytes:
             reason = f"has {status.st_size:,} bytes; at most {options.limits.bytes:,} may be read"
             raise LongtakeError(ErrorCode.LIMIT_BYTES, path, reason, "cut it into parts, or raise --limit bytes=N")
+        _check_written(path, file, status.st_size)
+        _check_head(path, file, options)
         try:
             # As `options` they would go to every stream too: PyAV before 18 then crashes on streams that turn up late.
             container = av.open(
@@ -121,6 +127,46 @@ def _check_regular(path: str, mode: int) -> None:
     kinds = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
     kind = kinds.get(stat.S_IFMT(mode), "a device")
     raise LongtakeError(ErrorCode.MEDIA_NOT_A_FILE, path, f"is {kind}, not a file", "name a video file on disk")
+
+
+def _check_written(path: str, file: BinaryIO, size: int) -> None:
+    """Refuse a file with a large hole: nothing was ever written there, and to look for packets in it takes for ever."""
+    seek_data, seek_hole = getattr(os, "SEEK_DATA", None), getattr(os, "SEEK_HOLE", None)
+    if seek_data is None or seek_hole is None:
+        return
+    position = 0
+    for _ in range(_MOST_HOLES):
+        try:
+            hole = os.lseek(file.fileno(), position, seek_hole)
+            position = os.lseek(file.fileno(), hole, seek_data) if hole < size else size
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                break  # a file system that does not tell
+            position = size  # the hole reaches to the end
+        if position - hole > _LARGEST_HOLE_BYTES:
+            reason = f"nothing was ever written to {position - hole:,} of its bytes, from byte {hole:,} on"
+            raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, "wait until it is whole, or fetch it again")
+        if position >= size:
+            break
+    file.seek(0)
+
+
+def _check_head(path: str, file: BinaryIO, options: ReadOptions) -> None:
+    """Refuse by the first bytes what FFmpeg would search for a start, or take for damage."""
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    if len(head) == HEAD_BYTES and not head.strip(b"\0"):
+        reason = f"begins with {HEAD_BYTES:,} zero bytes: looks like {looks_like(head)}"
+        raise LongtakeError(ErrorCode.MEDIA_UNKNOWN_FORMAT, path, reason, "fetch or export it again")
+    width_px, height_px = claimed_size_px(head) or (0, 0)
+    if width_px * height_px > options.limits.pixels:
+        raise too_many_pixels(path, width_px, height_px, options)
+
+
+def too_many_pixels(path: str, width_px: int, height_px: int, options: ReadOptions) -> LongtakeError:
+    """The refusal of pictures of that size."""
+    reason = f"its pictures have {width_px:,} x {height_px:,} pixels; at most {options.limits.pixels:,} may be decoded"
+    return LongtakeError(ErrorCode.LIMIT_PIXELS, path, reason, "make them smaller, or raise --limit pixels=N")
 
 
 def _not_opened(path: str, error: OSError | ValueError) -> LongtakeError:

@@ -7,9 +7,12 @@ import re
 HEAD_BYTES = 4096
 
 _PLAYLIST = re.compile(
-    rb"#EXTM3U|ffconcat\b|\[playlist\]|v=0\r?\n|<\?xml[^>]*>\s*<(MPD|SmoothStreamingMedia|smil|playlist)\b"
-    rb"|<(MPD|SmoothStreamingMedia|smil|asx)\b|\[reference\]|RTSPtext",
-    re.IGNORECASE,
+    rb"#EXTM3U|ffconcat\b|\[playlist\]|\[reference\]|\[InternetShortcut\]|v=0\r?\n|RTSPtext"
+    rb"|(https?|rtsps?|rtmp\w{0,2}|mmst?|ftp|tcp|udp|rtp|srt)://\S"
+    # Atomic: of many comments each can end in one way only, else the time to fail grows without bound.
+    rb"|(?>(?:<\?[^>]*+>|<!--(?>.*?-->)|<!DOCTYPE[^>]*+>|\s)*+)"
+    rb"<(\w{1,9}:)?(MPD|SmoothStreamingMedia|smil|asx|playlist|CompositionPlaylist)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 _MAGIC = (
     (b"%PDF", "a PDF document"),
@@ -38,8 +41,30 @@ _CONTAINERS = (
 
 
 def is_playlist(head: bytes) -> bool:
-    """Whether `head` starts a list of other files or addresses, which longtake never follows."""
+    """Whether `head` starts a list of other files or addresses, or is one; longtake never follows them."""
     return _PLAYLIST.match(head.lstrip(b"\xef\xbb\xbf \t\r\n")) is not None
+
+
+def claimed_size_px(head: bytes) -> tuple[int, int] | None:
+    """Width and height that the header of a PNG, GIF or JPEG claims; None elsewhere, or where `head` is too short.
+
+    FFmpeg gives no size where it finds one too large for itself, so that a bomb would look like mere damage.
+    """
+    if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) >= 24:
+        return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    if head.startswith((b"GIF87a", b"GIF89a")) and len(head) >= 10:
+        return int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
+    return _jpeg_size_px(head) if head.startswith(b"\xff\xd8\xff") else None
+
+
+def _jpeg_size_px(head: bytes) -> tuple[int, int] | None:
+    """From the frame header, found by the lengths of the segments before it (ITU-T T.81, B.2.2)."""
+    at = 2
+    while at + 9 <= len(head) and head[at] == 0xFF:
+        if 0xC0 <= head[at + 1] <= 0xCF and head[at + 1] not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(head[at + 7 : at + 9], "big"), int.from_bytes(head[at + 5 : at + 7], "big")
+        at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
+    return None
 
 
 def container_kind(head: bytes) -> str | None:
@@ -57,7 +82,7 @@ def looks_like(head: bytes) -> str:
             return name
     if start.startswith(b"<"):
         return "XML text"
-    if start.startswith((b"{", b"[")) and _is_text(head):
+    if re.match(rb"[{\[]\s*[\"{\[}\]\d-]", start) and _is_text(head):
         return "JSON text"
     if _is_text(head):
         return f"text that begins {start[:24].decode('utf-8', 'replace')!r}"
