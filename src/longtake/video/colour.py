@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Literal, cast
 
 import numpy as np
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import SideData, SideDataContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
@@ -314,7 +314,8 @@ def _is_dolby_vision(frame: VideoFrame, codec: VideoCodecContext) -> bool:
 
 def _side_data(frame: VideoFrame, kind: str) -> bytes | None:
     try:
-        found = frame.side_data.get(kind)
+        # `frame.side_data` ties a knot: frame and list hold each other, and pile up until the garbage collector comes.
+        found = SideDataContainer(frame).get(kind)  # type: ignore[call-arg]
     except ValueError:
         # PyAV lists no side data at all where one kind is newer than itself.
         return None

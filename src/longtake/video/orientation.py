@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import cast
 
 import numpy as np
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import SideData, SideDataContainer
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
@@ -40,7 +40,8 @@ def orientation_of(frame: VideoFrame) -> Orientation | None:
     with y downwards (ISO/IEC 14496-12, 6.2.2; FFmpeg's libavutil/display.h).
     """
     try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
+        # `frame.side_data` ties a knot: frame and list hold each other, and pile up until the garbage collector comes.
+        matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     except ValueError:
         # PyAV lists no side data at all where one kind is newer than itself; the angle it finds by another road.
         return Orientation(rotation_deg=round(-frame.rotation / 90) % 4 * 90) if frame.rotation else None
