@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -138,3 +139,45 @@ def test_still_pictures_keep_their_very_pixels(tmp_path: Path, mode: str) -> Non
         expected = np.asarray(drawn.convert(mode).convert("RGB"))
     image = first_frame(open_video(tmp_path / "still.png"))
     assert np.abs(image.astype(int) - expected).max() <= 1
+
+
+def gradient(height: int, width: int) -> NDArray[np.uint8]:
+    down, across = np.linspace(0, 255, height)[:, None], np.linspace(0, 255, width)[None]
+    planes = np.broadcast_arrays(down, across, np.float64(90))
+    return np.stack(planes, axis=-1).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("codec", ["ffv1", "libx264", "libvpx-vp9", "png", "gif"])
+@pytest.mark.parametrize(
+    ("width", "height"), [(2, 2), (1, 1), (1, 1080), (1080, 1), (321, 241), (3, 5), (16384, 16), (16, 16384)]
+)
+def test_odd_sizes_are_shown_whole(tmp_path: Path, codec: str, width: int, height: int) -> None:
+    if codec == "ffv1" and (width, height) == (1, 1080):
+        pytest.skip("FFmpeg's FFV1 encoder makes no pictures so narrow")
+    image = gradient(height, width)
+    path = tmp_path / ("odd." + {"png": "png", "gif": "gif"}.get(codec, "mkv"))
+    if codec in ("png", "gif"):
+        Image.fromarray(image).save(path)
+    else:
+        pixel_format = {"ffv1": "bgr0", "libx264": "yuv444p"}.get(codec, "yuv420p")
+        options = {"libx264": {"qp": "0"}, "libvpx-vp9": {"crf": "4", "b": "0", "deadline": "realtime"}}.get(codec, {})
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=25, options=options)
+            stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+            # Without a statement the matrix goes by the size, so this is what an encoder would take.
+            stream.codec_context.colorspace = 1 if height >= 720 or width >= 1440 else 6
+            matrix = "ITU709" if height >= 720 or width >= 1440 else "ITU601"
+            for _ in range(2):
+                frame = av.VideoFrame.from_ndarray(image).reformat(format=pixel_format, dst_colorspace=matrix)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    video = open_video(path)
+    shown = first_frame(video)
+    assert (video.height_px, video.width_px) == shown.shape[:2] == (height, width)
+    # Small pictures with shared chroma keep their brightness only; a GIF has 256 colours.
+    error = np.abs(shown.astype(int) - image)
+    bound = {"ffv1": 0, "png": 0, "libx264": 3, "gif": 24}.get(codec)
+    if bound is not None:
+        assert error.max() <= bound
+    else:
+        assert np.abs(shown.mean(axis=2).mean() - image.mean(axis=2).mean()) < 12

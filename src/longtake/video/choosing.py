@@ -17,6 +17,8 @@ ADVICE_CODEC = "convert it: ffmpeg -i FILE -c:v libx264 -pix_fmt yuv420p out.mp4
 def choose_stream(container: InputContainer, index: int | None, path: str) -> VideoStream:
     """The video stream `index`; or of those that are no cover art the default ones', the largest picture, the first.
 
+    Of pictures of one size, one that moves goes before one that by its header has a single frame.
+
     Raises:
         LongtakeError: `media.no_video`, or `media.container` if the file names no streams at all.
     """
@@ -36,9 +38,13 @@ def choose_stream(container: InputContainer, index: int | None, path: str) -> Vi
         reason = "has no video" + (" but cover art" if streams else "") + f"; its streams are: {found}"
         advice = "name a file with a video stream" + (", or take the cover with --stream" if streams else "")
         raise LongtakeError(ErrorCode.MEDIA_NO_VIDEO, path, reason, advice)
-    return max(
-        moving, key=lambda stream: (bool(stream.disposition & Disposition.default), area_px(stream), -stream.index)
-    )
+    return max(moving, key=_preference)
+
+
+def _preference(stream: VideoStream) -> tuple[bool, int, bool, int]:
+    """Greater for a stream that is rather taken. An animated AVIF holds the same picture still before it moves."""
+    is_default = bool(stream.disposition & Disposition.default)
+    return is_default, area_px(stream), stream.frames != 1, -stream.index
 
 
 def area_px(stream: VideoStream) -> int:
