@@ -11,13 +11,15 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
+from av.video.stream import VideoStream
 
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video.cutting import announced_end, mp4_boxes
@@ -49,7 +51,14 @@ class _Nameless:
     """A file as PyAV reads one, without the name from which FFmpeg would guess the format."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self.read, self.tell, self._file = file.read, file.tell, file
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Where the file stands afterwards; a place that no file has, as a damaged index names, is FFmpeg's to refuse."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, OverflowError, ValueError):
+            return -errno.EINVAL
 
 
 @contextmanager
@@ -80,6 +89,16 @@ def opened(path: str, options: ReadOptions) -> Iterator[tuple[InputContainer, Fi
             raise _refusal(path, file, status.st_size) from error
         with container:
             yield container, FileState(status.st_size, status.st_mtime_ns)
+
+
+def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """The packets of `stream` from where `container` stands; those without bytes say "show the last frame on" or end it.
+
+    At the end PyAV (16 to 18) also ends each stream that turned up late, with or without knowing it: by chance then an
+    IndexError comes, when all packets have been handed on.
+    """
+    with suppress(IndexError):
+        yield from container.demux(stream)
 
 
 def check_unchanged(path: str, state: FileState) -> None:

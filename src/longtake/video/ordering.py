@@ -13,7 +13,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from longtake.video.container import opened
+from longtake.video.container import opened, packets_of
 from longtake.video.options import ReadOptions
 from longtake.video.reading import prepare_decoder, video_stream
 from longtake.video.scanning import PacketTable
@@ -47,7 +47,7 @@ def _decoded(path: str, stream_index: int, options: ReadOptions, *, strict: bool
         stream = video_stream(container, stream_index)
         codec = stream.codec_context
         prepare_decoder(codec, options, strict=strict, threads=1)
-        for place, packet in enumerate(packet for packet in container.demux(stream) if packet.size):
+        for place, packet in enumerate(packet for packet in packets_of(container, stream) if packet.size):
             options.heard("decode", packet.pos or 0, container.size)
             packet.pts = place
             try:

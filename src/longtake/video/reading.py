@@ -24,7 +24,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.video.container import FileState, check_unchanged, opened
+from longtake.video.container import FileState, check_unchanged, opened, packets_of
 from longtake.video.options import ReadOptions
 from longtake.video.scanning import NO_TIME, FrameTable, PacketTable
 from longtake.video.times import format_time
@@ -140,7 +140,7 @@ class Cursor:
         self.check_unchanged()
         self.stream = video_stream(self._container, self._stream_index)
         prepare_decoder(self.stream.codec_context, self._options)
-        self._ahead = iter(self._container.demux(self.stream))
+        self._ahead = packets_of(self._container, self.stream)
         self._next_place = 0
 
     def _pull(self) -> Packet[VideoStream]:
@@ -180,7 +180,7 @@ class Cursor:
             self._container.seek(aim, stream=self.stream)
         except FFmpegError:
             return None
-        self._ahead = iter(self._container.demux(self.stream))
+        self._ahead = packets_of(self._container, self.stream)
         for packet in self._ahead:
             found = self._key_place(packet)
             if found is not None and found >= place:

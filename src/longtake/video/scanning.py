@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video import LostSpan
+from longtake.video.container import packets_of
 from longtake.video.h264 import starts_cleanly
 from longtake.video.options import ReadOptions
 
@@ -106,7 +107,7 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
     # Asked once: a search and a seek, each time.
     codec, codec_name, file_bytes = stream.codec_context, stream.codec_context.name, container.size
     try:
-        for packet in container.demux(stream):
+        for packet in packets_of(container, stream):
             packet_bytes = packet.size
             if not packet_bytes:
                 continue
