@@ -1,0 +1,124 @@
+"""media/trial: command lines in on standard input, how each ended out on standard output; one process for each file.
+
+Started as `python tests/media/trial.py`. It loads longtake once and then forks: every file gets a process of its own,
+as when a user runs the command, without paying again and again for the start of Python. A line in:
+`{"file": ..., "commands": [["info", FILE], ...]}`; beside those of longtake there are `["@read", FILE, "error"]`, which
+reads every frame's own number, and `["@peak"]`, which gives the most memory that the process held so far.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+GUARD_S = 5.0
+"""A command that is not done by then is killed."""
+
+
+def main() -> int:
+    """Serve until standard input ends."""
+    for line in sys.stdin.buffer:
+        asked = json.loads(line)
+        ended = in_own_process(asked["commands"])
+        sys.stdout.write(json.dumps({"file": asked["file"], "ended": ended}) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+def in_own_process(commands: list[list[str]]) -> list[dict[str, Any]]:
+    """How each command ended, until one was killed."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reading)
+        with os.fdopen(writing, "w") as out:
+            for command in commands:
+                out.write(json.dumps(_ended(command)) + "\n")
+                out.flush()
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as lines:
+        ended = [json.loads(line) for line in lines]
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        by = signal.Signals(os.WTERMSIG(status)).name
+        ended.append({"status": None, "killed": by, "out": "", "err": f"killed by {by}"})
+    return ended
+
+
+def _ended(command: list[str]) -> dict[str, Any]:
+    """Run one command in this process; the system ends the process if it takes too long."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, GUARD_S)
+    if command[0] == "@peak":
+        return {"status": 0, "out": str(_peak_bytes()), "err": ""}
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        os.dup2(out.fileno(), 1)
+        os.dup2(err.fileno(), 2)
+        status = _read_numbers(*command[1:]) if command[0] == "@read" else _longtake(command)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return {"status": status, "out": _text(out), "err": _text(err)}
+
+
+def _longtake(command: list[str]) -> int:
+    from longtake.cli import main as longtake
+
+    return longtake([os.fsdecode(os.fsencode(word)) for word in command])
+
+
+def _read_numbers(path: str, on_corrupt: str) -> int:
+    """Print what each frame that comes out shows, its place and size; of a long video every so many."""
+    from longtake.video.opening import open_video
+    from longtake.video.options import ReadOptions
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from media import numbered
+
+    assert on_corrupt in ("error", "skip")
+    video = open_video(path, options=ReadOptions(on_corrupt="skip" if on_corrupt == "skip" else "error"))
+    found = []
+    step = -(-len(video.numbers) // 300)
+    for frames in video.read(video.numbers[::step], chunk=1):
+        image_HWC = frames.pixels_TCHW[0].transpose(1, 2, 0)
+        try:
+            number: int | str = numbered.read(image_HWC)
+        except (ValueError, IndexError) as error:
+            number = str(error)[:80]
+        found.append((int(frames.numbers[0]), number, image_HWC.shape[1], image_HWC.shape[0]))
+    told = {"frames": found, "step": step, "times_s": video.times_s.tolist(), "lost_s": video.lost_s}
+    print(json.dumps(told))  # noqa: T201
+    return 0
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process held at once, what it shares with the one that forked it included."""
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def _text(file: Any) -> str:
+    file.seek(0)
+    return str(file.read().decode("utf-8", "backslashreplace"))
+
+
+if __name__ == "__main__":
+    # What every command needs; loaded here, it is loaded once.
+    import av  # noqa: F401
+    import numpy  # noqa: F401
+    import PIL.Image  # noqa: F401
+    import typer  # noqa: F401
+
+    import longtake.cli.app
+    import longtake.cli.looking
+    import longtake.pictures
+    import longtake.video.info
+    import longtake.video.opening  # noqa: F401
+
+    sys.exit(main())
