@@ -200,6 +200,7 @@ def test_a_frame_that_says_otherwise_is_shown_by_what_it_says(tmp_path: Path) ->
         assert np.abs(colours.seen(image_of(video, number)) - wanted[number]).max() <= EXACT, number
 
 
+@pytest.mark.skipif(av.__version__.startswith("16."), reason="PyAV 16 does not tell the transfer of a frame")
 def test_standard_and_high_dynamic_range_in_one_stream(tmp_path: Path) -> None:
     white = colours.yuv_codes(np.full((4, 3), 0.5806888), "bt2020", bits=10)
     plain = Stored(pixel_format="yuv444p10le", transfer=1, matrix=1, primaries=1, full_range=False)

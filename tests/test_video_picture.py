@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
@@ -181,3 +182,28 @@ def test_odd_sizes_are_shown_whole(tmp_path: Path, codec: str, width: int, heigh
         assert error.max() <= bound
     else:
         assert np.abs(shown.mean(axis=2).mean() - image.mean(axis=2).mean()) < 12
+
+
+def test_a_frame_that_is_turned_otherwise_says_so_itself(tmp_path: Path) -> None:
+    """Motion JPEG, each of whose pictures may be turned by its own Exif."""
+    path = tmp_path / "turning.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 128, "yuvj420p"
+        for number, exif_orientation in enumerate([1, 6, 3, 1]):
+            photo = Image.fromarray(numbered.draw(number + 5))
+            exif = photo.getexif()
+            exif[0x0112] = exif_orientation
+            file = io.BytesIO()
+            photo.save(file, "JPEG", exif=exif, quality=95)
+            packet = av.Packet(file.getvalue())
+            packet.pts = packet.dts = number
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 25), stream, True
+            container.mux(packet)
+    video = open_video(path)
+    shown = [next(video.read([number])).pixels_TCHW[0].transpose(1, 2, 0) for number in video.numbers]
+    turned = corners(shown[1])
+    assert turned == {"red": "top right", "green": "bottom right", "blue": "top left"}
+    assert corners(shown[2]) == {"red": "bottom right", "green": "bottom left", "blue": "top right"}
+    assert corners(shown[0]) == corners(shown[3]) == UPRIGHT
+    assert [image.shape[:2] for image in shown] == [(128, 160), (160, 128), (128, 160), (128, 160)]

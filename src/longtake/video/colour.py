@@ -144,7 +144,7 @@ def colour_within(frame: VideoFrame, stream: Colour) -> Colour:
     Raises:
         UnknownColours: if that is a matrix that is not known here.
     """
-    # PyAV before 17 does not tell these of a frame.
+    # PyAV 16 does not tell these of a frame.
     primaries = _PRIMARIES.get(int(getattr(frame, "color_primaries", 2)), stream.primaries)
     transfer = _TRANSFERS.get(int(getattr(frame, "color_trc", 2)), stream.transfer)
     kind, stated, range_code = _format(frame.format.name), int(frame.colorspace), int(frame.color_range)
@@ -179,7 +179,6 @@ def to_rgb(
     else:
         image_HWC = target.image(frame, "rgb24")
         if kind.grey and not colour.full_range:
-            # swscale takes all grey for full range.
             image_HWC = _rounded(16, 235)[image_HWC]
     if not kind.alpha:
         return image_HWC
@@ -241,13 +240,17 @@ class _Target:
         size_px = self.width_px, self.height_px
         if self.colour.matrix == "rgb":
             return self.reformatter.reformat(frame, *size_px, pixel_format, interpolation=interpolation)
+        matrix = _SWSCALE_MATRICES[self.colour.matrix]
         return self.reformatter.reformat(
             frame,
             *size_px,
             pixel_format,
             interpolation=interpolation,
-            src_colorspace=_SWSCALE_MATRICES[self.colour.matrix],
-            src_color_range="JPEG" if self.colour.full_range else "MPEG",
+            src_colorspace=matrix,
+            # RGB has no matrix; but where this equals the source's, PyAV 16 hands neither on.
+            dst_colorspace=next(other for other in _SWSCALE_MATRICES.values() if other != matrix),
+            # Some versions of swscale take grey of 8 bits, others all grey for full range: it is stretched here.
+            src_color_range="JPEG" if self.colour.full_range or _format(frame.format.name).grey else "MPEG",
             dst_color_range="JPEG",
         )
 
