@@ -4,8 +4,8 @@
     python benchmarks/truth.py --smoke    # a few files, seconds
 
 Writes videos whose every frame shows its own number (tests/media/corpus.py), opens each again and again, and reads at
-random numbers: all, random subsets, random stretches, single frames, in chunks of random size. A frame is wrong where it
-shows another number than it was asked for, or none, or has a time further from the truth than half its distance to the
+random numbers: all, random subsets, random stretches, single frames, in chunks of random size. A frame is wrong where
+it shows another number than it was asked for, or none, or has a time further from the truth than half its distance to the
 next frame. The truth comes from how the file was written. Real films show no numbers: there every pixel is compared,
 by checksum, with a sequential decode by plain PyAV that applies FFmpeg's defaults.
 
@@ -37,7 +37,6 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from longtake.errors import LongtakeError  # noqa: E402
 from longtake.video.opening import open_video  # noqa: E402
-from longtake.video.video_file import VideoFile  # noqa: E402
 from media import corpus  # noqa: E402
 
 REAL = (

@@ -103,7 +103,7 @@ def _without_first_group(source: Path, path: Path) -> int:
     packets = [data[at : at + 188] for at in range(0, len(data), 188)]
     # random_access_indicator (ISO/IEC 13818-1, 2.4.3.5) of the packets that carry the video.
     keys = [place for place, packet in enumerate(packets) if packet[3] & 0x20 and packet[4] and packet[5] & 0x40]
-    path.write_bytes(b"".join(packets[:keys[0]] + packets[keys[0] + (keys[1] - keys[0]) // 2 :]))
+    path.write_bytes(b"".join(packets[: keys[0]] + packets[keys[0] + (keys[1] - keys[0]) // 2 :]))
     return G
 
 
@@ -223,7 +223,9 @@ INTRA = (
     Sound("raw.nut", Coding(codec="rawvideo", options=_ONE), most=100),
     Sound("raw.y4m", Coding(codec="wrapped_avframe", options=_ONE, container="yuv4mpegpipe"), most=100),
     Sound("jpeg2000.mov", Coding(codec="jpeg2000", options=_ONE), most=50),
-    Sound("dnxhr.mov", Coding(codec="dnxhd", pixel_format="yuv422p", options={"profile": "dnxhr_sq"}, width=256), most=50),
+    Sound(
+        "dnxhr.mov", Coding(codec="dnxhd", pixel_format="yuv422p", options={"profile": "dnxhr_sq"}, width=256), most=50
+    ),
     Sound("cineform.mov", Coding(codec="cfhd", pixel_format="yuv422p10le", options=_ONE), most=50),
     Sound("drawn.gif", Coding(codec="gif"), most=100),
     Sound("drawn.apng", Coding(codec="apng", pixel_format="rgb24", options=_ONE), most=100),
@@ -239,7 +241,12 @@ TIMED = (
     Sound("trimmed.mp4", Coding(options=_10S), source="trimmed.src.mp4", change=_trimmed),
     Sound("trimmed_hevc.mp4", Coding(codec="libx265", options=_HEVC), most=200, source="t.src.mp4", change=_trimmed),
     Sound("headless.ts", Coding(options=_1S), source="headless.src.ts", change=_without_first_group),
-    Sound("headless_mpeg2.ts", Coding(codec="mpeg2video", options=_MPEG_CLOSED), source="headless.src.ts", change=_without_first_group),
+    Sound(
+        "headless_mpeg2.ts",
+        Coding(codec="mpeg2video", options=_MPEG_CLOSED),
+        source="headless.src.ts",
+        change=_without_first_group,
+    ),
     Sound("turned.mp4", Coding(options=_1S), source="turned.src.mp4", change=_turned, turns=1),
 )
 SOUND: tuple[Sound, ...] = (*H264, *HEVC, *WEB, *OLDER, *INTRA, *TIMED)
