@@ -6,6 +6,8 @@ Each frame is converted by what it says itself; what it leaves unsaid is as in t
     more bits                        swscale to 16-bit RGB, rounded once
     PQ, HLG, BT.2020, display P3     swscale to 16-bit RGB, then tonemap
     transparent                      one of these, then laid over white
+
+Transparency that a container keeps apart from the picture (VP9, AVIF) does not reach a frame: there all is opaque.
 """
 
 from __future__ import annotations
