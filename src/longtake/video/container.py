@@ -22,7 +22,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.video.cutting import announced_end, mp4_boxes
+from longtake.video.cutting import announced_end, mp4_boxes, names_other_file
 from longtake.video.options import ReadOptions
 from longtake.video.sniffing import HEAD_BYTES, claimed_size_px, container_kind, is_playlist, looks_like
 
@@ -177,6 +177,10 @@ def _check_head(path: str, file: BinaryIO, options: ReadOptions) -> None:
     if len(head) == HEAD_BYTES and not head.strip(b"\0"):
         reason = f"begins with {HEAD_BYTES:,} zero bytes: looks like {looks_like(head)}"
         raise LongtakeError(ErrorCode.MEDIA_UNKNOWN_FORMAT, path, reason, "fetch or export it again")
+    if names_other_file(file, os.fstat(file.fileno()).st_size):
+        reason = "its pictures lie in another file or at an address"
+        raise LongtakeError(ErrorCode.MEDIA_FORMAT_NOT_ALLOWED, path, reason, "name the file that holds them")
+    file.seek(0)
     width_px, height_px = claimed_size_px(head) or (0, 0)
     if width_px * height_px > options.limits.pixels:
         raise too_many_pixels(path, width_px, height_px, options)

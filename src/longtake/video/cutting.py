@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 _UNKNOWN_32 = 0xFFFFFFFF
 _MP4_BOXES = frozenset(b"ftyp moov mdat free skip wide uuid moof mfra sidx styp meta pnot pdin ssix emsg prft".split())
+_MOST_BOXES = 1 << 10
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
@@ -30,6 +31,45 @@ def announced_end(file: BinaryIO, size: int) -> int | None:
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return _avi_end(file, size)
     return None
+
+
+def names_other_file(file: BinaryIO, size: int) -> bool:
+    """Whether an MP4 or QuickTime file says that the samples of a track lie in another file or at an address.
+
+    An entry of a data reference box that is not flagged as "in this file" names one (ISO/IEC 14496-12, 8.7.2).
+    """
+    file.seek(0)
+    if file.read(12)[4:8] not in _MP4_BOXES:
+        return False
+    spans = [(0, size)]
+    for kind in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
+        spans = [span for outer in spans for span in _boxes_within(file, outer, kind)]
+    # Behind the version, flags and count of the data reference box follow its entries.
+    entries = [span for start, end in spans for span in _boxes_within(file, (start + 8, end))]
+    return any(_refers_elsewhere(file, start, end) for start, end in entries)
+
+
+def _boxes_within(file: BinaryIO, span: tuple[int, int], kind: bytes | None = None) -> Iterator[tuple[int, int]]:
+    """Start and end of what is in each box of that kind (None: of any) directly within `span`."""
+    position, end = span
+    for _ in range(_MOST_BOXES):
+        file.seek(position)
+        header = file.read(16)
+        box_bytes, header_bytes = int.from_bytes(header[:4], "big"), 8
+        if box_bytes == 1:
+            box_bytes, header_bytes = int.from_bytes(header[8:], "big"), 16
+        if len(header) < 8 or not header_bytes <= box_bytes <= end - position:
+            return
+        if kind is None or header[4:8] == kind:
+            yield position + header_bytes, position + box_bytes
+        position += box_bytes
+
+
+def _refers_elsewhere(file: BinaryIO, start: int, end: int) -> bool:
+    """Some writers forget the flag, but then they give no name."""
+    file.seek(start)
+    flags = int.from_bytes(file.read(4), "big")
+    return not flags & 1 and bool(file.read(min(end - start - 4, _MOST_BOXES)).strip(b"\0"))
 
 
 def mp4_boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
