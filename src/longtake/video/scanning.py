@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video import LostSpan
 from longtake.video.container import packets_of
-from longtake.video.h264 import starts_cleanly
+from longtake.video.h264 import refreshes_gradually, starts_cleanly
 from longtake.video.options import ReadOptions
 
 Whole = NDArray[np.signedinteger[Any]]
@@ -57,6 +57,7 @@ class PacketTable:
         key_P: decoding may start here.
         clean_P: it may, and the decoder misses nothing: whatever error it finds afterwards is damage.
         hidden_P: no player shows what comes out (an edit list cuts it away, or the codec keeps it as a reference).
+        gradual_P: what begins here becomes a whole picture only some frames later.
     """
 
     pts_P: Whole
@@ -66,6 +67,7 @@ class PacketTable:
     key_P: NDArray[np.bool_]
     clean_P: NDArray[np.bool_]
     hidden_P: NDArray[np.bool_]
+    gradual_P: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.pts_P)
@@ -103,7 +105,7 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
             frames; `media.codec` if they are encrypted; `limit.frames` if there are more than may be listed.
     """
     pts, dts, duration, size = array("q"), array("q"), array("q"), array("i")
-    key, clean, hidden = array("b"), array("b"), array("b")
+    key, clean, hidden, gradual = array("b"), array("b"), array("b"), array("b")
     # Asked once: a search and a seek, each time.
     codec, codec_name, file_bytes = stream.codec_context, stream.codec_context.name, container.size
     try:
@@ -126,6 +128,7 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
             duration.append(packet.duration or 0)
             key.append(is_key)
             clean.append(is_key and _starts_cleanly(packet, codec))
+            gradual.append(is_key and not clean[-1] and refreshes_gradually(bytes(packet), codec.extradata))
             hidden.append(packet.is_discard or (codec_name in _VP8 and not bytes(packet)[0] & _VP8_SHOWN))
     except FFmpegError as error:
         reason = f"the container cannot be read past packet {len(pts):,}: {error.strerror}"
@@ -134,10 +137,12 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
         raise LongtakeError(
             ErrorCode.MEDIA_NO_VIDEO, path, "its video stream holds no frames", "look at it with ffprobe"
         )
-    key_P, clean_P, hidden_P = (np.frombuffer(column, dtype=np.bool_) for column in (key, clean, hidden))
+    key_P, clean_P, hidden_P, gradual_P = (
+        np.frombuffer(column, dtype=np.bool_) for column in (key, clean, hidden, gradual)
+    )
     if codec_name in _DEPENDENT_CODECS or not key_P.any():
         key_P = np.arange(len(key_P)) == 0
-    return PacketTable(_compact(pts), _compact(dts), _compact(size), _compact(duration), key_P, clean_P, hidden_P)
+    return PacketTable(_compact(pts), _compact(dts), _compact(size), _compact(duration), key_P, clean_P, hidden_P, gradual_P)
 
 
 def _compact(column: array[int]) -> Whole:
@@ -181,7 +186,7 @@ def frames_by_time(packets: PacketTable, stream: VideoStream, path: str) -> Fram
     """
     notes = []
     keys = np.flatnonzero(packets.key_P)
-    start_P = _start_of_decoding(packets.pts_P, keys)
+    start_P = _start_of_decoding(packets.pts_P, keys, packets.gradual_P)
     shown = ~packets.hidden_P & (start_P >= 0)
     headless_P = packets.pts_P[~packets.hidden_P & (start_P < 0)]
     places = np.flatnonzero(shown).astype(np.int32)
@@ -251,7 +256,7 @@ def frames_by_decoder(
     times_s = at_s[slots]
     rank_P = np.full(len(packets), -1, dtype=np.int64)
     rank_P[places] = np.arange(len(places))
-    start_P = _start_of_decoding(rank_P, np.flatnonzero(packets.key_P))
+    start_P = _start_of_decoding(rank_P, np.flatnonzero(packets.key_P), packets.gradual_P)
     lasting_s = float(times_s[-1] - times_s[-2]) if len(times_s) > 1 else 1 / float(rate or 1)
     notes = [f"stores no presentation times; they were derived from {source}"]
     if len(lost_places):
@@ -268,7 +273,7 @@ def frames_by_decoder(
     )
 
 
-def _start_of_decoding(order_P: Whole, keys: NDArray[np.int64]) -> Whole:
+def _start_of_decoding(order_P: Whole, keys: NDArray[np.int64], gradual_P: NDArray[np.bool_]) -> Whole:
     """For each packet the key frame to start from: its group's, or the one before if it is shown before its key frame.
 
     Such leading frames of an open group of pictures refer back into the group before. -1 where there is no key frame.
@@ -278,7 +283,19 @@ def _start_of_decoding(order_P: Whole, keys: NDArray[np.int64]) -> Whole:
     # The last of these starts serves group -1.
     starts = np.append(keys, -1).astype(np.int32)
     group_P -= (group_P >= 0) & (order_P < order_P[starts[group_P]])
-    return starts[group_P]
+    return np.append(_whole_from(keys, gradual_P[keys]), -1).astype(np.int32)[group_P]
+
+
+def _whole_from(keys: NDArray[np.int64], gradual_K: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For each key frame the one to start from so that everything shown from it on is whole; -1 where there is none.
+
+    A gradual one needs the two before it, back to one that is not gradual: a decoder drops the picture at which it
+    starts where that refers to others, so only the next refresh begins whole, and only the one after it finds it ended.
+    """
+    places = np.arange(len(keys))
+    sudden = np.maximum.accumulate(np.where(gradual_K, -1, places))
+    first = np.where(gradual_K, np.maximum(places - 2, sudden), places)
+    return np.where(first >= 0, keys[first], -1)
 
 
 def _tick_s(stream: VideoStream) -> float:
