@@ -49,7 +49,8 @@ KNOWN = {
     "m20_stsc_zero.mp4": "an index that names one frame of sixty is believed; only a note tells",
     "m20_timescale_zero.mp4": "all frames at one time: only the last is shown; only a note tells",
     "m17_sps.mp4": "FFmpeg decodes a frame while it probes, before its size is known: 586 MiB",
-    "m21_joined.ts": "of two recordings one behind the other, whose clocks overlap, a mix is shown; only a note tells",
+    "m17_later.h264": "a later picture over the limit is refused, but told as damage",
+    "m23_av1.mkv": "with skip, a picture that mixes frames comes out behind the damage",
 }
 """Files with which a promise is not kept yet, and why."""
 

@@ -93,12 +93,6 @@ INDEX = [
         edited("frag.mp4", in_box((b"moof", b"traf", b"trun"), 4, b"\x7f\xff\xff\xff")),
         code=CONTAINER,
     ),
-    refused(
-        "m20_cluster_size.mkv",
-        "the cluster claims all bytes that it can",
-        edited("plain.mkv", lambda data: _mkv_size(data, b"\x1f\x43\xb6\x75")),
-        code=CONTAINER,
-    ),
     damaged(
         "m20_block_size.mkv",
         "block 30 claims 2^20 bytes",
@@ -106,13 +100,6 @@ INDEX = [
         lost=range(27, 60),
     ),
 ]
-
-
-def _mkv_size(data: bytes, element: bytes) -> bytes:
-    """The largest size that fits in place of the size of the first such element."""
-    at = data.index(element) + len(element)
-    length = 9 - data[at].bit_length()
-    return data[:at] + ((1 << 7 * length + 1) - 2).to_bytes(length, "big") + data[at + length :]
 
 
 def _block_size(data: bytes, place: int) -> bytes:

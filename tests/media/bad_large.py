@@ -11,7 +11,7 @@ from PIL import Image
 
 from . import numbered
 from .bad_bytes import edited, put, sparse
-from .bad_case import BYTES, CONTAINER, CORRUPT, FINE, NO_VIDEO, PIXELS, Case, Maker, Promise, refused
+from .bad_case import BYTES, CONTAINER, CORRUPT, FINE, NO_VIDEO, PIXELS, Case, Maker, Promise, damaged, refused
 from .bad_other import sound
 from .bad_sources import solid, source
 
@@ -91,9 +91,9 @@ BOMBS = [
         code=PIXELS,
     ),
     Case(
-        "m17_later.ts",
+        "m17_later.h264",
         "60 frames of 160 x 128, then one of 8192 x 8192",
-        put(lambda: source("no_b.ts") + solid("ts", 8192, 8192)),
+        put(lambda: source("no_b.h264") + solid("h264", 8192, 8192)),
         Promise(FINE, PIXELS, PIXELS),
     ),
     refused(
@@ -120,7 +120,7 @@ def _said_small(data: bytes) -> bytes:
     return data
 
 
-def _hole(gib: float, name: str, head: bytes | int | None = None) -> Maker:
+def hole(gib: float, name: str, head: bytes | int | None = None) -> Maker:
     """A hole behind the first `head` bytes of a source, or behind other bytes."""
 
     def make(path: Path) -> None:
@@ -135,12 +135,14 @@ _HEADS: dict[str, tuple[str, int | None]] = {
     "h264": ("plain.h264", None), "ogg": ("vp8.ogg", 9000), "webm": ("vp9.webm", 9000), "mpg": ("mpeg2.mpg", None),
 }  # fmt: skip
 
+_MADE_SMALL = "a sound start, then a hole of 15 MiB"
+
 HOLES = [
     refused("m29_100.mp4", "a hole of 100 GiB", sparse(100 * GIB), code=CONTAINER),
-    refused("m29_100_mdat.mp4", "ftyp, an mdat of 100 GiB, no moov", _hole(100, "plain.mp4", 32), code=CONTAINER),
-    refused("m29_100_ebml.mkv", "an EBML header, then a hole of 100 GiB", _hole(100, "plain.mkv", 40), code=CONTAINER),
+    refused("m29_100_mdat.mp4", "ftyp, an mdat of 100 GiB, no moov", hole(100, "plain.mp4", 32), code=CONTAINER),
+    refused("m29_100_ebml.mkv", "an EBML header, then a hole of 100 GiB", hole(100, "plain.mkv", 40), code=CONTAINER),
     *(
-        refused(f"m29_100.{kind}", "a sound start, then a hole of 100 GiB", _hole(100, *head), code=CONTAINER)
+        refused(f"m29_100.{kind}", "a sound start, then a hole of 100 GiB", hole(100, *head), code=CONTAINER)
         for kind, head in _HEADS.items()
     ),
     refused(
@@ -162,14 +164,18 @@ HOLES = [
         code=CONTAINER,
     ),
     *(
-        refused(f"m29_small_hole.{kind}", "a sound start, then a hole of 15 MiB", _hole(15 / 1024, *head), code=CORRUPT)
-        for kind, head in _HEADS.items()
+        damaged(f"m29_small_hole.{kind}", _MADE_SMALL, hole(15 / 1024, *_HEADS[kind]), lost=range(9, 60))
+        for kind in ("mkv", "avi", "flv", "webm")
+    ),
+    *(
+        refused(f"m29_small_hole.{kind}", _MADE_SMALL, hole(15 / 1024, *_HEADS[kind]), code=CONTAINER)
+        for kind in ("ts", "ogg")
     ),
     refused(
         "m29_small_hole.gif",
         "the head of a GIF, then a hole of 15 MiB",
         sparse(15 << 20, gif(64, 64)[:13]),
-        code=CONTAINER,
+        code=CORRUPT,
     ),
     refused(
         "m29_small_hole.png",

@@ -38,7 +38,7 @@ SOURCES: dict[str, Coding] = {
     "vp8.webm": Coding(codec="libvpx", options=_WEBM),
     "vp9.webm": Coding(codec="libvpx-vp9", options=_WEBM),
     "vp8.ogg": Coding(codec="libvpx", options=_WEBM),
-    "av1.mkv": Coding(codec="libsvtav1", options={"preset": "10", "g": "20", "crf": "15"}),
+    "av1.mkv": Coding(codec="libsvtav1", options={"preset": "8", "g": "20", "crf": "5"}),
     "mpeg4.avi": Coding(codec="mpeg4", options={"g": "20", "b": "2000000", "threads": "1"}),
     "h264.avi": Coding(options={**_X264, "bf": "0"}),
     "b.avi": Coding(options=_X264),

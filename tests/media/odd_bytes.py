@@ -197,3 +197,10 @@ def linked(path: Path) -> None:
     target = path.with_name(path.name + ".target")
     target.write_bytes(source("plain.mp4"))
     path.symlink_to(target.name)
+
+
+def largest_size(data: bytes, element: bytes) -> bytes:
+    """The largest size that fits in place of the size of the first such element."""
+    at = data.index(element) + len(element)
+    length = 9 - data[at].bit_length()
+    return data[:at] + ((1 << 7 * length + 1) - 2).to_bytes(length, "big") + data[at + length :]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from .bad_bytes import STBL, edited, filled_box, from_packet, front_bytes, in_box, packet_noise, put, renamed_box
 from .bad_case import Case, even
+from .bad_large import hole
 from .bad_sources import source
 from .odd_bytes import (
     avi_frames,
     headless,
     idx1_moved,
+    largest_size,
     linked,
     long_video,
     mkv_duration,
@@ -152,6 +154,13 @@ HEADERS = [
         "Cues renamed",
         edited("plain.mkv", lambda data: replaced_last(data, b"\x1c\x53\xbb\x6b", b"\x1c\x53\xbb\x6c")),
     ),
+    good(
+        "m20_cluster_size.mkv",
+        "the cluster claims all bytes that it can",
+        edited("plain.mkv", lambda data: largest_size(data, b"\x1f\x43\xb6\x75")),
+    ),
+    good("m29_tail.h264", "15 MiB of zeros behind it", hole(15 / 1024, "plain.h264"), notes=("no presentation times",)),
+    good("m29_tail.mpg", "15 MiB of zeros behind it", hole(15 / 1024, "mpeg2.mpg")),
     good("m20_live.mkv", "a live recording: sizes unknown, no cues", edited("live.mkv")),
     good("m20_moov_twice.mp4", "a second moov behind the first", put(lambda: moov_twice())),
     good(

@@ -8,6 +8,9 @@ reads every frame's own number, and `["@peak"]`, which gives the most memory tha
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import json
 import os
 import signal
@@ -108,17 +111,18 @@ def _text(file: Any) -> str:
     return str(file.read().decode("utf-8", "backslashreplace"))
 
 
+def warm_up() -> None:
+    """Load, once and before any fork, what the commands load when they run; nothing is decoded here."""
+    for module in (
+        "PIL.JpegImagePlugin", "av.subtitles.stream", "longtake.cli.describing", "longtake.cli.looking",
+        "longtake.pictures", "longtake.samplers.uniform", "longtake.video.info", "longtake.video.opening",
+        "longtake.video.seen", "rich.console",
+    ):  # fmt: skip
+        importlib.import_module(module)
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert _longtake(["info", "--json", ""]) == 3
+
+
 if __name__ == "__main__":
-    # What every command needs; loaded here, it is loaded once.
-    import av  # noqa: F401
-    import numpy  # noqa: F401
-    import PIL.Image  # noqa: F401
-    import typer  # noqa: F401
-
-    import longtake.cli.app
-    import longtake.cli.looking
-    import longtake.pictures
-    import longtake.video.info
-    import longtake.video.opening  # noqa: F401
-
+    warm_up()
     sys.exit(main())
