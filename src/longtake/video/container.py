@@ -54,7 +54,7 @@ class _Nameless:
         self.read, self.tell, self._file = file.read, file.tell, file
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Where the file stands afterwards; a place that no file has, as a damaged index names, is FFmpeg's to refuse."""
+        """Where the file stands afterwards; a place that no file has, as damaged indices name, is FFmpeg's to refuse."""
         try:
             return self._file.seek(offset, whence)
         except (OSError, OverflowError, ValueError):
@@ -92,7 +92,7 @@ def opened(path: str, options: ReadOptions) -> Iterator[tuple[InputContainer, Fi
 
 
 def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """The packets of `stream` from where `container` stands; those without bytes say "show the last frame on" or end it.
+    """The packets of `stream` from where `container` stands; those without bytes say "show the last on" or end it.
 
     At the end PyAV (16 to 18) also ends each stream that turned up late, with or without knowing it: by chance then an
     IndexError comes, when all packets have been handed on.

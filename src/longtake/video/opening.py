@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video import LostSpan
 from longtake.video.choosing import ADVICE_CODEC, check_decoder, check_pixels, choose_stream, codec_name
+from longtake.video.clock import NO_TIME
 from longtake.video.colour import UnknownColours
 from longtake.video.container import FileState, check_whole, opened
 from longtake.video.options import AS_IS, ReadOptions
@@ -21,7 +22,6 @@ from longtake.video.ordering import decoder_order
 from longtake.video.picture import Picture, picture_of
 from longtake.video.reading import Cursor, FrameReader
 from longtake.video.scanning import (
-    NO_TIME,
     FrameTable,
     PacketTable,
     frames_by_decoder,

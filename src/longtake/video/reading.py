@@ -24,9 +24,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from longtake.errors import ErrorCode, LongtakeError
+from longtake.video.clock import NO_TIME
 from longtake.video.container import FileState, check_unchanged, opened, packets_of
 from longtake.video.options import ReadOptions
-from longtake.video.scanning import NO_TIME, FrameTable, PacketTable
+from longtake.video.scanning import FrameTable, PacketTable
 from longtake.video.times import format_time
 
 _THREADS = 2

@@ -23,15 +23,13 @@ from numpy.typing import NDArray
 
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video import LostSpan
+from longtake.video.clock import NO_TIME, one_clock
 from longtake.video.container import packets_of
 from longtake.video.h264 import refreshes_gradually, starts_cleanly
 from longtake.video.options import ReadOptions
 
 Whole = NDArray[np.signedinteger[Any]]
 """Whole numbers, in four bytes each where that is enough: a day of video has millions of them."""
-
-NO_TIME = int(np.iinfo(np.int64).min)
-"""Stands for a time that is not stored."""
 
 _DEPENDENT_CODECS = frozenset({"gif", "apng"})
 """Here every packet may be marked as a key frame, and still paints over the frame before it."""
@@ -40,6 +38,10 @@ _TIMELESS_FORMATS = frozenset({"avi", "h264", "hevc", "vvc", "m4v", "mpegvideo",
 """These store no presentation times; what FFmpeg makes up is wrong where frames are not stored as they are shown."""
 
 _HEARD_EVERY = 64
+_BLOCK = 1 << 16
+
+_MOST_HIDDEN = 4
+"""A sound file may store two frames at one time (fields, a frame that replaces another), not five."""
 
 _VP8 = frozenset({"vp8", "libvpx"})
 _VP8_SHOWN = 0x10
@@ -104,7 +106,8 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
         LongtakeError: `media.container` if the container cannot be read to its end; `media.no_video` if there are no
             frames; `media.codec` if they are encrypted; `limit.frames` if there are more than may be listed.
     """
-    pts, dts, duration, size = array("q"), array("q"), array("q"), array("i")
+    columns = [_Column() for _ in range(4)]
+    pts, dts, duration, size = (column.recent for column in columns)
     key, clean, hidden, gradual = array("b"), array("b"), array("b"), array("b")
     # Asked once: a search and a seek, each time.
     codec, codec_name, file_bytes = stream.codec_context, stream.codec_context.name, container.size
@@ -113,13 +116,15 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
             packet_bytes = packet.size
             if not packet_bytes:
                 continue
-            if len(size) % _HEARD_EVERY == 0:
+            if len(key) % _HEARD_EVERY == 0:
                 options.heard("scan", packet.pos or 0, file_bytes)
-            if not size and packet.has_sidedata("encryption_info"):
+                for column in columns:
+                    column.fold()
+            if not key and packet.has_sidedata("encryption_info"):
                 raise LongtakeError(
                     ErrorCode.MEDIA_CODEC, path, "the video is encrypted", "export it without protection"
                 )
-            if len(size) >= options.limits.frames:
+            if len(key) >= options.limits.frames:
                 raise _too_many_frames(path, options)
             packet_pts, packet_dts, is_key = packet.pts, packet.dts, packet.is_keyframe
             pts.append(NO_TIME if packet_pts is None else packet_pts)
@@ -131,9 +136,9 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
             gradual.append(is_key and not clean[-1] and refreshes_gradually(bytes(packet), codec.extradata))
             hidden.append(packet.is_discard or (codec_name in _VP8 and not bytes(packet)[0] & _VP8_SHOWN))
     except FFmpegError as error:
-        reason = f"the container cannot be read past packet {len(pts):,}: {error.strerror}"
+        reason = f"the container cannot be read past packet {len(key):,}: {error.strerror}"
         raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, "fetch or export the file again") from error
-    if not pts:
+    if not key:
         raise LongtakeError(
             ErrorCode.MEDIA_NO_VIDEO, path, "its video stream holds no frames", "look at it with ffprobe"
         )
@@ -142,20 +147,37 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
     )
     if codec_name in _DEPENDENT_CODECS or not key_P.any():
         key_P = np.arange(len(key_P)) == 0
-    return PacketTable(_compact(pts), _compact(dts), _compact(size), _compact(duration), key_P, clean_P, hidden_P, gradual_P)
+    pts_P, dts_P, duration_P, size_P = (column.whole() for column in columns)
+    return PacketTable(pts_P, dts_P, size_P, duration_P, key_P, clean_P, hidden_P, gradual_P)
 
 
-def _compact(column: array[int]) -> Whole:
+class _Column:
+    """Whole numbers in as few bytes as they need: append to `recent`, fold now and then."""
+
+    def __init__(self) -> None:
+        self.recent = array("q")
+        self._blocks: list[Whole] = []
+
+    def fold(self) -> None:
+        """Make the recent ones small, if they are many."""
+        if len(self.recent) >= _BLOCK:
+            self._blocks.append(compact(np.array(self.recent)))
+            del self.recent[:]
+
+    def whole(self) -> Whole:
+        """All of them."""
+        return compact(np.concatenate([*self._blocks, compact(np.array(self.recent))]))
+
+
+def compact(whole: Whole) -> Whole:
     """The same numbers in four bytes each where they fit, and once where they are all the same.
 
     Half the range is left, so that no difference of two of them overflows.
     """
-    whole = np.frombuffer(column, dtype=np.dtype(column.typecode))
-    low, high = int(whole.min()), int(whole.max())
-    if low == high:
-        return np.broadcast_to(np.int64(low), whole.shape)
+    low, high = (int(whole.min()), int(whole.max())) if len(whole) else (0, 0)
     small = np.iinfo(np.int32).min // 2 <= low and high <= np.iinfo(np.int32).max // 2
-    return whole.astype(np.int32 if small else np.int64, copy=False)
+    kind = np.int32 if small else np.int64
+    return np.broadcast_to(kind(low), whole.shape) if low == high else whole.astype(kind, copy=False)
 
 
 def _too_many_frames(path: str, options: ReadOptions) -> LongtakeError:
@@ -182,19 +204,25 @@ def frames_by_time(packets: PacketTable, stream: VideoStream, path: str) -> Fram
     that need packets from before the first key frame are not in the table.
 
     Raises:
-        LongtakeError: `media.container` if there are none.
+        LongtakeError: `media.container` if there are none, or hardly any with a time of its own.
     """
     notes = []
+    pts_P, clocks = one_clock(packets.pts_P, packets.dts_P, _tick_s(stream), path)
+    if clocks > 1:
+        notes.append(f"its clock begins again {clocks - 1:,} times: its parts are taken one after the other")
     keys = np.flatnonzero(packets.key_P)
-    start_P = _start_of_decoding(packets.pts_P, keys, packets.gradual_P)
+    start_P = _start_of_decoding(pts_P, keys, packets.gradual_P)
     shown = ~packets.hidden_P & (start_P >= 0)
-    headless_P = packets.pts_P[~packets.hidden_P & (start_P < 0)]
+    headless_P = pts_P[~packets.hidden_P & (start_P < 0)]
     places = np.flatnonzero(shown).astype(np.int32)
     if not len(places):
         raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, "no frame of it is ever shown", "export the file again")
-    places = places[np.argsort(packets.pts_P[places], kind="stable")]
-    pts_N = packets.pts_P[places]
+    places = places[np.argsort(pts_P[places], kind="stable")]
+    pts_N = pts_P[places]
     visible = np.append(np.diff(pts_N) > 0, True)
+    if len(visible) > _MOST_HIDDEN * visible.sum():
+        reason = f"of its {len(visible):,} frames only {int(visible.sum()):,} have a time of their own"
+        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, "export the file again")
     if not visible.all():
         notes.append(f"{int((~visible).sum()):,} frames have the time of another and are never on screen")
     places, pts_N = places[visible], pts_N[visible]
