@@ -87,11 +87,25 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         assert server.wait(timeout=10) == 0
 
 
-def cases(all_cases: list[Case]) -> list[Any]:
-    """One parameter a file; those of `KNOWN` must fail."""
+KNOWN_ALONE = {
+    name: KNOWN[name]
+    for name in (
+        "m23_lost_packets.ts",
+        "m23_h264.avi",
+        "m02_60.h264",
+        "m23_raw.h264",
+        "m23_av1.mkv",
+        "m23_ffv1_bit.mkv",
+    )
+}
+"""Files of which some frame, read by itself and with damage an error, is another's."""
+
+
+def cases(all_cases: list[Case], known: dict[str, str]) -> list[Any]:
+    """One parameter a file; those known to break a promise must fail."""
     found = []
     for case in all_cases:
-        marks = [pytest.mark.xfail(strict=True, reason=KNOWN[case.name])] if case.name in KNOWN else []
+        marks = [pytest.mark.xfail(strict=True, reason=known[case.name])] if case.name in known else []
         found.append(
             pytest.param(case, marks=marks, id=case.name.encode("unicode_escape", "backslashreplace").decode())
         )
@@ -132,7 +146,7 @@ def ends_of(path: str, bench: Bench, *, good: bool = False) -> tuple[dict[str, s
     return codes, statuses, int(peak["out"])
 
 
-@pytest.mark.parametrize("case", cases(bad.BAD))
+@pytest.mark.parametrize("case", cases(bad.BAD, KNOWN))
 def test_bad_file_is_refused_as_promised(case: Case, bench: Bench) -> None:
     path = path_of(case, bench)
     codes, statuses, peak = ends_of(path, bench)
@@ -158,7 +172,18 @@ def check_what_is_left(case: Case, ended: dict[str, Any]) -> None:
     assert set(truth.numbers) - set(shown) <= set(truth.lost)
 
 
-@pytest.mark.parametrize("case", cases(bad.ODD))
+@pytest.mark.parametrize("case", cases([case for case in bad.BAD if case.promise.info == FINE], KNOWN_ALONE))
+def test_a_frame_read_by_itself_is_right_or_refused(case: Case, bench: Bench) -> None:
+    path = path_of(case, bench)
+    ended = bench.tried(path, ["@alone", path])[0]
+    assert ended["status"] == 0, ended["err"]
+    assert case.truth is not None
+    for time_s, number in json.loads(ended["out"]):
+        assert number in range(len(case.truth.times_s)), (time_s, number)
+        assert time_s == pytest.approx(case.truth.times_s[number], abs=case.truth.tolerance_s)
+
+
+@pytest.mark.parametrize("case", cases(bad.ODD, KNOWN))
 def test_odd_file_is_read_right(case: Case, bench: Bench) -> None:
     path = path_of(case, bench)
     codes, _, _ = ends_of(path, bench, good=True)

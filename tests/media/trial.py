@@ -2,8 +2,9 @@
 
 Started as `python tests/media/trial.py`. It loads longtake once and then forks: every file gets a process of its own,
 as when a user runs the command, without paying again and again for the start of Python. A line in:
-`{"file": ..., "commands": [["info", FILE], ...]}`; beside those of longtake there are `["@read", FILE, "error"]`, which
-reads every frame's own number, and `["@peak"]`, which gives the most memory that the process held so far.
+`{"file": ..., "commands": [["info", FILE], ...]}`. Beside those of longtake there are `["@read", FILE, "error"]`, which
+reads every frame's own number, `["@alone", FILE]`, which reads some frames each by itself, and `["@peak"]`, which gives
+the most memory that the process held so far.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+ALONE = (10, 26, 32, 34, 35, 38, 58, 59)
+"""Frames before, behind and at the places where the corpus is damaged."""
 
 GUARD_S = 5.0
 """A command that is not done by then is killed."""
@@ -63,7 +67,8 @@ def _ended(command: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
-        status = _read_numbers(*command[1:]) if command[0] == "@read" else _longtake(command)
+        own = {"@read": _read_numbers, "@alone": _read_alone}
+        status = own[command[0]](*command[1:]) if command[0] in own else _longtake(command)
         sys.stdout.flush()
         sys.stderr.flush()
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -81,23 +86,44 @@ def _read_numbers(path: str, on_corrupt: str) -> int:
     from longtake.video.opening import open_video
     from longtake.video.options import ReadOptions
 
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from media import numbered
-
     assert on_corrupt in ("error", "skip")
     video = open_video(path, options=ReadOptions(on_corrupt="skip" if on_corrupt == "skip" else "error"))
     found = []
     step = -(-len(video.numbers) // 300)
     for frames in video.read(video.numbers[::step], chunk=1):
         image_HWC = frames.pixels_TCHW[0].transpose(1, 2, 0)
-        try:
-            number: int | str = numbered.read(image_HWC)
-        except (ValueError, IndexError) as error:
-            number = str(error)[:80]
-        found.append((int(frames.numbers[0]), number, image_HWC.shape[1], image_HWC.shape[0]))
+        found.append((int(frames.numbers[0]), _number(image_HWC), image_HWC.shape[1], image_HWC.shape[0]))
     told = {"frames": found, "step": step, "times_s": video.times_s.tolist(), "lost_s": video.lost_s}
     print(json.dumps(told))  # noqa: T201
     return 0
+
+
+def _read_alone(path: str) -> int:
+    """Print what some frames show, and when, each of them read by itself; those that are refused are not in it."""
+    from longtake.errors import LongtakeError
+    from longtake.video.opening import open_video
+
+    found = []
+    for place in ALONE:
+        with contextlib.suppress(LongtakeError):
+            video = open_video(path)
+            if place >= len(video.times_s):
+                break
+            frames = next(video.read([place]))
+            found.append((float(frames.times_s[0]), _number(frames.pixels_TCHW[0].transpose(1, 2, 0))))
+    print(json.dumps(found))  # noqa: T201
+    return 0
+
+
+def _number(image_HWC: Any) -> int | str:
+    """What a frame shows; in words where it is no number."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from media import numbered
+
+    try:
+        return numbered.read(image_HWC)
+    except (ValueError, IndexError) as error:
+        return str(error)[:80]
 
 
 def _peak_bytes() -> int:
