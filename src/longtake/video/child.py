@@ -253,7 +253,7 @@ def _pipe(pipe: IO[bytes] | None) -> Any:
 
 
 def _environment() -> dict[str, str]:
-    """Modules from where this process takes them; libraries that keep to one thread and few heaps, for the limit."""
-    few = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+    """Modules from where this process takes them; libraries that keep to one thread and one heap, for the limit."""
+    few = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
     folders = os.pathsep.join(folder or os.curdir for folder in sys.path)
     return {**os.environ, **few, "PYTHONPATH": folders, "PYTHONSAFEPATH": "1"}

@@ -84,7 +84,7 @@ class Worker:
                 request = self.requests.get(block=ready is None)
             except queue.Empty:
                 request = {"do": "step", "id": ready}
-            self._sign_of_life()
+            self._allow_time()
             with self._answering(request):
                 self._do(request)
 
@@ -151,13 +151,13 @@ class Worker:
             if number in self.unwanted:
                 raise _Unwanted
             if time.monotonic() - self._heard_s >= min(_HEARD_EVERY_S, self._guard.deadline_s / 10):
-                self._sign_of_life()
+                self._heard_s = time.monotonic()
+                self._allow_time()
                 self._say({"said": "heard", "id": number, "stage": stage, "done": done, "total": total})
 
         return heard
 
-    def _sign_of_life(self) -> None:
-        self._heard_s = time.monotonic()
+    def _allow_time(self) -> None:
         _allow_processor_s(_BUSY_DEADLINES * self._guard.deadline_s)
 
     @contextmanager
