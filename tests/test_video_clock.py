@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +53,34 @@ def test_joined_files_are_shown_one_after_the_other(tmp_path: Path, other_frames
     # In any order of asking, too.
     some = next(iter(video.read([3, 61, 80, 99])))
     assert [numbered.read(image.transpose(1, 2, 0)) for image in some.pixels_TCHW] == [3, 1, 20, 39]
+
+
+@pytest.mark.parametrize("first_s", [0.9, 1.3, 2.0])
+def test_frames_that_an_edit_list_leaves_out_are_not_missing(tmp_path: Path, first_s: float) -> None:
+    whole = numbered.write(tmp_path / "w.mp4", Coding(options={"g": "10"}))
+    video = open_video(numbered.remux(whole, tmp_path / "trimmed.mp4", first_pts_s=first_s))
+    first = next(iter(video.read([0]))).pixels_TCHW[0].transpose(1, 2, 0)
+    assert numbered.read(first) == math.ceil(first_s * 25)
+    assert len(video.times_s) == 60 - math.ceil(first_s * 25)
+
+
+def test_an_index_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    path = numbered.write(tmp_path / "w.mp4")
+    data = bytearray(path.read_bytes())
+    start = data.index(b"stsc") + 12
+    data[start + 4 : start + 8] = bytes(4)  # samples in a chunk: none
+    path.write_bytes(data)
+    with pytest.raises(LongtakeError, match=r"error\[media.container\].*its index lists 60 frames, of which 1 can"):
+        open_video(path)
+
+
+def test_cut_inside_the_index(tmp_path: Path) -> None:
+    front = Coding(container_options={"movflags": "faststart"})
+    data = numbered.write(tmp_path / "w.mp4", front).read_bytes()
+    path = tmp_path / "cut.mp4"
+    for kind in (b"stsd", b"stts", b"stsz"):
+        path.write_bytes(data[: data.index(kind) + 10])
+        with pytest.raises(LongtakeError) as caught:
+            open_video(path)
+        assert caught.value.code is ErrorCode.MEDIA_CONTAINER
+        assert "cut off" in caught.value.reason and "still being written" in caught.value.reason, kind

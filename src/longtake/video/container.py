@@ -36,6 +36,7 @@ _MOST_HOLES = 1 << 12
 _LARGEST_HOLE_BYTES = 1 << 24
 """FFmpeg looks through this many zero bytes in about a third of a second; a torrent's piece is no larger."""
 
+_FIRST_SAFE_PYAV = 18
 _KEPT_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
 
 
@@ -54,7 +55,7 @@ class _Nameless:
         self.read, self.tell, self._file = file.read, file.tell, file
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Where the file stands afterwards; a place that no file has, as damaged indices name, is FFmpeg's to refuse."""
+        """Where the file stands afterwards; a place that no file has, as damaged indices name, FFmpeg refuses."""
         try:
             return self._file.seek(offset, whence)
         except (OSError, OverflowError, ValueError):
@@ -62,8 +63,11 @@ class _Nameless:
 
 
 @contextmanager
-def opened(path: str, options: ReadOptions) -> Iterator[tuple[InputContainer, FileState]]:
+def opened(path: str, options: ReadOptions, *, edited: bool = True) -> Iterator[tuple[InputContainer, FileState]]:
     """The container at `path` and the state of its file; both are closed at the end of the `with`.
+
+    Args:
+        edited: give only the packets that an edit list leaves; else all that are stored.
 
     Raises:
         LongtakeError: `media.not_found`, `media.not_a_file`, `media.empty`, `media.format_not_allowed`,
@@ -77,11 +81,11 @@ def opened(path: str, options: ReadOptions) -> Iterator[tuple[InputContainer, Fi
         _check_written(path, file, status.st_size)
         _check_head(path, file, options)
         try:
-            # As `options` they would go to every stream too: PyAV before 18 then crashes on streams that turn up late.
             container = av.open(
                 _Nameless(file),
                 "r",
-                container_options=_KEPT_OPTIONS,
+                options=_stream_options(options),
+                container_options=_KEPT_OPTIONS if edited else _KEPT_OPTIONS | {"ignore_editlist": "1"},
                 metadata_errors="replace",
                 buffer_size=_READ_BYTES,
             )
@@ -89,6 +93,16 @@ def opened(path: str, options: ReadOptions) -> Iterator[tuple[InputContainer, Fi
             raise _refusal(path, file, status.st_size) from error
         with container:
             yield container, FileState(status.st_size, status.st_mtime_ns)
+
+
+def _stream_options(options: ReadOptions) -> dict[str, str]:
+    """For the decoders with which FFmpeg tries some frames while it opens a file: none may be larger than allowed.
+
+    They go to every stream, and PyAV before 18 then crashes on streams that turn up late: there the limit is checked
+    only when the file is open.
+    """
+    tells = int(av.__version__.partition(".")[0]) >= _FIRST_SAFE_PYAV
+    return {"max_pixels": str(options.limits.pixels)} if tells else {}
 
 
 def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
@@ -218,6 +232,9 @@ def _refusal(path: str, file: BinaryIO, size: int) -> LongtakeError:
         advice = "give a video file; ffprobe FILE says what it is"
         return LongtakeError(ErrorCode.MEDIA_UNKNOWN_FORMAT, path, f"looks like {looks_like(head)}", advice)
     reason = f"looks like {kind}, but its index is missing or damaged"
+    end = announced_end(file, size)
+    if end is not None and end > size:
+        reason = f"looks like {kind}, cut off before its index ends: at least {end:,} bytes, or still being written"
     if kind.startswith("MP4") and all(box != b"moov" for box, _ in mp4_boxes(file, size)):
         reason = f"looks like {kind} without its index (moov): the file is cut off or still being written"
     return LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, "wait until it is whole, or fetch it again")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import av
@@ -16,11 +18,11 @@ from longtake.video import LostSpan
 from longtake.video.choosing import ADVICE_CODEC, check_decoder, check_pixels, choose_stream, codec_name
 from longtake.video.clock import NO_TIME
 from longtake.video.colour import UnknownColours
-from longtake.video.container import FileState, check_whole, opened
+from longtake.video.container import FileState, check_whole, opened, packets_of
 from longtake.video.options import AS_IS, ReadOptions
 from longtake.video.ordering import decoder_order
 from longtake.video.picture import Picture, picture_of
-from longtake.video.reading import Cursor, FrameReader
+from longtake.video.reading import Cursor, FrameReader, video_stream
 from longtake.video.scanning import (
     FrameTable,
     PacketTable,
@@ -34,6 +36,8 @@ from longtake.video.times import format_time
 from longtake.video.video_file import HeaderFacts, StreamFacts, VideoFile
 
 _HEADER_SLACK = 0.05
+_INDEXED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2"})
+"""Here each frame has an entry in an index, whose length FFmpeg tells."""
 
 
 def open_video(path: str | os.PathLike[str], *, stream: int | None = None, options: ReadOptions = AS_IS) -> VideoFile:
@@ -56,7 +60,8 @@ def open_video(path: str | os.PathLike[str], *, stream: int | None = None, optio
     with opened(name, options) as (container, state):
         taken = choose_stream(container, stream, name)
         check_pixels(taken, name, options)
-        check_decoder(taken, container.format.name, name, options)
+        with _blamed_on_the_cut(name):
+            check_decoder(taken, container.format.name, name, options)
         header = _header(container, taken)
         claimed_s = _claimed_duration_s(container, taken)
         table = _table(container, taken, name, options)
@@ -65,6 +70,8 @@ def open_video(path: str | os.PathLike[str], *, stream: int | None = None, optio
     cut = _cut_off(name, state, table, claimed_s)
     if cut is not None and options.on_corrupt == "error":
         raise cut.error
+    if cut is None:
+        _check_index(name, index, header, found=len(table.packets), options=options)
     damaged = [span for span in table.lost_s if span[0] >= 0]
     if damaged and options.on_corrupt == "error":
         raise _damaged(name, damaged)
@@ -82,6 +89,32 @@ def open_video(path: str | os.PathLike[str], *, stream: int | None = None, optio
         options=options,
         source=Here(),
     )
+
+
+@contextmanager
+def _blamed_on_the_cut(path: str) -> Iterator[None]:
+    """Where a file is cut off, that is why its decoder is not known: what describes the stream lies behind the cut."""
+    try:
+        yield
+    except LongtakeError as error:
+        if check_whole(path) is None:
+            raise
+        reason = "is cut off before its index (moov) ends, or still being written"
+        advice = "wait until it is whole, or fetch it again"
+        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, advice) from error
+
+
+def _check_index(path: str, index: int, header: HeaderFacts, *, found: int, options: ReadOptions) -> None:
+    """Check that every frame in the index of an MP4 file is found; those that an edit list leaves out are there too."""
+    listed = header.frames or 0
+    if header.container not in _INDEXED or listed <= found:
+        return
+    with opened(path, options, edited=False) as (container, _):
+        found = sum(packet.size > 0 for packet in packets_of(container, video_stream(container, index)))
+    if listed > found:
+        reason = f"its index lists {listed:,} frames, of which {found:,} can be found"
+        advice = "the index is damaged: fetch or export the file again"
+        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, advice)
 
 
 def _check_duration(path: str, table: FrameTable, options: ReadOptions) -> None:
