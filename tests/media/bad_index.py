@@ -15,12 +15,11 @@ INDEX = [
         edited("front.mp4", filled_box((*STBL, b"stsz"), 12, lambda place, old: 0x7FFFFFFF)),
         code=NO_VIDEO,
     ),
-    damaged(
+    refused(
         "m20_stsz_more.mp4",
         "every size in stsz 7 higher",
         edited("front.mp4", filled_box((*STBL, b"stsz"), 12, lambda place, old: old + 7)),
-        info=CORRUPT,
-        lost=range(60),
+        code=CONTAINER,
     ),
     damaged(
         "m20_stsz_less.mp4",
