@@ -22,7 +22,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.video.cutting import announced_end, mp4_boxes, names_other_file
+from longtake.video.cutting import announced_end, mp4_boxes, mp4_samples, names_other_file
+from longtake.video.heap import give_back
 from longtake.video.options import ReadOptions
 from longtake.video.sniffing import HEAD_BYTES, claimed_size_px, container_kind, is_playlist, looks_like
 
@@ -91,8 +92,11 @@ def opened(path: str, options: ReadOptions, *, edited: bool = True) -> Iterator[
             )
         except FFmpegError as error:
             raise _refusal(path, file, status.st_size) from error
-        with container:
-            yield container, FileState(status.st_size, status.st_mtime_ns)
+        try:
+            with container:
+                yield container, FileState(status.st_size, status.st_mtime_ns)
+        finally:
+            give_back()
 
 
 def _stream_options(options: ReadOptions) -> dict[str, str]:
@@ -136,6 +140,12 @@ def check_whole(path: str) -> int | None:
         size = os.fstat(file.fileno()).st_size
         end = announced_end(file, size)
     return end if end is not None and end > size else None
+
+
+def listed_samples(path: str, track: int) -> int | None:
+    """How many samples the index of an MP4 file lists for a track; None in any other file."""
+    with _regular_file(path) as file:
+        return mp4_samples(file, os.fstat(file.fileno()).st_size, track)
 
 
 @contextmanager

@@ -49,6 +49,36 @@ def names_other_file(file: BinaryIO, size: int) -> bool:
     return any(_refers_elsewhere(file, start, end) for start, end in entries)
 
 
+def mp4_samples(file: BinaryIO, size: int, track: int) -> int | None:
+    """How many samples the sample size box of a track of that number lists (ISO/IEC 14496-12, 8.7.3); None without."""
+    file.seek(0)
+    if file.read(12)[4:8] not in _MP4_BOXES:
+        return None
+    for outer in _boxes_within(file, (0, size), b"moov"):
+        for trak in _boxes_within(file, outer, b"trak"):
+            if track in (_track_number(file, *span) for span in _boxes_within(file, trak, b"tkhd")):
+                return _listed_samples(file, trak)
+    return None
+
+
+def _track_number(file: BinaryIO, start: int, end: int) -> int:
+    file.seek(start)
+    header = file.read(min(end - start, 24))
+    place = 20 if header[:1] == b"\1" else 12
+    return int.from_bytes(header[place : place + 4], "big")
+
+
+def _listed_samples(file: BinaryIO, trak: tuple[int, int]) -> int | None:
+    spans = [trak]
+    for kind in (b"mdia", b"minf", b"stbl"):
+        spans = [span for outer in spans for span in _boxes_within(file, outer, kind)]
+    for kind in (b"stsz", b"stz2"):
+        for start, _ in (span for outer in spans for span in _boxes_within(file, outer, kind)):
+            file.seek(start + 8)
+            return int.from_bytes(file.read(4), "big")
+    return None
+
+
 def _boxes_within(file: BinaryIO, span: tuple[int, int], kind: bytes | None = None) -> Iterator[tuple[int, int]]:
     """Start and end of what is in each box of that kind (None: of any) directly within `span`."""
     position, end = span

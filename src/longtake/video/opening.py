@@ -18,7 +18,7 @@ from longtake.video import LostSpan
 from longtake.video.choosing import ADVICE_CODEC, check_decoder, check_pixels, choose_stream, codec_name
 from longtake.video.clock import NO_TIME
 from longtake.video.colour import UnknownColours
-from longtake.video.container import FileState, check_whole, opened, packets_of
+from longtake.video.container import FileState, check_whole, listed_samples, opened, packets_of
 from longtake.video.options import AS_IS, ReadOptions
 from longtake.video.ordering import decoder_order
 from longtake.video.picture import Picture, picture_of
@@ -36,8 +36,6 @@ from longtake.video.times import format_time
 from longtake.video.video_file import HeaderFacts, StreamFacts, VideoFile
 
 _HEADER_SLACK = 0.05
-_INDEXED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2"})
-"""Here each frame has an entry in an index, whose length FFmpeg tells."""
 
 
 def open_video(path: str | os.PathLike[str], *, stream: int | None = None, options: ReadOptions = AS_IS) -> VideoFile:
@@ -65,13 +63,13 @@ def open_video(path: str | os.PathLike[str], *, stream: int | None = None, optio
         header = _header(container, taken)
         claimed_s = _claimed_duration_s(container, taken)
         table = _table(container, taken, name, options)
-        index = taken.index
+        index, track = taken.index, taken.id
     _check_duration(name, table, options)
     cut = _cut_off(name, state, table, claimed_s)
     if cut is not None and options.on_corrupt == "error":
         raise cut.error
     if cut is None:
-        _check_index(name, index, header, found=len(table.packets), options=options)
+        _check_index(name, index, options, listed=listed_samples(name, track) or 0, found=len(table.packets))
     damaged = [span for span in table.lost_s if span[0] >= 0]
     if damaged and options.on_corrupt == "error":
         raise _damaged(name, damaged)
@@ -104,10 +102,9 @@ def _blamed_on_the_cut(path: str) -> Iterator[None]:
         raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, advice) from error
 
 
-def _check_index(path: str, index: int, header: HeaderFacts, *, found: int, options: ReadOptions) -> None:
+def _check_index(path: str, index: int, options: ReadOptions, *, listed: int, found: int) -> None:
     """Check that every frame in the index of an MP4 file is found; those that an edit list leaves out are there too."""
-    listed = header.frames or 0
-    if header.container not in _INDEXED or listed <= found:
+    if listed <= found:
         return
     with opened(path, options, edited=False) as (container, _):
         found = sum(packet.size > 0 for packet in packets_of(container, video_stream(container, index)))
