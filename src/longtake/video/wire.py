@@ -116,7 +116,8 @@ def _value(plain: Any, body: NDArray[np.uint8]) -> Any:
         return plain
     ((kind, parts),) = plain.items()
     if kind == "Fraction":
-        return Fraction(*parts)
+        numerator, denominator = parts
+        return Fraction(int(numerator), int(denominator))
     if kind == "array":
         dtype, shape, start = parts
         return _array(dtype, shape, start, body)
