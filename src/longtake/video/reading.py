@@ -9,12 +9,13 @@ frame says itself which one it is, whatever the order and the delay in which fra
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import groupby
 from types import TracebackType
 from typing import Literal, Self, cast
 
 import numpy as np
+from av.codec.codec import UnknownCodecError
 from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -31,6 +32,8 @@ from longtake.video.scanning import FrameTable, PacketTable
 from longtake.video.times import format_time
 
 _THREADS = 2
+_STRICTLY = "explode+crccheck"
+"""Checksums in a stream (PNG; HEVC's picture hashes) are not looked at unless that is asked for."""
 
 _Level = Literal["DEFAULT", "NONREF"]
 
@@ -38,6 +41,12 @@ _SKIPS_RIGHTLY = frozenset({"h264", "mpeg2video"})
 """Decoders whose `skip_frame = NONREF`, set packet by packet, leaves other frames bit-equal (test_video_read.py).
 
 HEVC is not among them: a picture marked so may still be a reference to a higher temporal layer.
+"""
+
+_SURER = {"vp9": "libvpx-vp9"}
+"""Decoders that notice damage where FFmpeg's own show whatever comes out (docs/log.md, 2026-11-23).
+
+Eight bits only: libvpx may be built without more.
 """
 
 _NEAR_PACKETS = 48
@@ -61,8 +70,23 @@ def prepare_decoder(
     """
     codec.thread_type = ThreadType.FRAME
     codec.thread_count = threads if strict else 1
-    codec.options = {"max_pixels": str(options.limits.pixels)} | ({"err_detect": "explode"} if strict else {})
+    codec.options = {"max_pixels": str(options.limits.pixels)} | ({"err_detect": _STRICTLY} if strict else {})
     codec.open(strict=False)
+
+
+def strict_decoder(stream: VideoStream, options: ReadOptions) -> VideoCodecContext:
+    """The opened decoder that notices the most damage to `stream`; its own, where this build of FFmpeg has no other.
+
+    Raises:
+        FFmpegError: if the decoder cannot be opened.
+    """
+    codec = stream.codec_context
+    with suppress(UnknownCodecError):
+        if codec.name in _SURER and codec.format and all(part.bits == 8 for part in codec.format.components):
+            codec = cast(VideoCodecContext, VideoCodecContext.create(_SURER[codec.name], "r"))
+            codec.extradata = stream.codec_context.extradata
+    prepare_decoder(codec, options)
+    return codec
 
 
 def video_stream(container: InputContainer, index: int) -> VideoStream:
@@ -119,7 +143,7 @@ class Cursor:
     def decoder(self, *, strict: bool) -> VideoCodecContext:
         """The stream's decoder; the one that is not strict is made when it is first asked for."""
         if strict:
-            return self.stream.codec_context
+            return self._strict
         if self._lenient is None:
             codec = cast(VideoCodecContext, VideoCodecContext.create(self.stream.codec_context.name, "r"))
             codec.extradata = self.stream.codec_context.extradata
@@ -140,7 +164,7 @@ class Cursor:
         self._container, _ = self._open_file.enter_context(opened(self._path, self._options))
         self.check_unchanged()
         self.stream = video_stream(self._container, self._stream_index)
-        prepare_decoder(self.stream.codec_context, self._options)
+        self._strict = strict_decoder(self.stream, self._options)
         self._ahead = packets_of(self._container, self.stream)
         self._next_place = 0
 
