@@ -23,7 +23,6 @@ from av.video.stream import VideoStream
 
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video.cutting import announced_end, mp4_boxes, mp4_samples, names_other_file
-from longtake.video.heap import give_back
 from longtake.video.options import ReadOptions
 from longtake.video.sniffing import HEAD_BYTES, claimed_size_px, container_kind, is_playlist, looks_like
 
@@ -92,11 +91,8 @@ def opened(path: str, options: ReadOptions, *, edited: bool = True) -> Iterator[
             )
         except FFmpegError as error:
             raise _refusal(path, file, status.st_size) from error
-        try:
-            with container:
-                yield container, FileState(status.st_size, status.st_mtime_ns)
-        finally:
-            give_back()
+        with container:
+            yield container, FileState(status.st_size, status.st_mtime_ns)
 
 
 def _stream_options(options: ReadOptions) -> dict[str, str]:
