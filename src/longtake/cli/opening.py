@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from longtake.cli.heap import keep_large_blocks_apart
 from longtake.errors import ErrorCode, LongtakeError
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def opened_video(path: str, way: Way, *, heard: Heard | None = None) -> Iterator
     from longtake.video.opening import open_video
     from longtake.video.options import ReadOptions
 
+    keep_large_blocks_apart()
     limits, guard = way.checked()
     options = ReadOptions(way.on_corrupt, way.deinterlace, limits)
     if heard is not None:
