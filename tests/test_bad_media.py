@@ -29,7 +29,6 @@ ROWS = {f"M{row}" for row in range(1, 33)} - {"M30"}
 
 _TRANSPORT = "packets that FFmpeg flags as corrupt, and frames that refer to lost ones, are taken for whole"
 _SKIPPED = "what Matroska, AVI or Ogg cannot be read past is skipped without a word"
-_SLOTS = "with skip, frames of a file without times slip by the place of one that was lost"
 KNOWN = {
     "m23_lost_packets.ts": _TRANSPORT,
     "m23_lost_frame.ts": _TRANSPORT,
@@ -40,10 +39,6 @@ KNOWN = {
     "m29_small_hole.webm": _SKIPPED,
     "m23_vp8.ogg": _SKIPPED,
     "m02_60.ogg": _SKIPPED,
-    "m23_h264.avi": _SLOTS,
-    "m23_b.avi": _SLOTS,
-    "m02_60.h264": _SLOTS,
-    "m23_raw.h264": _SLOTS,
     "m23_ffv1_bit.mkv": "the check sums of FFV1 are not asked for",
     "m20_timescale_zero.mp4": "all frames at one time: only the last is shown; only a note tells",
     "m17_later.h264": "a later picture over the limit is refused, but told as damage",
@@ -88,9 +83,6 @@ KNOWN_ALONE = {
     name: KNOWN[name]
     for name in (
         "m23_lost_packets.ts",
-        "m23_h264.avi",
-        "m02_60.h264",
-        "m23_raw.h264",
         "m23_av1.mkv",
         "m23_ffv1_bit.mkv",
     )

@@ -106,11 +106,11 @@ def test_a_damaged_packet_keeps_its_moment_where_no_times_are_stored(tmp_path: P
     start, size = places[20]
     data[start + size // 2 : start + size] = bytes(size - size // 2)
     path.write_bytes(data)
-    with pytest.raises(LongtakeError, match=r"error\[media.corrupt\].*frame 20 at 0:00:00.8 "):
-        list(open_video(path).read(range(40)))
+    with pytest.raises(LongtakeError, match=r"error\[media.corrupt\].*is damaged: nothing is known of 0:00:00.7"):
+        open_video(path)
     video = open_video(path, options=SKIP)
     seen = Seen(video, list(range(len(video.times_s))))
     for some in seen.passing(video.read(video.numbers)):
         for image, time_s in zip(some.pixels_TCHW, some.times_s, strict=True):
             assert numbered.read(image.transpose(1, 2, 0)) * 0.04 == pytest.approx(time_s, abs=5e-3)
-    assert 30 < len(seen.numbers) < 40 and seen.degraded
+    assert 25 < len(seen.numbers) < 40 and seen.degraded

@@ -186,8 +186,8 @@ def test_frames_with_the_time_of_another_are_not_counted() -> None:
 
     yes, no = np.ones(5, dtype=bool), np.zeros(5, dtype=bool)
     pts = np.array([0, 2, 2, 3, 7])
-    packets = PacketTable(pts, pts, pts, np.full(5, 2), yes, yes, no, no)
-    table = frames_by_time(packets, Stream(), "made-up")
+    packets = PacketTable(pts, pts, pts, np.full(5, 2), yes, yes, no, no, no)
+    table = frames_by_time(packets, Stream(), "mov,mp4", "made-up")
     assert table.packet_N.tolist() == [0, 2, 3, 4]
     assert table.times_s.tolist() == pytest.approx([0, 0.2, 0.3, 0.7])
     assert "1 frames have the time of another" in table.notes[0]

@@ -149,9 +149,13 @@ TRANSPORT = [
         lost=range(20, 60),
     ),
     damaged("m23_mpeg2.mpg", "noise from 40 to 50 %", edited("mpeg2.mpg", noise(0.4, 0.5)), lost=range(18, 60)),
-    damaged("m02_60.h264", "first 60 % of raw H.264", edited("plain.h264", cut(0.6)), lost=range(26, 60)),
+    damaged("m02_60.h264", "first 60 % of raw H.264", edited("plain.h264", cut(0.6)), info=CORRUPT, lost=range(26, 60)),
     damaged(
-        "m23_raw.h264", "noise from 45 to 55 % of raw H.264", edited("no_b.h264", noise(0.45, 0.55)), lost=range(20, 60)
+        "m23_raw.h264",
+        "noise from 45 to 55 % of raw H.264",
+        edited("no_b.h264", noise(0.45, 0.55)),
+        info=CORRUPT,
+        lost=range(20, 60),
     ),
     damaged("m02_60.mpg", "first 60 % of an MPEG program stream", edited("mpeg2.mpg", cut(0.6)), lost=range(24, 60)),
     _ogg(damaged("m02_60.ogg", "first 60 % of an Ogg file", edited("vp8.ogg", cut(0.6)), lost=range(24, 60))),

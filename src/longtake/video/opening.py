@@ -20,17 +20,17 @@ from longtake.video.clock import NO_TIME
 from longtake.video.colour import UnknownColours
 from longtake.video.container import FileState, check_whole, listed_samples, opened, packets_of
 from longtake.video.options import AS_IS, ReadOptions
-from longtake.video.ordering import decoder_order
+from longtake.video.ordering import frames_by_decoder
 from longtake.video.picture import Picture, picture_of
 from longtake.video.reading import Cursor, FrameReader, video_stream
 from longtake.video.scanning import (
     FrameTable,
     PacketTable,
-    frames_by_decoder,
     frames_by_time,
     needs_decoder_order,
     scan_packets,
 )
+from longtake.video.seen import told
 from longtake.video.sources import Here
 from longtake.video.times import format_time
 from longtake.video.video_file import HeaderFacts, StreamFacts, VideoFile
@@ -62,7 +62,7 @@ def open_video(path: str | os.PathLike[str], *, stream: int | None = None, optio
             check_decoder(taken, container.format.name, name, options)
         header = _header(container, taken)
         claimed_s = _claimed_duration_s(container, taken)
-        table = _table(container, taken, name, options)
+        table = _table(container, taken, name, claimed_s=claimed_s, options=options)
         index, track = taken.index, taken.id
     _check_duration(name, table, options)
     cut = _cut_off(name, state, table, claimed_s)
@@ -142,15 +142,24 @@ def _claimed_duration_s(container: InputContainer, stream: VideoStream) -> float
     return container.duration / av.time_base if container.duration else None
 
 
-def _table(container: InputContainer, stream: VideoStream, path: str, options: ReadOptions) -> FrameTable:
+def _table(
+    container: InputContainer, stream: VideoStream, path: str, *, claimed_s: float | None, options: ReadOptions
+) -> FrameTable:
     cut = check_whole(path) is not None
     packets = scan_packets(container, stream, path, options)
+    damage = damage_among(packets, stream, path, claimed_s=claimed_s, options=options)
+    if damage is not None and damage.error is not None:
+        if options.on_corrupt == "error" and not cut:
+            raise damage.error
+        packets = damage.packets
     if cut and options.on_corrupt == "skip":
         packets = _before_the_cut(packets)
+    table = _shown(container, stream, packets, path, options)
+    return table if damage is None else damage.told(table)
+@@
     if not needs_decoder_order(packets, stream, container.format.name):
-        return frames_by_time(packets, stream, path)
-    shown, damaged = decoder_order(path, stream.index, packets, options)
-    return frames_by_decoder(packets, stream, shown, damaged, path)
+        return frames_by_time(packets, stream, container.format.name, path)
+    return frames_by_decoder(packets, stream, path, options)
 
 
 def _before_the_cut(packets: PacketTable) -> PacketTable:
@@ -190,7 +199,7 @@ def _cut_off(path: str, state: FileState, table: FrameTable, claimed_s: float | 
 
 
 def _damaged(path: str, spans: list[LostSpan]) -> LongtakeError:
-    reason = f"{len(spans):,} of its packets cannot be decoded, the first at {format_time(spans[0][0])}"
+    reason = f"is damaged: nothing is known of {told(spans)}"
     advice = "fetch or export the file again, or go on without them with --on-corrupt skip"
     return LongtakeError(ErrorCode.MEDIA_CORRUPT, path, reason, advice)
 

@@ -25,6 +25,7 @@ from longtake.errors import ErrorCode, LongtakeError
 from longtake.video import LostSpan
 from longtake.video.clock import NO_TIME, one_clock
 from longtake.video.container import packets_of
+from longtake.video.ffv1 import checksums_hold
 from longtake.video.h264 import refreshes_gradually, starts_cleanly
 from longtake.video.options import ReadOptions
 
@@ -60,6 +61,7 @@ class PacketTable:
         clean_P: it may, and the decoder misses nothing: whatever error it finds afterwards is damage.
         hidden_P: no player shows what comes out (an edit list cuts it away, or the codec keeps it as a reference).
         gradual_P: what begins here becomes a whole picture only some frames later.
+        damaged_P: the container, or a checksum, says that bytes are missing here or wrong.
     """
 
     pts_P: Whole
@@ -70,6 +72,7 @@ class PacketTable:
     clean_P: NDArray[np.bool_]
     hidden_P: NDArray[np.bool_]
     gradual_P: NDArray[np.bool_]
+    damaged_P: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.pts_P)
@@ -98,6 +101,13 @@ class FrameTable:
     lost_s: tuple[LostSpan, ...]
     notes: tuple[str, ...]
 
+    def damaged_N(self) -> NDArray[np.bool_]:
+        """Whether any packet from a frame's start to its own is damaged: it may refer to what came of that."""
+        if not self.packets.damaged_P.any():
+            return np.broadcast_to(np.False_, self.packet_N.shape)
+        before_P = np.append(0, np.cumsum(self.packets.damaged_P))
+        return before_P[self.packet_N + 1] > before_P[self.start_N]
+
 
 def scan_packets(container: InputContainer, stream: VideoStream, path: str, options: ReadOptions) -> PacketTable:
     """Read every packet of `stream` from where `container` stands, which is its beginning.
@@ -108,7 +118,7 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
     """
     columns = [_Column() for _ in range(4)]
     pts, dts, duration, size = (column.recent for column in columns)
-    key, clean, hidden, gradual = array("b"), array("b"), array("b"), array("b")
+    key, clean, hidden, gradual, torn, checked = (array("b") for _ in range(6))
     # Asked once: a search and a seek, each time.
     codec, codec_name, file_bytes = stream.codec_context, stream.codec_context.name, container.size
     try:
@@ -134,6 +144,8 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
             key.append(is_key)
             clean.append(is_key and _starts_cleanly(packet, codec))
             gradual.append(is_key and not clean[-1] and refreshes_gradually(bytes(packet), codec.extradata))
+            torn.append(packet.is_corrupt)
+            checked.append(codec_name == "ffv1" and checksums_hold(bytes(packet)))
             hidden.append(packet.is_discard or (codec_name in _VP8 and not bytes(packet)[0] & _VP8_SHOWN))
     except FFmpegError as error:
         reason = f"the container cannot be read past packet {len(key):,}: {error.strerror}"
@@ -142,13 +154,15 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
         raise LongtakeError(
             ErrorCode.MEDIA_NO_VIDEO, path, "its video stream holds no frames", "look at it with ffprobe"
         )
-    key_P, clean_P, hidden_P, gradual_P = (
-        np.frombuffer(column, dtype=np.bool_) for column in (key, clean, hidden, gradual)
+    key_P, clean_P, hidden_P, gradual_P, torn_P, checked_P = (
+        np.frombuffer(column, dtype=np.bool_) for column in (key, clean, hidden, gradual, torn, checked)
     )
+    # Where streams were joined packets seem to be missing too: what is before a key frame is left to the decoder.
+    damaged_P = (torn_P & ~np.append(key_P[1:], False)) | (~checked_P & checked_P.any())
     if codec_name in _DEPENDENT_CODECS or not key_P.any():
         key_P = np.arange(len(key_P)) == 0
     pts_P, dts_P, duration_P, size_P = (column.whole() for column in columns)
-    return PacketTable(pts_P, dts_P, size_P, duration_P, key_P, clean_P, hidden_P, gradual_P)
+    return PacketTable(pts_P, dts_P, size_P, duration_P, key_P, clean_P, hidden_P, gradual_P, damaged_P)
 
 
 class _Column:
@@ -193,12 +207,17 @@ def needs_decoder_order(packets: PacketTable, stream: VideoStream, container_nam
     """Whether only the decoder knows in which order the frames are shown: then all must be decoded once."""
     if (packets.pts_P == NO_TIME).any():
         return True
-    timeless = not _TIMELESS_FORMATS.isdisjoint(container_name.split(","))
-    return timeless and bool(stream.codec_context.has_b_frames)
+    return _is_timeless(container_name) and bool(stream.codec_context.has_b_frames)
 
 
-def frames_by_time(packets: PacketTable, stream: VideoStream, path: str) -> FrameTable:
+def _is_timeless(container_name: str) -> bool:
+    return not _TIMELESS_FORMATS.isdisjoint(container_name.split(","))
+
+
+def frames_by_time(packets: PacketTable, stream: VideoStream, container_name: str, path: str) -> FrameTable:
     """The frames that a player shows, by the presentation times that the packets carry.
+
+    Formats that store none, and frames in the order in which they are shown, go by decoding times.
 
     Of frames with one and the same time only the last stored is in the table: the others are never on screen. Frames
     that need packets from before the first key frame are not in the table.
@@ -207,11 +226,13 @@ def frames_by_time(packets: PacketTable, stream: VideoStream, path: str) -> Fram
         LongtakeError: `media.container` if there are none, or hardly any with a time of its own.
     """
     notes = []
-    pts_P, clocks = one_clock(packets.pts_P, packets.dts_P, _tick_s(stream), path)
+    goes_by_dts = _is_timeless(container_name) and bool((packets.dts_P != NO_TIME).all())
+    stored_P = packets.dts_P if goes_by_dts else packets.pts_P
+    pts_P, clocks = one_clock(stored_P, packets.dts_P, tick_s_of(stream), path)
     if clocks > 1:
         notes.append(f"its clock begins again {clocks - 1:,} times: its parts are taken one after the other")
     keys = np.flatnonzero(packets.key_P)
-    start_P = _start_of_decoding(pts_P, keys, packets.gradual_P)
+    start_P = start_of_decoding(pts_P, keys, packets.gradual_P)
     shown = ~packets.hidden_P & (start_P >= 0)
     headless_P = pts_P[~packets.hidden_P & (start_P < 0)]
     places = np.flatnonzero(shown).astype(np.int32)
@@ -226,7 +247,7 @@ def frames_by_time(packets: PacketTable, stream: VideoStream, path: str) -> Fram
     if not visible.all():
         notes.append(f"{int((~visible).sum()):,} frames have the time of another and are never on screen")
     places, pts_N = places[visible], pts_N[visible]
-    tick_s = _tick_s(stream)
+    tick_s = tick_s_of(stream)
     lost: tuple[LostSpan, ...] = ()
     if len(headless_P):
         missing_s = float(pts_N[0] - headless_P.min()) * tick_s
@@ -247,61 +268,7 @@ def frames_by_time(packets: PacketTable, stream: VideoStream, path: str) -> Fram
     )
 
 
-def frames_by_decoder(
-    packets: PacketTable, stream: VideoStream, shown_places: list[int], damaged_places: list[int], path: str
-) -> FrameTable:
-    """The frames in the order in which the decoder gave them out, for files that store no presentation times.
-
-    Their times are the stored decoding times in ascending order or, where those are missing too, steps of the frame
-    rate. A damaged packet keeps the moment that its frame would have had.
-
-    Args:
-        shown_places: the packet of each frame that came out, in that order.
-        damaged_places: the packets that could not be decoded; those before the first frame just miss what came before.
-
-    Raises:
-        LongtakeError: `media.container` if there is neither a time nor a rate, or no frame at all.
-    """
-    if not shown_places:
-        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, "no frame of it is ever shown", "export the file again")
-    places = np.array(shown_places, dtype=np.int64)
-    lost_places = np.array(sorted(set(damaged_places) - set(shown_places)), dtype=np.int64)
-    # Every packet, whole or damaged, has a moment of its own, in the order of the file; frames share those out.
-    moments = np.sort(np.concatenate([places, lost_places]))
-    lost_slots = np.searchsorted(moments, lost_places)
-    slots = np.delete(np.arange(len(moments)), lost_slots)
-    dts = packets.dts_P[moments]
-    rate = stream.average_rate or stream.guessed_rate
-    if (packets.dts_P != NO_TIME).all() and (np.diff(dts) > 0).all():
-        at_s = (dts - dts[slots[0]]) * _tick_s(stream)
-        source = "decoding times, in the order in which the decoder shows the frames"
-    elif rate:
-        at_s = (np.arange(len(moments)) - slots[0]) / float(rate)
-        source = f"its rate of {float(rate):g} frames a second"
-    else:
-        advice = "put it into a container that stores times: ffmpeg -r RATE -i FILE -c copy out.mp4"
-        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, "stores neither frame times nor a frame rate", advice)
-    times_s = at_s[slots]
-    rank_P = np.full(len(packets), -1, dtype=np.int64)
-    rank_P[places] = np.arange(len(places))
-    start_P = _start_of_decoding(rank_P, np.flatnonzero(packets.key_P), packets.gradual_P)
-    lasting_s = float(times_s[-1] - times_s[-2]) if len(times_s) > 1 else 1 / float(rate or 1)
-    notes = [f"stores no presentation times; they were derived from {source}"]
-    if len(lost_places):
-        notes.append(f"{len(lost_places):,} of its {len(packets):,} packets cannot be decoded")
-    return FrameTable(
-        packets=packets,
-        times_s=times_s.astype(np.float64),
-        packet_N=places,
-        start_N=np.maximum(start_P[places], 0),
-        end_s=float(times_s[-1]) + lasting_s,
-        offset_s=0.0,
-        lost_s=tuple((float(start_s), float(start_s + lasting_s)) for start_s in at_s[lost_slots]),
-        notes=tuple(notes),
-    )
-
-
-def _start_of_decoding(order_P: Whole, keys: NDArray[np.int64], gradual_P: NDArray[np.bool_]) -> Whole:
+def start_of_decoding(order_P: Whole, keys: NDArray[np.int64], gradual_P: NDArray[np.bool_]) -> Whole:
     """For each packet the key frame to start from: its group's, or the one before if it is shown before its key frame.
 
     Such leading frames of an open group of pictures refer back into the group before. -1 where there is no key frame.
@@ -326,7 +293,8 @@ def _whole_from(keys: NDArray[np.int64], gradual_K: NDArray[np.bool_]) -> NDArra
     return np.where(first >= 0, keys[first], -1)
 
 
-def _tick_s(stream: VideoStream) -> float:
+def tick_s_of(stream: VideoStream) -> float:
+    """The unit of the stream's stored times, in seconds."""
     return float(stream.time_base) if stream.time_base else 1.0
 
 
@@ -339,4 +307,4 @@ def _last_duration(packets: PacketTable, pts_N: Whole, last: int, stream: VideoS
         return float(packets.duration_P[last])
     if len(pts_N) > 1:
         return float(np.median(np.diff(pts_N)))
-    return 1 / float(stream.average_rate) / _tick_s(stream) if stream.average_rate else 0.0
+    return 1 / float(stream.average_rate) / tick_s_of(stream) if stream.average_rate else 0.0
