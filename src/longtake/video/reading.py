@@ -31,7 +31,6 @@ from longtake.video.options import ReadOptions
 from longtake.video.scanning import FrameTable, PacketTable
 from longtake.video.times import format_time
 
-_THREADS = 2
 _STRICTLY = "explode+crccheck"
 """Checksums in a stream (PNG; HEVC's picture hashes) are not looked at unless that is asked for."""
 
@@ -57,9 +56,7 @@ class _Ended(Exception):
     """The file ends before a packet that the table has."""
 
 
-def prepare_decoder(
-    codec: VideoCodecContext, options: ReadOptions, *, strict: bool = True, threads: int = _THREADS
-) -> None:
+def prepare_decoder(codec: VideoCodecContext, options: ReadOptions, *, strict: bool = True) -> None:
     """Open a decoder: if `strict`, damage is an error, not something to paint over.
 
     A lenient one has one thread: with more, whether it marks a damaged frame as corrupt depends on which is faster.
@@ -69,7 +66,7 @@ def prepare_decoder(
         FFmpegError: if the decoder cannot be opened.
     """
     codec.thread_type = ThreadType.FRAME
-    codec.thread_count = threads if strict else 1
+    codec.thread_count = options.threads if strict else 1
     codec.options = {"max_pixels": str(options.limits.pixels)} | ({"err_detect": _STRICTLY} if strict else {})
     codec.open(strict=False)
 
@@ -227,6 +224,7 @@ class FrameReader:
 
     def __init__(self, cursor: Cursor, table: FrameTable, path: str, *, options: ReadOptions) -> None:
         self._cursor, self._table, self._path, self._options = cursor, table, path, options
+        self._damaged_N = table.damaged_N()
 
     def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Each asked frame with its number; `numbers` are strictly ascending.
@@ -236,8 +234,12 @@ class FrameReader:
         Raises:
             LongtakeError: `media.corrupt` or `media.truncated` at the first that does not come out whole.
         """
-        for start, group in groupby(numbers, key=lambda number: int(self._table.start_N[number])):
-            yield from self._read_group(start, list(group))
+        start_N, damaged_N = self._table.start_N, self._damaged_N
+        for (start, damaged), group in groupby(numbers, key=lambda number: (int(start_N[number]), damaged_N[number])):
+            if not damaged:
+                yield from self._read_group(start, list(group))
+            elif self._options.on_corrupt == "error":
+                raise self._failure(next(group), ErrorCode.MEDIA_CORRUPT)
 
     def _read_group(self, start: int, owed: list[int]) -> Iterator[tuple[int, VideoFrame]]:
         """All of `owed` in one pass; after damage one by one: no good frame is refused for a bad one after it."""
@@ -315,11 +317,15 @@ class FrameReader:
         """The last frame before `number`, in its group or just before the group, that can be decoded."""
         start = int(self._table.start_N[number])
         strict = bool(self._table.packets.clean_P[start])
-        group = np.flatnonzero(self._table.start_N[:number] == start).tolist()
+        group = np.flatnonzero((self._table.start_N[:number] == start) & ~self._damaged_N[:number]).tolist()
         good = group[0] - 1 if group else number - 1
         for done, _ in self._attempt(start, group.copy(), strict=strict):
             good = done
         # An error comes up before the frames that were on their way out: those are asked for one by one.
-        while good + 1 < number and list(self._attempt(start, [good + 1], strict=strict)):
+        while (
+            good + 1 < number
+            and not self._damaged_N[good + 1]
+            and list(self._attempt(start, [good + 1], strict=strict))
+        ):
             good += 1
         return good if good >= 0 else None
