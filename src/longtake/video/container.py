@@ -73,7 +73,7 @@ def opened(path: str, options: ReadOptions, *, edited: bool = True) -> Iterator[
         LongtakeError: `media.not_found`, `media.not_a_file`, `media.empty`, `media.format_not_allowed`,
             `media.unknown_format`, `media.container`, `limit.bytes`, `limit.pixels`.
     """
-    with _regular_file(path) as file:
+    with regular_file(path) as file:
         status = os.fstat(file.fileno())
         if status.st_size > options.limits.bytes:
             reason = f"has {status.st_size:,} bytes; at most {options.limits.bytes:,} may be read"
@@ -132,7 +132,7 @@ def check_unchanged(path: str, state: FileState) -> None:
 
 def check_whole(path: str) -> int | None:
     """The byte at which the container at `path` says that it ends, if that is past the end of the file; else None."""
-    with _regular_file(path) as file:
+    with regular_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         end = announced_end(file, size)
     return end if end is not None and end > size else None
@@ -140,12 +140,17 @@ def check_whole(path: str) -> int | None:
 
 def listed_samples(path: str, track: int) -> int | None:
     """How many samples the index of an MP4 file lists for a track; None in any other file."""
-    with _regular_file(path) as file:
+    with regular_file(path) as file:
         return mp4_samples(file, os.fstat(file.fileno()).st_size, track)
 
 
 @contextmanager
-def _regular_file(path: str) -> Iterator[BinaryIO]:
+def regular_file(path: str) -> Iterator[BinaryIO]:
+    """The file at `path`, open, once it is known to be a regular one.
+
+    Raises:
+        LongtakeError: `media.not_found`, `media.not_a_file`, `media.empty`.
+    """
     try:
         # A first look without opening: to open a device can already do something to it.
         _check_regular(path, os.stat(path).st_mode)

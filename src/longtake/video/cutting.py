@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from longtake.video import matroska
+
 _UNKNOWN_32 = 0xFFFFFFFF
 _MP4_BOXES = frozenset(b"ftyp moov mdat free skip wide uuid moof mfra sidx styp meta pnot pdin ssix emsg prft".split())
 _MOST_BOXES = 1 << 10
-_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_EBML = b"\x1a\x45\xdf\xa3"
 
 
 def announced_end(file: BinaryIO, size: int) -> int | None:
@@ -27,7 +29,7 @@ def announced_end(file: BinaryIO, size: int) -> int | None:
     if head[4:8] in _MP4_BOXES:
         return _mp4_end(file, size)
     if head[:4] == _EBML:
-        return _matroska_end(file)
+        return matroska.announced_end(file)
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return _avi_end(file, size)
     return None
@@ -138,25 +140,3 @@ def _avi_end(file: BinaryIO, size: int) -> int | None:
             return None
         position += 8 + chunk_bytes + chunk_bytes % 2
     return position
-
-
-def _matroska_end(file: BinaryIO) -> int | None:
-    file.seek(len(_EBML))
-    header_bytes = _variable_integer(file)
-    if header_bytes is None:
-        return None
-    file.seek(header_bytes, 1)
-    if file.read(len(_SEGMENT)) != _SEGMENT:
-        return None
-    segment_bytes = _variable_integer(file)
-    return None if segment_bytes is None else file.tell() + segment_bytes
-
-
-def _variable_integer(file: BinaryIO) -> int | None:
-    """One EBML variable-length integer (RFC 8794, section 4); None for "unknown", which is all ones."""
-    first = file.read(1)
-    if not first or not first[0]:
-        return None
-    length = 9 - first[0].bit_length()
-    value = int.from_bytes(first + file.read(length - 1), "big") & ((1 << 7 * length) - 1)
-    return None if value == (1 << 7 * length) - 1 else value

@@ -19,6 +19,7 @@ from longtake.video.choosing import ADVICE_CODEC, check_decoder, check_pixels, c
 from longtake.video.clock import NO_TIME
 from longtake.video.colour import UnknownColours
 from longtake.video.container import FileState, check_whole, listed_samples, opened, packets_of
+from longtake.video.integrity import damage_among
 from longtake.video.options import AS_IS, ReadOptions
 from longtake.video.ordering import frames_by_decoder
 from longtake.video.picture import Picture, picture_of
@@ -154,12 +155,11 @@ def _table(
         packets = damage.packets
     if cut and options.on_corrupt == "skip":
         packets = _before_the_cut(packets)
-    table = _shown(container, stream, packets, path, options)
+    if needs_decoder_order(packets, stream, container.format.name):
+        table = frames_by_decoder(packets, stream, path, options)
+    else:
+        table = frames_by_time(packets, stream, container.format.name, path)
     return table if damage is None else damage.told(table)
-@@
-    if not needs_decoder_order(packets, stream, container.format.name):
-        return frames_by_time(packets, stream, container.format.name, path)
-    return frames_by_decoder(packets, stream, path, options)
 
 
 def _before_the_cut(packets: PacketTable) -> PacketTable:
