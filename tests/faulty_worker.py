@@ -1,6 +1,7 @@
 """Runs the real worker, but for files whose names ask for a fault: `FAULT@STAGE+COUNT.suffix`.
 
-The fault happens inside decoding, when the file's COUNTth packet of that stage ("scan", "decode") is told of.
+The fault happens inside decoding, when the file's COUNTth packet of that stage ("scan", "decode") is told of. A file
+`FAULT@STAGE+COUNT.at` beside it is then written: when it happened.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 import signal
 import sys
 import time
-from pathlib import PurePath
+from pathlib import Path
 
 from longtake.video import worker
 from longtake.video.options import Heard
@@ -80,11 +81,12 @@ class FaultyWorker(worker.Worker):
 
     def _do(self, request: Message) -> None:
         if "path" in request:
-            self._name = PurePath(request["path"]).name
+            self._path = Path(request["path"])
         super()._do(request)
 
     def _heard(self, number: int) -> Heard:
-        heard, found, counted = super()._heard(number), NAME.match(self._name), 0
+        heard, path, counted = super()._heard(number), self._path, 0
+        found = NAME.match(path.name)
 
         def faulty(stage: str, done: int, total: int) -> None:
             nonlocal counted
@@ -92,6 +94,7 @@ class FaultyWorker(worker.Worker):
             if found is not None and stage == found[2]:
                 counted += 1
                 if counted == int(found[3]) or found[1] == "slow":
+                    path.with_suffix(".at").touch()
                     getattr(sys.modules[__name__], found[1])()
 
         return faulty
