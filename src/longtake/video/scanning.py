@@ -157,12 +157,25 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
     key_P, clean_P, hidden_P, gradual_P, torn_P, checked_P = (
         np.frombuffer(column, dtype=np.bool_) for column in (key, clean, hidden, gradual, torn, checked)
     )
-    # Where streams were joined packets seem to be missing too: what is before a key frame is left to the decoder.
-    damaged_P = (torn_P & ~np.append(key_P[1:], False)) | (~checked_P & checked_P.any())
+    damaged_P = _torn(torn_P, key_P, container.format.name) | (~checked_P & checked_P.any())
     if codec_name in _DEPENDENT_CODECS or not key_P.any():
         key_P = np.arange(len(key_P)) == 0
     pts_P, dts_P, duration_P, size_P = (column.whole() for column in columns)
     return PacketTable(pts_P, dts_P, size_P, duration_P, key_P, clean_P, hidden_P, gradual_P, damaged_P)
+
+
+def _torn(flagged_P: NDArray[np.bool_], key_P: NDArray[np.bool_], container_name: str) -> NDArray[np.bool_]:
+    """Which packets lack bytes, from those that FFmpeg flags.
+
+    In a transport stream its parser hands on each frame when the next one comes, and with that one's flag. Where
+    streams were joined packets seem to be missing too: the last before a key frame is left to the decoder.
+    """
+    if container_name != "mpegts":
+        return flagged_P
+    behind_P, before_key_P = np.zeros_like(flagged_P), np.zeros_like(key_P)
+    behind_P[1:], behind_P[-1] = flagged_P[:-1], flagged_P[-2:].any()
+    before_key_P[:-1] = key_P[1:]
+    return behind_P & ~before_key_P
 
 
 class _Column:
