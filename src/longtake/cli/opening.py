@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from longtake.cli.heap import keep_large_blocks_apart
@@ -70,7 +70,7 @@ def opened_video(path: str, way: Way, *, heard: Heard | None = None) -> Iterator
     limits, guard = way.checked()
     options = ReadOptions(way.on_corrupt, way.deinterlace, limits)
     if heard is not None:
-        options = ReadOptions(way.on_corrupt, way.deinterlace, limits, heard)
+        options = replace(options, heard=heard)
     if not way.isolate:
         yield open_video(path, stream=way.stream, options=options)
         return

@@ -67,12 +67,14 @@ class ReadOptions:
         deinterlace: "auto" makes frames that are flagged as interlaced whole from their first field; "off" gives both
             fields woven together, as stored.
         limits: what may be paid.
+        threads: how many may decode.
         heard: told of every packet, so that progress can be shown and a decoder that hangs be noticed.
     """
 
     on_corrupt: OnCorrupt = "error"
     deinterlace: Deinterlace = "off"
     limits: Limits = field(default_factory=Limits)
+    threads: int = 2
     heard: Heard = field(default=_nobody, compare=False, repr=False)
 
 

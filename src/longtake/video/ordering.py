@@ -7,7 +7,7 @@ packet.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import dropwhile, pairwise
 
 import numpy as np
@@ -138,7 +138,7 @@ def _decoded(path: str, stream_index: int, options: ReadOptions, *, strict: bool
     with opened(path, options) as (container, _):
         stream = video_stream(container, stream_index)
         codec = stream.codec_context
-        prepare_decoder(codec, options, strict=strict, threads=1)
+        prepare_decoder(codec, replace(options, threads=1), strict=strict)
         for place, packet in enumerate(packet for packet in packets_of(container, stream) if packet.size):
             options.heard("decode", packet.pos or 0, container.size)
             packet.pts = place
