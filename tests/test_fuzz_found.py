@@ -6,7 +6,9 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 
+from longtake.errors import ErrorCode, LongtakeError
 from longtake.video.opening import open_video
 from media import numbered
 from media.numbered import Coding
@@ -53,3 +55,16 @@ def test_a_length_that_leads_out_of_the_file_is_ffmpegs_to_judge(tmp_path: Path)
     video = open_video(path)
     shown = [numbered.read(frames.pixels_TCHW[0].transpose(1, 2, 0)) for frames in video.read(range(20), chunk=1)]
     assert shown == list(range(20))
+
+
+def test_times_too_far_apart_to_be_times_are_refused(tmp_path: Path) -> None:
+    # Two frames of an IVF file whose times differ by more than a whole number of 64 bits holds.
+    path = numbered.write(tmp_path / "a.ivf", Coding(codec="libvpx", options={"deadline": "realtime"}), frames=8)
+    data, at = bytearray(path.read_bytes()), 32
+    for time in (0, 1 << 62, -(1 << 62)):
+        data[at + 4 : at + 12] = time.to_bytes(8, "little", signed=True)
+        at += 12 + int.from_bytes(data[at : at + 4], "little")
+    path.write_bytes(data)
+    with pytest.raises(LongtakeError, match="too far apart") as refused:
+        open_video(path)
+    assert refused.value.code is ErrorCode.MEDIA_CONTAINER

@@ -17,6 +17,8 @@ NO_TIME = int(np.iinfo(np.int64).min)
 _BACK_S = 0.5
 """A decoding time that is so much earlier than the one before begins a new clock; less is sloppy writing."""
 _MOST_CLOCKS = 1000
+_MOST_TICKS = 1 << 52
+"""A lifetime in microseconds; sums and differences of such times are exact in whole numbers and in floats."""
 
 Ticks = NDArray[np.int32] | NDArray[np.int64]
 
@@ -30,9 +32,11 @@ def one_clock(pts_P: Ticks, dts_P: Ticks, tick_s: float, path: str) -> tuple[Tic
         tick_s: the unit of both, in seconds.
 
     Raises:
-        LongtakeError: `media.container` if there are more than a thousand clocks.
+        LongtakeError: `media.container` if there are more than a thousand clocks, or times too far apart to count.
     """
     known = np.flatnonzero(dts_P != NO_TIME)
+    _check_span(pts_P, path)
+    _check_span(dts_P[known], path)
     starts = known[1:][np.diff(dts_P[known]) * tick_s < -_BACK_S]
     if not len(starts):
         return pts_P, 1
@@ -45,3 +49,9 @@ def one_clock(pts_P: Ticks, dts_P: Ticks, tick_s: float, path: str) -> tuple[Tic
         step = int(np.median(steps)) if len(steps) else round(0.04 / tick_s)
         later += earlier.max() + step - later.min()
     return np.concatenate(parts), len(parts)
+
+
+def _check_span(times_P: Ticks, path: str) -> None:
+    if len(times_P) and int(times_P.max()) - int(times_P.min()) > _MOST_TICKS:
+        reason = "its frames have times that lie too far apart to be times"
+        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, "export the file again")
