@@ -44,8 +44,8 @@ class Guard:
 
     Attributes:
         deadline_s: the longest time without a sign of life; a packet takes milliseconds, a slow disk seconds.
-        memory_bytes: of address space. The largest pictures that are read by default take about 2 GiB in a decoder
-            that keeps sixteen of them.
+        memory_bytes: of address space, over what it has when it starts. The largest pictures that are read by default
+            take about 2 GiB in a decoder that keeps sixteen of them.
     """
 
     deadline_s: float = 30.0
@@ -68,7 +68,8 @@ class ReadOptions:
             fields woven together, as stored.
         limits: what may be paid.
         threads: how many may decode.
-        heard: told of every packet, so that progress can be shown and a decoder that hangs be noticed.
+        heard: told again and again while packets are scanned and decoded, so that progress can be shown and a decoder
+            that hangs be noticed.
     """
 
     on_corrupt: OnCorrupt = "error"
