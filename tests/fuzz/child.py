@@ -62,7 +62,11 @@ class Child:
         return self._dead(process)
 
     def close(self) -> None:
-        """End the process, if there is one."""
+        """End the process, if there is one, and try nothing more."""
+        self._stop()
+        self._errors.close()
+
+    def _stop(self) -> None:
         if self._process:
             self._process.kill()
             self._process.communicate()
@@ -70,7 +74,7 @@ class Child:
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process and self._inputs >= MOST_INPUTS:
-            self.close()
+            self._stop()
         if not self._process:
             self._errors.seek(0)
             self._errors.truncate()
@@ -99,6 +103,7 @@ class Child:
     def _dead(self, process: subprocess.Popen[bytes]) -> Ended:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
+        process.communicate()
         self._process = None
         self._errors.seek(0)
         places = self._errors.read()[-6000:].decode(errors="replace")

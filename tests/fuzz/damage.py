@@ -29,7 +29,8 @@ from .seeds import Seed, seeds
 
 CODECS = (
     "h264_1s.mp4", "h264_open.mkv", "h264_refresh.mp4", "h264_slices.mkv", "h264.ts", "h264.h264", "hevc.mp4",
-    "hevc_open.mkv", "hevc.hevc", "vp8.webm", "vp8_alt.webm", "vp9.webm", "vp9_alt.webm", "av1.mkv", "mpeg2.mkv", "mpeg2.mpg",
+    "hevc_open.mkv", "hevc.hevc", "vp8.webm", "vp8_alt.webm", "vp9.webm", "vp9_alt.webm", "av1.mp4", "mpeg2.mkv",
+    "mpeg2.mpg",
     "mpeg4.mp4", "flv1.flv", "mjpeg.mov", "ffv1.mkv", "prores.mov", "huffyuv.avi", "utvideo.avi", "png.mov",
 )  # fmt: skip
 OFF, SHARE = 32, 0.01
