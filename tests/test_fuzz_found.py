@@ -68,3 +68,14 @@ def test_times_too_far_apart_to_be_times_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LongtakeError, match="too far apart") as refused:
         open_video(path)
     assert refused.value.code is ErrorCode.MEDIA_CONTAINER
+
+
+def test_a_matroska_header_longer_than_any_file_is_refused(tmp_path: Path) -> None:
+    path = numbered.write(tmp_path / "a.mkv", Coding(options={"g": "10"}), frames=10)
+    data = bytearray(path.read_bytes())
+    # The length of the EBML header (RFC 8794, section 4), from one byte to seven that begin with ones.
+    data[4] = 0x02
+    path.write_bytes(data)
+    with pytest.raises(LongtakeError) as refused:
+        open_video(path)
+    assert refused.value.code is ErrorCode.MEDIA_CONTAINER

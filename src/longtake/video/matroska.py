@@ -51,6 +51,8 @@ def announced_end(file: BinaryIO) -> int | None:
     if kind != EBML or content is None:
         return None
     start = head_bytes + content
+    if start > file.seek(0, 2):
+        return None  # to go further than any file can be long is refused by the system
     file.seek(start)
     kind, head_bytes, content = element(file.read(_HEAD_BYTES))
     return None if kind != SEGMENT or content is None else start + head_bytes + content
