@@ -28,21 +28,12 @@ ROWS = {f"M{row}" for row in range(1, 33)} - {"M30"}
 """M30 is about decoders that hang or crash: not a matter of files."""
 
 _TRANSPORT = "packets that FFmpeg flags as corrupt, and frames that refer to lost ones, are taken for whole"
-_SKIPPED = "what Matroska, AVI or Ogg cannot be read past is skipped without a word"
 KNOWN = {
     "m23_lost_packets.ts": _TRANSPORT,
     "m23_lost_frame.ts": _TRANSPORT,
     "m23_transport_error.ts": _TRANSPORT,
-    "m23_lost_blocks.mkv": _SKIPPED,
-    "m20_block_size.mkv": _SKIPPED,
-    "m29_small_hole.avi": _SKIPPED,
-    "m29_small_hole.webm": _SKIPPED,
-    "m23_vp8.ogg": _SKIPPED,
-    "m02_60.ogg": _SKIPPED,
-    "m23_ffv1_bit.mkv": "the check sums of FFV1 are not asked for",
     "m20_timescale_zero.mp4": "all frames at one time: only the last is shown; only a note tells",
     "m17_later.h264": "a later picture over the limit is refused, but told as damage",
-    "m23_av1.mkv": "with skip, a picture that mixes frames comes out behind the damage",
 }
 """Files with which a promise is not kept yet, and why."""
 
@@ -79,14 +70,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         assert server.wait(timeout=10) == 0
 
 
-KNOWN_ALONE = {
-    name: KNOWN[name]
-    for name in (
-        "m23_lost_packets.ts",
-        "m23_av1.mkv",
-        "m23_ffv1_bit.mkv",
-    )
-}
+KNOWN_ALONE = {name: KNOWN[name] for name in ("m23_lost_packets.ts",)}
 """Files of which some frame, read by itself and with damage an error, is another's."""
 
 

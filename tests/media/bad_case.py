@@ -119,6 +119,12 @@ def damaged(name: str, made: str, make: Maker, *, info: str = FINE, lost: Iterab
     return Case(name, made, make, Promise(info, CORRUPT, CORRUPT if len(truth.lost) == FRAMES else FINE), truth)
 
 
+def cut_amid(name: str, made: str, make: Maker, *, lost: Iterable[int]) -> Case:
+    """A file that ends inside a part of its container; `--on-corrupt skip` gives every frame but at most the `lost`."""
+    truth = Truth(**even(FRAMES), lost=tuple(lost))
+    return Case(name, made, make, Promise(TRUNCATED, TRUNCATED, FINE), truth)
+
+
 def even(frames: int, *, fps: float = 25, first: int = 0) -> dict[str, Any]:
     """Times and numbers of a video that shows `first`, `first` + 1, ... at an even rate."""
     return {

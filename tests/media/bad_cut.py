@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from .bad_bytes import cut, edited, noise, put, renamed_box, without_last, zeros
-from .bad_case import CONTAINER, FINE, TRUNCATED, UNKNOWN, Case, Maker, Promise, Truth, damaged, even, refused
+from .bad_case import (
+    CONTAINER,
+    CORRUPT,
+    FINE,
+    TRUNCATED,
+    UNKNOWN,
+    Case,
+    Maker,
+    Promise,
+    Truth,
+    cut_amid,
+    damaged,
+    even,
+    refused,
+)
 from .bad_sources import FRAMES, source
 
 
@@ -69,7 +83,7 @@ CUT = [
     cut_off("m02_mjpeg.avi", "first 60 %, Motion JPEG", edited("mjpeg.avi", cut(0.6)), kept=47),
     cut_off("m02_frag_in_mdat.mp4", "fragmented, cut inside a fragment's mdat", edited("frag.mp4", cut(0.6)), kept=28),
     cut_off("m02_60.mov", "faststart, first 60 %", edited("front.mp4", cut(0.6)), kept=27),
-    damaged("m02_60.flv", "first 60 %", edited("plain.flv", cut(0.6)), lost=range(30, 60)),
+    cut_amid("m02_60.flv", "first 60 %", edited("plain.flv", cut(0.6)), lost=range(30, 60)),
     Case(
         "m02_no_frames.mp4",
         "faststart, cut behind moov",
@@ -84,7 +98,11 @@ ZEROED = [
         "m23_hole.mp4", "a hole of zeros from 40 to 60 %", edited("front.mp4", zeros(0.4, 0.6)), lost=range(16, 41)
     ),
     damaged(
-        "m23_hole.mkv", "a hole of zeros from 40 to 60 %", edited("plain.mkv", zeros(0.4, 0.6)), lost=range(16, 60)
+        "m23_hole.mkv",
+        "a hole of zeros from 40 to 60 %",
+        edited("plain.mkv", zeros(0.4, 0.6)),
+        lost=range(16, 60),
+        info=CORRUPT,
     ),
     damaged("m23_hole.ts", "a hole of zeros from 40 to 60 %", edited("plain.ts", zeros(0.4, 0.6)), lost=range(16, 60)),
 ]

@@ -97,6 +97,7 @@ INDEX = [
         "block 30 claims 2^20 bytes",
         edited("plain.mkv", lambda data: _block_size(data, 30)),
         lost=range(27, 60),
+        info=CORRUPT,
     ),
 ]
 

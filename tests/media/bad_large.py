@@ -164,7 +164,7 @@ HOLES = [
         code=CONTAINER,
     ),
     *(
-        damaged(f"m29_small_hole.{kind}", _MADE_SMALL, hole(15 / 1024, *_HEADS[kind]), lost=range(9, 60))
+        damaged(f"m29_small_hole.{kind}", _MADE_SMALL, hole(15 / 1024, *_HEADS[kind]), lost=range(8, 60), info=CORRUPT)
         for kind in ("mkv", "avi", "flv", "webm")
     ),
     *(

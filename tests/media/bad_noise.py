@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from .bad_bytes import TS_BYTES, cut, edited, noise, packet_noise, packets, ts_each, ts_packets, ts_without
-from .bad_case import CORRUPT, FINE, Case, damaged
+from .bad_case import CORRUPT, FINE, Case, cut_amid, damaged
 
 
 def _packet_noise(name: str, source_name: str, places: Iterable[int], *, lost: Iterable[int], info: str = FINE) -> Case:
@@ -34,12 +34,12 @@ NOISE = [
     _packet_noise("m23_b.avi", "b.avi", [33], lost=range(20, 40), info=CORRUPT),
     _packet_noise("m23_vp8.webm", "vp8.webm", [33], lost=range(33, 40)),
     _packet_noise("m23_vp9.webm", "vp9.webm", [33], lost=range(33, 40)),
-    _ogg(_packet_noise("m23_vp8.ogg", "vp8.ogg", [33], lost=range(33, 40))),
-    _packet_noise("m23_av1.mkv", "av1.mkv", [33], lost=range(20, 60)),
+    _ogg(_packet_noise("m23_vp8.ogg", "vp8.ogg", [33], lost=range(32, 60), info=CORRUPT)),
+    _packet_noise("m23_av1.mkv", "av1.mkv", [33], lost=range(20, 60), info=CORRUPT),
     _packet_noise("m23_mpeg4.avi", "mpeg4.avi", [33], lost=range(33, 40)),
     _packet_noise("m23_mjpeg.avi", "mjpeg.avi", [33], lost=[33]),
     _packet_noise("m23_hevc.mp4", "hevc.mp4", [33], lost=range(20, 60)),
-    _packet_noise("m23_ffv1.mkv", "ffv1.mkv", [33], lost=range(33, 36)),
+    _packet_noise("m23_ffv1.mkv", "ffv1.mkv", [33], lost=range(33, 36), info=CORRUPT),
     _packet_noise("m23_png.mov", "png.mov", [33], lost=[33]),
     damaged(
         "m23_partial.mp4",
@@ -52,6 +52,7 @@ NOISE = [
         "noise in the last 100 bytes of FFV1 frame 10, which has check sums",
         edited("ffv1.mkv", lambda data: _flip_tail(data, 10)),
         lost=[10, *range(11, 12)],
+        info=CORRUPT,
     ),
 ]
 
@@ -110,7 +111,8 @@ TRANSPORT = [
         "m23_lost_blocks.mkv",
         "zeros in place of five whole blocks",
         edited("no_b.mkv", lambda data: _mkv_zeros(data, 30, count=5)),
-        lost=range(30, 60),
+        lost=range(29, 60),
+        info=CORRUPT,
     ),
     damaged(
         "m23_lost_packets.ts", "five packets lost", edited("no_b.ts", ts_without(range(80, 85))), lost=range(20, 60)
@@ -158,7 +160,7 @@ TRANSPORT = [
         lost=range(20, 60),
     ),
     damaged("m02_60.mpg", "first 60 % of an MPEG program stream", edited("mpeg2.mpg", cut(0.6)), lost=range(24, 60)),
-    _ogg(damaged("m02_60.ogg", "first 60 % of an Ogg file", edited("vp8.ogg", cut(0.6)), lost=range(24, 60))),
+    _ogg(cut_amid("m02_60.ogg", "first 60 % of an Ogg file", edited("vp8.ogg", cut(0.6)), lost=range(24, 60))),
 ]
 
 DAMAGED: list[Case] = [*NOISE, *TRANSPORT]

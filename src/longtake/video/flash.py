@@ -29,8 +29,7 @@ def breaks(window: Window) -> list[Break]:
             before, position = position, behind
             continue
         after = _next_tag(window, position + 1)
-        if after == window.size and (sound or len(head) < _HEAD_BYTES):
-            # Nothing but a last, incomplete tag: if it is too short to have a head, nothing of a frame is there.
+        if after == window.size and (sound and behind > after or len(head) < _HEAD_BYTES):
             found.append(Break(position, after, "end"))
         else:
             found.append(Break(before, after))

@@ -35,8 +35,8 @@ _WALKS: dict[bytes, Callable[[Window], list[Break]]] = {
     b"FLV\x01": flash.breaks,
     b"RIFF": riff.breaks,
 }
-_COUNTED = frozenset({"avi"})
-"""Here a frame has no time but its place: what stands behind a break of unknown length has none."""
+_COUNTED = frozenset({"avi", "ogg"})
+"""Here a frame has no time of its own, but its place: what stands behind a break of unknown length has none."""
 
 _LENGTHLESS = frozenset({"ogg"})
 """Here the header says nothing; FFmpeg takes the last time in the file for its length."""
@@ -79,6 +79,7 @@ class Damage:
     claimed_s: float | None
     losses: tuple[_Loss, ...]
     tick_s: float
+    counted: bool
 
     def told(self, table: FrameTable) -> FrameTable:
         """The table of those packets, and in it what is lost."""
@@ -101,8 +102,8 @@ class Damage:
             spans += [(-table.offset_s, 0.0)] if table.offset_s > 0 else []
         last_s = -np.inf if loss.last is None else loss.last * self.tick_s - table.offset_s
         if loss.before is None or last_s > times_s[-1]:
-            claimed_s = self.claimed_s or 0.0
-            spans.append((table.end_s, max(claimed_s, last_s + step_s) if claimed_s > table.end_s else None))
+            claimed_s = self.claimed_s if self.claimed_s and not self.counted else 0.0
+            spans.append((table.end_s, max(claimed_s, last_s) + step_s if claimed_s > table.end_s else None))
         return spans
 
 
@@ -120,7 +121,7 @@ def container_breaks(path: str, options: ReadOptions) -> list[Break]:
             return []
         breaks = walk(Window(file, size, lambda position: options.heard("scan", position, size)))
     if breaks and check_whole(path) is not None:
-        breaks = [broken for broken in breaks if broken.end < size]
+        breaks = [broken for broken in breaks if broken.kind not in ("end", "open")]
     return breaks
 
 
@@ -139,7 +140,8 @@ def damage_among(
     tick_s = float(stream.time_base) if stream.time_base else 1.0
     if stream.container.format.name in _LENGTHLESS:
         claimed_s = None
-    judge = _Judge(packets, position_P, tick_s, claimed_s, counted=_is_counted(packets, stream))
+    counted = _is_counted(packets, stream)
+    judge = _Judge(packets, position_P, tick_s, claimed_s, counted=counted)
     unchecked = codec_name(stream) in _UNCHECKED
     losses, doubtful_P, notes = [], np.zeros(len(packets), dtype=np.bool_), []
     for broken in breaks:
@@ -159,7 +161,9 @@ def damage_among(
         else:
             notes.append(f"its container is damaged at byte {broken.start:,}, but no frame is missing there")
     hidden = dataclasses.replace(packets, hidden_P=packets.hidden_P | doubtful_P)
-    return Damage(hidden, _refusal(path, breaks, losses, notes), tuple(notes), claimed_s, tuple(losses), tick_s)
+    return Damage(
+        hidden, _refusal(path, breaks, losses, notes), tuple(notes), claimed_s, tuple(losses), tick_s, counted
+    )
 
 
 def _is_counted(packets: PacketTable, stream: VideoStream) -> bool:
@@ -173,7 +177,11 @@ def _positions(path: str, index: int, packets: PacketTable, options: ReadOptions
     if len(found) != len(packets):
         reason = "gives other packets when it is read again"
         raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, "fetch or export the file again")
-    return np.array(found, dtype=np.int64)
+    position_P = np.array(found, dtype=np.int64)
+    # Behind damage FFmpeg may begin again from the start of an AVI: what comes a second time stands nowhere.
+    back = np.flatnonzero(np.diff(position_P) < 0)
+    position_P[back[0] + 1 if len(back) else len(found) :] = np.iinfo(np.int64).max
+    return position_P
 
 
 class _Judge:

@@ -27,7 +27,7 @@ _ANYWHERE = frozenset({_CRC_32, _VOID})
 _IN_CLUSTER = _ANYWHERE | {_TIMESTAMP, _SIMPLE_BLOCK, _BLOCK_GROUP, 0xA7, 0xAB, 0xAF, 0x5854}
 _IN_GROUP = _ANYWHERE | {_BLOCK, 0x9B, 0xFB, 0xFA, 0xA2, 0xA4, 0xFD, 0x75A1, 0x75A2, 0x8E, 0xC8, 0xAF}
 _CLUSTER_START = re.compile(rb"\x1f\x43\xb6\x75[\x01-\xff].{0,7}?[\xe7\xbf\xec\xa7\xab]", re.DOTALL)
-_START_BYTES, _HEAD_BYTES = 13, 16
+_START_BYTES, _HEAD_BYTES, _LONGEST_HEAD_BYTES = 13, 16, 12
 
 Element = tuple[int, int, int | None]
 """Its id, the length of its head, and that of its content; None for "unknown". An id of 0 is none."""
@@ -160,7 +160,8 @@ class _Walk:
     def _broken(self, start: int, found: int) -> int:
         """Note a break that begins at `start` and was found at `found`; returns where the next cluster begins."""
         end = self._next_cluster(found + 1)
-        self._breaks.append(Break(start, end))
+        cut = end == self._window.size < found + _LONGEST_HEAD_BYTES
+        self._breaks.append(Break(found, end, "end") if cut else Break(start, end))
         return end
 
     def _next_cluster(self, position: int) -> int:

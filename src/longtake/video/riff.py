@@ -13,6 +13,7 @@ from longtake.video.breaks import Break, Window
 
 _HEAD_BYTES = 8
 _LIST_BYTES = 12
+_MOST_HEADER_BYTES = 1 << 20
 _FRAME = re.compile(rb"\d\d(?:d[bcdx]|wb|pc|tx|sb|iv|pn)|ix\d\d", re.DOTALL)
 _CHUNK_START = re.compile(rb"\d\d(?:d[bc]|wb|pc|tx)|ix\d\d|idx1|JUNK|LIST|RIFF", re.DOTALL)
 _ENTERED = frozenset({b"movi", b"rec ", b"AVI ", b"AVIX"})
@@ -25,10 +26,16 @@ def breaks(window: Window) -> list[Break]:
     """Where chunks are damaged, in the order of the file; those that the end of the file cuts off are not told."""
     found: list[Break] = []
     position, before, among_frames = 0, 0, False
+    sounds: list[bool] = []
     while position + _HEAD_BYTES <= window.size:
         behind = _next(window, position)
+        kind = window.at(position, 4)
         if behind is not None and behind <= window.size + 1:
-            among_frames |= window.at(position + 8, 4) == b"movi"
+            if kind == b"LIST" and not among_frames:
+                sounds += _sounds(window.at(position, min(behind - position, _MOST_HEADER_BYTES)))
+                among_frames = window.at(position + 8, 4) == b"movi"
+            if kind[2:] in (b"dc", b"db", b"wb") and not _has(sounds, kind):
+                found.append(Break(position, behind))
             before, position = position, behind
             continue
         if not among_frames:
@@ -52,6 +59,17 @@ def _next(window: Window, position: int) -> int | None:
     # Chunks begin at even bytes; some writers forget that.
     odd = length % 2 and not _is_chunk(window.at(behind, 4))
     return behind + 1 if odd else behind
+
+
+def _sounds(header: bytes) -> list[bool]:
+    """Of each stream whose header is there, whether it is sound."""
+    return [one[4:8] == b"auds" for one in header.split(b"strh")[1:]]
+
+
+def _has(sounds: list[bool], kind: bytes) -> bool:
+    """Whether the file has a stream of that number, and sound under the name of sound."""
+    number = int(kind[:2])
+    return not sounds or (number < len(sounds) and sounds[number] == (kind[2:] == b"wb"))
 
 
 def _is_chunk(kind: bytes) -> bool:
