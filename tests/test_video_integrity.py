@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -12,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from longtake.errors import LongtakeError
+from longtake.errors import ErrorCode, LongtakeError
 from longtake.video.integrity import container_breaks
 from longtake.video.opening import open_video
 from longtake.video.options import AS_IS, ReadOptions
@@ -20,7 +21,7 @@ from longtake.video.video_file import VideoFile
 from media import corpus, numbered
 from media.numbered import Coding
 
-FRAMES = 100
+FRAMES = 60
 SKIP = ReadOptions(on_corrupt="skip")
 _H264 = {"g": "20", "bf": "2", "sc_threshold": "0", "preset": "veryfast", "threads": "1"}
 _VP8 = {"deadline": "realtime", "cpu-used": "8", "g": "20", "threads": "1", "auto-alt-ref": "0"}
@@ -213,3 +214,47 @@ def test_whatever_is_damaged_nothing_is_lost_in_silence(
         if trouble := unexplained(path, clock):
             troubles[seed] = trouble[:2]
     assert troubles == {}
+
+
+def _list(kind: bytes, content: bytes, head: bytes = b"LIST") -> bytes:
+    return head + (len(content) + 4).to_bytes(4, "little") + kind + content
+
+
+def test_avi_in_several_parts_with_records_is_sound(files: Callable[[str], Path], tmp_path: Path) -> None:
+    chunk = b"00dc" + (5).to_bytes(4, "little") + b"12345\0"
+    records = _list(b"rec ", chunk * 3) * 2 + chunk + b"ix00" + bytes(4)
+    path = tmp_path / "parts.avi"
+    path.write_bytes(files("plain.avi").read_bytes() + _list(b"AVIX", _list(b"movi", records), b"RIFF") * 2)
+    assert container_breaks(str(path), AS_IS) == []
+
+
+def test_the_refusal_says_where_and_what_may_be_missing(files: Callable[[str], Path], tmp_path: Path) -> None:
+    data, path = files("no_checksums.mkv").read_bytes(), tmp_path / "hole.mkv"
+    block = re.compile(rb"\xa3[\x40-\x7f].\x81", re.DOTALL).search(data, len(data) // 2)
+    assert block
+    start = block.start()
+    path.write_bytes(data[:start] + bytes(40) + data[start + 40 :])
+    with pytest.raises(
+        LongtakeError, match=r"damaged at byte [\d,]+: frames between 0:00:0\d[.\d]* and 0:00:0"
+    ) as error:
+        open_video(path)
+    assert error.value.code is ErrorCode.MEDIA_CORRUPT
+
+
+@pytest.mark.parametrize("name", ["plain.flv", "plain.ogg", "live.mkv"])
+def test_an_end_inside_a_part_is_told_as_cut_off(files: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+    data, path = files(name).read_bytes(), tmp_path / name
+    mark = {"flv": b"\x09\0", "ogg": b"OggS", "mkv": b"\xa3"}[name[-3:]]
+    path.write_bytes(data[: data.index(mark, len(data) * 2 // 3) + 40])
+    with pytest.raises(LongtakeError) as error:
+        open_video(path)
+    assert error.value.code is ErrorCode.MEDIA_TRUNCATED
+    video = open_video(path, options=SKIP)
+    assert video.lost_s and len(video.times_s) < FRAMES
+    assert sorted(shown(video)) == list(range(len(video.times_s)))
+
+
+def test_an_ogg_without_its_last_page_is_read_with_a_note(files: Callable[[str], Path], tmp_path: Path) -> None:
+    data, path = files("plain.ogg").read_bytes(), tmp_path / "live.ogg"
+    path.write_bytes(data[: data.rindex(b"OggS")])
+    assert any("nothing marks its end" in note for note in open_video(path).notes)
