@@ -91,7 +91,9 @@ def test_joined_transport_streams_are_not_taken_for_damaged(tmp_path: Path) -> N
     # Their continuity counters begin again, so that packets seem to be missing before the second part.
     coding = Coding(options={"g": "10"})
     one = numbered.write(tmp_path / "one.ts", coding, frames=20).read_bytes()
-    later = numbered.write(tmp_path / "two.ts", coding, times_ms=[2000 + 40 * place for place in range(20)]).read_bytes()
+    later = numbered.write(
+        tmp_path / "two.ts", coding, times_ms=[2000 + 40 * place for place in range(20)]
+    ).read_bytes()
     path = tmp_path / "both.ts"
     path.write_bytes(one + later)
     video = open_video(path)
