@@ -6,8 +6,8 @@
 Writes videos whose every frame shows its own number (tests/media/corpus.py), opens each again and again, and reads at
 random numbers: all, random subsets, random stretches, single frames, in chunks of random size. A frame is wrong where
 it shows another number than it was asked for, or none, or has a time further from the truth than half its distance to
-the next frame. The truth comes from how the file was written. Real films show no numbers: there every pixel is compared,
-by checksum, with a sequential decode by plain PyAV that applies FFmpeg's defaults.
+the next frame. The truth comes from how the file was written. Real films show no numbers: there every pixel is
+compared, by checksum, with a sequential decode by plain PyAV that applies FFmpeg's defaults.
 
 Ends with one line of JSON: {"figures", "targets", "ok"}.
 """
