@@ -12,7 +12,8 @@ import re
 from longtake.video.breaks import Break, Window
 
 _HEAD_BYTES, _BEHIND_BYTES = 11, 4
-_KINDS = frozenset({8, 9, 18})
+_SOUND = 8
+_KINDS = frozenset({_SOUND, 9, 18})
 _TAG_START = re.compile(rb"[\x08\x09\x12\x28\x29\x32].{7}\0\0\0", re.DOTALL)
 
 
@@ -21,11 +22,17 @@ def breaks(window: Window) -> list[Break]:
     found: list[Break] = []
     position = int.from_bytes(window.at(5, 4), "big") + _BEHIND_BYTES
     before = position
+    sound_kind = b""
     while position < window.size:
         head = window.at(position, _HEAD_BYTES)
         behind = position + _HEAD_BYTES + int.from_bytes(head[1:4], "big") + _BEHIND_BYTES
         sound = len(head) == _HEAD_BYTES and head[0] & 31 in _KINDS and head[0] < 64 and head[8:] == b"\0\0\0"
         if sound and behind <= window.size + _BEHIND_BYTES and _joins(window, behind):
+            if head[0] == _SOUND:
+                content = window.at(position + _HEAD_BYTES, 1)
+                sound_kind = sound_kind or content
+                if content != sound_kind:  # pictures under the number of sound
+                    found.append(Break(position, behind))
             before, position = position, behind
             continue
         after = _next_tag(window, position + 1)

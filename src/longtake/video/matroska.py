@@ -24,6 +24,8 @@ _TOP = frozenset(
 )
 """EBML header, Segment, and what a Segment holds (SeekHead, Info, Chapters, Cues, Attachments, Tags)."""
 _ANYWHERE = frozenset({_CRC_32, _VOID})
+_NUMBERS = frozenset({_TIMESTAMP, 0xA7, 0xAB})
+"""A cluster's time, its place and the length of the one before; one bit more or less makes a block into one of them."""
 _IN_CLUSTER = _ANYWHERE | {_TIMESTAMP, _SIMPLE_BLOCK, _BLOCK_GROUP, 0xA7, 0xAB, 0xAF, 0x5854}
 _IN_GROUP = _ANYWHERE | {_BLOCK, 0x9B, 0xFB, 0xFA, 0xA2, 0xA4, 0xFD, 0x75A1, 0x75A2, 0x8E, 0xC8, 0xAF}
 _CLUSTER_START = re.compile(rb"\x1f\x43\xb6\x75[\x01-\xff].{0,7}?[\xe7\xbf\xec\xa7\xab]", re.DOTALL)
@@ -69,6 +71,7 @@ class _Walk:
         self._tracks: set[int] = set()
         self._breaks: list[Break] = []
         self._segment_end: int | None = None
+        self._last_block, self._last_block_end = 0, 0
 
     def breaks(self) -> list[Break]:
         position = 0
@@ -85,6 +88,8 @@ class _Walk:
             return inside
         if kind == _CLUSTER:
             return self._pass_cluster(start, inside, None if content is None else inside + content)
+        # Bytes too many in the last block of a cluster push its end out of the cluster.
+        suspect = self._last_block if self._last_block_end == start else start
         if content is not None and inside + content <= end and self._belongs(kind, inside, inside + content):
             if kind == _TRACKS:
                 self._tracks |= self._track_numbers(inside, inside + content)
@@ -94,7 +99,7 @@ class _Walk:
         if kind in _TOP and start + _HEAD_BYTES < end and content is not None and self._next_cluster(start + 4) == end:
             self._breaks.append(Break(start, end, "end"))
             return end
-        return self._broken(start, start)
+        return self._broken(suspect, start)
 
     def _belongs(self, kind: int, inside: int, behind: int) -> bool:
         """Whether it may stand there: what is not known may too, if it joins; but not a cluster under another id."""
@@ -137,14 +142,19 @@ class _Walk:
             if not self._holds(kind, position + head_bytes, behind):
                 self._breaks.append(Break(position, behind))
             before, position = position, behind
+        self._last_block, self._last_block_end = before, position
         return position
 
     def _holds(self, kind: int, inside: int, end: int) -> bool:
-        """Whether a block is of a track that the file has, and a group of blocks is filled by what may be in one."""
+        """Whether a block is of a track that the file has, a group of them holds what it may, a number is no block."""
         if kind == _SIMPLE_BLOCK or kind == _BLOCK:
             number = self._window.at(inside, 2)
             track = number[0] & 0x7F if number[:1] >= b"\x80" else int.from_bytes(number, "big") & 0x3FFF
             return end - inside >= 4 and (not self._tracks or track in self._tracks or number[0] < 0x40)
+        if kind == _CRC_32:
+            return end - inside == 4
+        if kind in _NUMBERS:
+            return end - inside <= 8
         if kind != _BLOCK_GROUP:
             return True
         found = False
