@@ -27,16 +27,6 @@ MOST_BYTES = 500 << 20
 ROWS = {f"M{row}" for row in range(1, 33)} - {"M30"}
 """M30 is about decoders that hang or crash: not a matter of files."""
 
-_TRANSPORT = "packets that FFmpeg flags as corrupt, and frames that refer to lost ones, are taken for whole"
-KNOWN = {
-    "m23_lost_packets.ts": _TRANSPORT,
-    "m23_lost_frame.ts": _TRANSPORT,
-    "m23_transport_error.ts": _TRANSPORT,
-    "m20_timescale_zero.mp4": "all frames at one time: only the last is shown; only a note tells",
-    "m17_later.h264": "a later picture over the limit is refused, but told as damage",
-}
-"""Files with which a promise is not kept yet, and why."""
-
 
 @dataclass(frozen=True)
 class Bench:
@@ -70,19 +60,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         assert server.wait(timeout=10) == 0
 
 
-KNOWN_ALONE = {name: KNOWN[name] for name in ("m23_lost_packets.ts",)}
-"""Files of which some frame, read by itself and with damage an error, is another's."""
-
-
-def cases(all_cases: list[Case], known: dict[str, str]) -> list[Any]:
-    """One parameter a file; those known to break a promise must fail."""
-    found = []
-    for case in all_cases:
-        marks = [pytest.mark.xfail(strict=True, reason=known[case.name])] if case.name in known else []
-        found.append(
-            pytest.param(case, marks=marks, id=case.name.encode("unicode_escape", "backslashreplace").decode())
-        )
-    return found
+def cases(all_cases: list[Case]) -> list[Any]:
+    """One parameter a file."""
+    names = [case.name.encode("unicode_escape", "backslashreplace").decode() for case in all_cases]
+    return [pytest.param(case, id=name) for case, name in zip(all_cases, names, strict=True)]
 
 
 def path_of(case: Case, bench: Bench) -> str:
@@ -119,7 +100,7 @@ def ends_of(path: str, bench: Bench, *, good: bool = False) -> tuple[dict[str, s
     return codes, statuses, int(peak["out"])
 
 
-@pytest.mark.parametrize("case", cases(bad.BAD, KNOWN))
+@pytest.mark.parametrize("case", cases(bad.BAD))
 def test_bad_file_is_refused_as_promised(case: Case, bench: Bench) -> None:
     path = path_of(case, bench)
     codes, statuses, peak = ends_of(path, bench)
@@ -145,9 +126,7 @@ def check_what_is_left(case: Case, ended: dict[str, Any]) -> None:
     assert set(truth.numbers) - set(shown) <= set(truth.lost)
 
 
-@pytest.mark.parametrize(
-    "case", cases([case for case in bad.BAD if case.promise.info == FINE and case.truth], KNOWN_ALONE)
-)
+@pytest.mark.parametrize("case", cases([case for case in bad.BAD if case.promise.info == FINE and case.truth]))
 def test_a_frame_read_by_itself_is_right_or_refused(case: Case, bench: Bench) -> None:
     path = path_of(case, bench)
     ended = bench.tried(path, ["@alone", path])[0]
@@ -158,7 +137,7 @@ def test_a_frame_read_by_itself_is_right_or_refused(case: Case, bench: Bench) ->
         assert time_s == pytest.approx(case.truth.times_s[number], abs=case.truth.tolerance_s)
 
 
-@pytest.mark.parametrize("case", cases(bad.ODD, KNOWN))
+@pytest.mark.parametrize("case", cases(bad.ODD))
 def test_odd_file_is_read_right(case: Case, bench: Bench) -> None:
     path = path_of(case, bench)
     codes, _, _ = ends_of(path, bench, good=True)
@@ -183,7 +162,6 @@ def test_the_corpus_is_large_enough_and_covers_every_row() -> None:
     names = [case.name for case in (*bad.BAD, *bad.ODD)]
     assert len(set(names)) == len(names)
     assert {case.row for case in (*bad.BAD, *bad.ODD)} == ROWS
-    assert set(KNOWN) <= set(names)
 
 
 def test_promised_codes_are_codes() -> None:

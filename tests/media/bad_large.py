@@ -11,7 +11,7 @@ from PIL import Image
 
 from . import numbered
 from .bad_bytes import edited, put, sparse
-from .bad_case import BYTES, CONTAINER, CORRUPT, FINE, NO_VIDEO, PIXELS, Case, Maker, Promise, damaged, refused
+from .bad_case import BYTES, CONTAINER, CORRUPT, NO_VIDEO, PIXELS, Case, Maker, Promise, damaged, refused
 from .bad_other import sound
 from .bad_sources import solid, source
 
@@ -94,7 +94,7 @@ BOMBS = [
         "m17_later.h264",
         "60 frames of 160 x 128, then one of 8192 x 8192",
         put(lambda: source("no_b.h264") + solid("h264", 8192, 8192)),
-        Promise(FINE, PIXELS, PIXELS),
+        Promise(PIXELS, PIXELS, PIXELS),
     ),
     refused(
         "m17_hidden.mkv",

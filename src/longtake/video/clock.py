@@ -1,10 +1,14 @@
 """video/clock: the times of packets as stored in, one clock that runs on out. Knows nothing of what packets hold.
 
-Files that were joined byte for byte (cat a.ts b.ts), and recordings of a sender that was started anew, hold several
-clocks: decoding times, which otherwise only grow, jump back where the next begins.
+Decoding times only grow, but where something is wrong, or begins anew:
+
+    0 40 80 120 | 0 40 80 ...             several clocks: files joined byte for byte, a sender that was started anew
+    0 40 80 | 9,000,120 | 160 200 ...     a damaged time: what it belongs to fits into the hole that it left
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +18,30 @@ from longtake.errors import ErrorCode, LongtakeError
 NO_TIME = int(np.iinfo(np.int64).min)
 """Stands for a time that is not stored."""
 
-_BACK_S = 0.5
-"""A decoding time that is so much earlier than the one before begins a new clock; less is sloppy writing."""
-_MOST_CLOCKS = 1000
-_MOST_TICKS = 1 << 52
-"""A lifetime in microseconds; sums and differences of such times are exact in whole numbers and in floats."""
+_JUMP_S = 0.5
+"""A decoding time that is so much earlier than the one before is no sloppy writing."""
+_MOST_JUMPS = 1000
 
 Ticks = NDArray[np.int32] | NDArray[np.int64]
 
 
-def one_clock(pts_P: Ticks, dts_P: Ticks, tick_s: float, path: str) -> tuple[Ticks, int]:
-    """Presentation times on the first clock, each part beginning where the one before ends; and how many clocks.
+@dataclass(frozen=True)
+class Clock:
+    """Times on one clock.
+
+    Attributes:
+        pts_P: presentation times; each part begins where the one before ends.
+        parts: how many clocks there were.
+        strange_P: packets whose times are damaged; what `pts_P` says of them means nothing.
+    """
+
+    pts_P: Ticks
+    parts: int
+    strange_P: NDArray[np.bool_]
+
+
+def one_clock(pts_P: Ticks, dts_P: Ticks, tick_s: float, path: str) -> Clock:
+    """Put all times on the first clock.
 
     Args:
         pts_P: presentation time of each packet as stored; all are known.
@@ -32,26 +49,47 @@ def one_clock(pts_P: Ticks, dts_P: Ticks, tick_s: float, path: str) -> tuple[Tic
         tick_s: the unit of both, in seconds.
 
     Raises:
-        LongtakeError: `media.container` if there are more than a thousand clocks, or times too far apart to count.
+        LongtakeError: `media.container` if there are more than a thousand jumps back.
     """
     known = np.flatnonzero(dts_P != NO_TIME)
-    _check_span(pts_P, path)
-    _check_span(dts_P[known], path)
-    starts = known[1:][np.diff(dts_P[known]) * tick_s < -_BACK_S]
-    if not len(starts):
-        return pts_P, 1
-    if len(starts) >= _MOST_CLOCKS:
-        reason = f"its clock jumps back {len(starts):,} times"
+    dts = dts_P[known].astype(np.int64)
+    jumps = 1 + np.flatnonzero(np.diff(dts) * tick_s < -_JUMP_S)
+    strange_P = np.zeros(len(pts_P), dtype=np.bool_)
+    if len(jumps) >= _MOST_JUMPS:
+        reason = f"its clock jumps back {len(jumps):,} times"
         raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, "fetch or export the file again")
-    parts = np.split(pts_P.astype(np.int64), starts)
-    for earlier, later in zip(parts, parts[1:], strict=False):
+    starts: list[int] = []
+    for jump in jumps.tolist():
+        stranger = _stranger(dts[: jump + 1], starts[-1] if starts else 0, tick_s)
+        if stranger is None:
+            starts.append(jump)
+        else:
+            strange_P[known[stranger] : known[jump]] = True
+    if not starts:
+        return Clock(pts_P, 1, strange_P)
+    return Clock(_joined(pts_P.astype(np.int64), known[starts], strange_P, tick_s), 1 + len(starts), strange_P)
+
+
+def _stranger(dts: NDArray[np.int64], since: int, tick_s: float) -> int | None:
+    """Where times that jump back at the end of `dts` had jumped ahead, if what is between fits into the hole."""
+    ahead = since + 1 + np.flatnonzero(np.diff(dts[since:-1]) * tick_s > _JUMP_S)
+    for place in ahead[::-1].tolist():
+        hole = dts[-1] - dts[place - 1]
+        if 0 <= dts[-2] - dts[place] <= hole:
+            return int(place)
+    return None
+
+
+def _joined(
+    pts_P: NDArray[np.int64], starts: NDArray[np.int64], strange_P: NDArray[np.bool_], tick_s: float
+) -> NDArray[np.int64]:
+    sound = np.split(~strange_P, starts)
+    parts = np.split(pts_P, starts)
+    for number in range(1, len(parts)):
+        earlier, later = parts[number - 1][sound[number - 1]], parts[number][sound[number]]
+        if not (len(earlier) and len(later)):
+            continue
         steps = np.diff(np.sort(earlier))
         step = int(np.median(steps)) if len(steps) else round(0.04 / tick_s)
-        later += earlier.max() + step - later.min()
-    return np.concatenate(parts), len(parts)
-
-
-def _check_span(times_P: Ticks, path: str) -> None:
-    if len(times_P) and int(times_P.max()) - int(times_P.min()) > _MOST_TICKS:
-        reason = "its frames have times that lie too far apart to be times"
-        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, "export the file again")
+        parts[number] += earlier.max() + step - later.min()
+    return np.concatenate(parts)

@@ -19,10 +19,11 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.video.cutting import announced_end, mp4_boxes, mp4_samples, names_other_file
+from longtake.video.cutting import Mp4Index, announced_end, mp4_boxes, mp4_index, names_other_file
 from longtake.video.options import ReadOptions
 from longtake.video.sniffing import HEAD_BYTES, claimed_size_px, container_kind, is_playlist, looks_like
 
@@ -138,10 +139,10 @@ def check_whole(path: str) -> int | None:
     return end if end is not None and end > size else None
 
 
-def listed_samples(path: str, track: int) -> int | None:
-    """How many samples the index of an MP4 file lists for a track; None in any other file."""
+def index_of(path: str, track: int) -> Mp4Index | None:
+    """What the index of an MP4 file says of a track; None in any other file."""
     with regular_file(path) as file:
-        return mp4_samples(file, os.fstat(file.fileno()).st_size, track)
+        return mp4_index(file, os.fstat(file.fileno()).st_size, track)
 
 
 @contextmanager
@@ -209,6 +210,16 @@ def _check_head(path: str, file: BinaryIO, options: ReadOptions) -> None:
     width_px, height_px = claimed_size_px(head) or (0, 0)
     if width_px * height_px > options.limits.pixels:
         raise too_many_pixels(path, width_px, height_px, options)
+
+
+def check_decoded_size(codec: VideoCodecContext, path: str, options: ReadOptions) -> None:
+    """Tell, after a decoder refused something, whether that was a picture larger than it may decode.
+
+    Raises:
+        LongtakeError: `limit.pixels` if it was.
+    """
+    if codec.width * codec.height > options.limits.pixels:
+        raise too_many_pixels(path, codec.width, codec.height, options)
 
 
 def too_many_pixels(path: str, width_px: int, height_px: int, options: ReadOptions) -> LongtakeError:

@@ -7,6 +7,7 @@ look: they stop where the bytes do, and a sampler would spread its frames over t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from longtake.video import matroska
@@ -43,27 +44,40 @@ def names_other_file(file: BinaryIO, size: int) -> bool:
     file.seek(0)
     if file.read(12)[4:8] not in _MP4_BOXES:
         return False
-    spans = [(0, size)]
-    for kind in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
-        spans = [span for outer in spans for span in _boxes_within(file, outer, kind)]
+    spans = _boxes_in(file, [(0, size)], b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref")
     # Behind the version, flags and count of the data reference box follow its entries.
     entries = [span for start, end in spans for span in _boxes_within(file, (start + 8, end))]
     return any(_refers_elsewhere(file, start, end) for start, end in entries)
 
 
-def mp4_samples(file: BinaryIO, size: int, track: int) -> int | None:
-    """How many samples the sample size box of a track of that number lists (ISO/IEC 14496-12, 8.7.3); None without."""
+@dataclass(frozen=True)
+class Mp4Index:
+    """What the index of an MP4 file says of one track.
+
+    Attributes:
+        samples: how many the sample size box lists (ISO/IEC 14496-12, 8.7.3); None without one.
+        timescale: units of its times in a second (8.4.2); None where it is not said.
+    """
+
+    samples: int | None
+    timescale: int | None
+
+
+def mp4_index(file: BinaryIO, size: int, track: int) -> Mp4Index | None:
+    """What is said of the track of that number; None in a file without, or of another kind."""
     file.seek(0)
     if file.read(12)[4:8] not in _MP4_BOXES:
         return None
-    for outer in _boxes_within(file, (0, size), b"moov"):
-        for trak in _boxes_within(file, outer, b"trak"):
-            if track in (_track_number(file, *span) for span in _boxes_within(file, trak, b"tkhd")):
-                return _listed_samples(file, trak)
+    for trak in _boxes_in(file, [(0, size)], b"moov", b"trak"):
+        headers = [_after_two_times(file, *span) for span in _boxes_within(file, trak, b"tkhd")]
+        if track in headers:
+            media = [_after_two_times(file, *span) for span in _boxes_in(file, [trak], b"mdia", b"mdhd")]
+            return Mp4Index(_listed_samples(file, trak), media[0] if media else None)
     return None
 
 
-def _track_number(file: BinaryIO, start: int, end: int) -> int:
+def _after_two_times(file: BinaryIO, start: int, end: int) -> int:
+    """The number behind version, flags and two times: a track's number in its header, units a second in its media's."""
     file.seek(start)
     header = file.read(min(end - start, 24))
     place = 20 if header[:1] == b"\1" else 12
@@ -71,14 +85,19 @@ def _track_number(file: BinaryIO, start: int, end: int) -> int:
 
 
 def _listed_samples(file: BinaryIO, trak: tuple[int, int]) -> int | None:
-    spans = [trak]
-    for kind in (b"mdia", b"minf", b"stbl"):
-        spans = [span for outer in spans for span in _boxes_within(file, outer, kind)]
+    tables = _boxes_in(file, [trak], b"mdia", b"minf", b"stbl")
     for kind in (b"stsz", b"stz2"):
-        for start, _ in (span for outer in spans for span in _boxes_within(file, outer, kind)):
+        for start, _ in _boxes_in(file, tables, kind):
             file.seek(start + 8)
             return int.from_bytes(file.read(4), "big")
     return None
+
+
+def _boxes_in(file: BinaryIO, spans: list[tuple[int, int]], *kinds: bytes) -> list[tuple[int, int]]:
+    """Start and end of what is in the boxes that one comes to by way of `kinds`, one within the other."""
+    for kind in kinds:
+        spans = [span for outer in spans for span in _boxes_within(file, outer, kind)]
+    return spans
 
 
 def _boxes_within(file: BinaryIO, span: tuple[int, int], kind: bytes | None = None) -> Iterator[tuple[int, int]]:

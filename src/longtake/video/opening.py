@@ -18,7 +18,8 @@ from longtake.video import LostSpan
 from longtake.video.choosing import ADVICE_CODEC, check_decoder, check_pixels, choose_stream, codec_name
 from longtake.video.clock import NO_TIME
 from longtake.video.colour import UnknownColours
-from longtake.video.container import FileState, check_whole, listed_samples, opened, packets_of
+from longtake.video.container import FileState, check_whole, index_of, opened, packets_of
+from longtake.video.cutting import Mp4Index
 from longtake.video.integrity import damage_among
 from longtake.video.options import AS_IS, ReadOptions
 from longtake.video.ordering import frames_by_decoder
@@ -70,7 +71,7 @@ def open_video(path: str | os.PathLike[str], *, stream: int | None = None, optio
     if cut is not None and options.on_corrupt == "error":
         raise cut.error
     if cut is None:
-        _check_index(name, index, options, listed=listed_samples(name, track) or 0, found=len(table.packets))
+        _check_index(name, index, options, said=index_of(name, track), found=len(table.packets))
     damaged = [span for span in table.lost_s if span[0] >= 0]
     if damaged and options.on_corrupt == "error":
         raise _damaged(name, damaged)
@@ -103,15 +104,18 @@ def _blamed_on_the_cut(path: str) -> Iterator[None]:
         raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, advice) from error
 
 
-def _check_index(path: str, index: int, options: ReadOptions, *, listed: int, found: int) -> None:
-    """Check that every frame in the index of an MP4 file is found; those that an edit list leaves out are there too."""
+def _check_index(path: str, index: int, options: ReadOptions, *, said: Mp4Index | None, found: int) -> None:
+    """Check that the index of an MP4 file is sound; frames that an edit list leaves out are in the file too."""
+    advice = "the index is damaged: fetch or export the file again"
+    if said is not None and said.timescale == 0:
+        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, "its index gives times in no unit", advice)
+    listed = (said.samples if said else None) or 0
     if listed <= found:
         return
     with opened(path, options, edited=False) as (container, _):
         found = sum(packet.size > 0 for packet in packets_of(container, video_stream(container, index)))
     if listed > found:
         reason = f"its index lists {listed:,} frames, of which {found:,} can be found"
-        advice = "the index is damaged: fetch or export the file again"
         raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, advice)
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video import LostSpan
 from longtake.video.clock import NO_TIME
-from longtake.video.container import opened, packets_of
+from longtake.video.container import check_decoded_size, opened, packets_of
 from longtake.video.options import ReadOptions
 from longtake.video.reading import prepare_decoder, video_stream
 from longtake.video.scanning import FrameTable, PacketTable, start_of_decoding, tick_s_of
@@ -142,15 +142,16 @@ def _decoded(path: str, stream_index: int, options: ReadOptions, *, strict: bool
         for place, packet in enumerate(packet for packet in packets_of(container, stream) if packet.size):
             options.heard("decode", packet.pos or 0, container.size)
             packet.pts = place
-            _sort_out(codec, packet, shown, errors)
+            if not _sort_out(codec, packet, shown, errors):
+                check_decoded_size(codec, path, options)
         _sort_out(codec, None, shown, errors)
     return list(dict.fromkeys(shown)), errors
 
 
 def _sort_out(
     codec: VideoCodecContext, packet: Packet[VideoStream] | None, shown: list[int], errors: list[int]
-) -> None:
-    """Decode one packet; its place, or those of the frames that come out, go where they belong."""
+) -> bool:
+    """Decode one packet, if it can be; its place, or those of the frames that come out, go where they belong."""
     try:
         for frame in codec.decode(packet):
             if frame.pts is not None:
@@ -160,3 +161,5 @@ def _sort_out(
     except FFmpegError:
         if packet is not None and packet.pts is not None:
             errors.append(packet.pts)
+        return False
+    return True

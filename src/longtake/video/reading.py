@@ -26,7 +26,7 @@ from av.video.stream import VideoStream
 
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video.clock import NO_TIME
-from longtake.video.container import FileState, check_unchanged, opened, packets_of
+from longtake.video.container import FileState, check_decoded_size, check_unchanged, opened, packets_of
 from longtake.video.options import ReadOptions
 from longtake.video.scanning import FrameTable, PacketTable
 from longtake.video.times import format_time
@@ -283,7 +283,7 @@ class FrameReader:
         except _Ended:
             return ErrorCode.MEDIA_TRUNCATED
         except FFmpegError:
-            return ErrorCode.MEDIA_CORRUPT
+            check_decoded_size(self._cursor.decoder(strict=strict), self._path, self._options)
         return ErrorCode.MEDIA_CORRUPT
 
     def _decode(self, first: int, wanted: Collection[int], *, strict: bool) -> Iterator[VideoFrame]:

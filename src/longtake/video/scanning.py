@@ -10,6 +10,7 @@ frame count or rate.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,8 @@ _TIMELESS_FORMATS = frozenset({"avi", "h264", "hevc", "vvc", "m4v", "mpegvideo",
 _HEARD_EVERY = 64
 _BLOCK = 1 << 16
 
+_REORDERED = 4
+"""So many packets on each side of a hole are looked at for the frames that are shown beside it."""
 _MOST_HIDDEN = 4
 """A sound file may store two frames at one time (fields, a frame that replaces another), not five."""
 
@@ -241,12 +244,14 @@ def frames_by_time(packets: PacketTable, stream: VideoStream, container_name: st
     notes = []
     goes_by_dts = _is_timeless(container_name) and bool((packets.dts_P != NO_TIME).all())
     stored_P = packets.dts_P if goes_by_dts else packets.pts_P
-    pts_P, clocks = one_clock(stored_P, packets.dts_P, tick_s_of(stream), path)
-    if clocks > 1:
-        notes.append(f"its clock begins again {clocks - 1:,} times: its parts are taken one after the other")
+    tick_s = tick_s_of(stream)
+    clock = one_clock(stored_P, packets.dts_P, tick_s, path)
+    pts_P = clock.pts_P
+    if clock.parts > 1:
+        notes.append(f"its clock begins again {clock.parts - 1:,} times: its parts are taken one after the other")
     keys = np.flatnonzero(packets.key_P)
     start_P = start_of_decoding(pts_P, keys, packets.gradual_P)
-    shown = ~packets.hidden_P & (start_P >= 0)
+    shown = ~packets.hidden_P & ~clock.strange_P & (start_P >= 0)
     headless_P = pts_P[~packets.hidden_P & (start_P < 0)]
     places = np.flatnonzero(shown).astype(np.int32)
     if not len(places):
@@ -260,11 +265,13 @@ def frames_by_time(packets: PacketTable, stream: VideoStream, container_name: st
     if not visible.all():
         notes.append(f"{int((~visible).sum()):,} frames have the time of another and are never on screen")
     places, pts_N = places[visible], pts_N[visible]
-    tick_s = tick_s_of(stream)
-    lost: tuple[LostSpan, ...] = ()
+    lost: list[LostSpan] = []
+    if clock.strange_P.any():
+        notes.append(f"the times of {int(clock.strange_P.sum()):,} packets are damaged: their frames are not counted")
+        lost += _holes((pts_P - pts_N[0]) * tick_s, clock.strange_P)
     if len(headless_P):
         missing_s = float(pts_N[0] - headless_P.min()) * tick_s
-        lost = ((-missing_s, 0.0),)
+        lost.append((-missing_s, 0.0))
         notes.append(
             f"starts without a key frame: its first {len(headless_P):,} frames cannot be decoded and are not counted "
             f"({missing_s:.3f} s before time 0)"
@@ -276,9 +283,19 @@ def frames_by_time(packets: PacketTable, stream: VideoStream, container_name: st
         start_N=start_P[places],
         end_s=float(pts_N[-1] - pts_N[0] + _last_duration(packets, pts_N, places[-1], stream)) * tick_s,
         offset_s=float(pts_N[0]) * tick_s,
-        lost_s=lost,
+        lost_s=tuple(lost),
         notes=tuple(notes),
     )
+
+
+def _holes(times_P: NDArray[np.float64], strange_P: NDArray[np.bool_]) -> Iterator[LostSpan]:
+    """From the packets before each run of strange ones to those behind it, as far as frames are reordered."""
+    edges = np.flatnonzero(np.diff(strange_P.astype(np.int8), prepend=0, append=0))
+    for first, behind in edges.reshape(-1, 2).tolist():
+        around = [*range(max(0, first - _REORDERED), first), *range(behind, min(len(strange_P), behind + _REORDERED))]
+        before_s = [times_P[place] for place in around if place < first and not strange_P[place]]
+        after_s = [times_P[place] for place in around if place >= behind and not strange_P[place]]
+        yield max(before_s, default=0.0), min(after_s, default=None)
 
 
 def start_of_decoding(order_P: Whole, keys: NDArray[np.int64], gradual_P: NDArray[np.bool_]) -> Whole:
