@@ -124,7 +124,7 @@ TRANSPORT = [
         lost=range(20, 60),
     ),
     damaged(
-        "m23_no_sync.ts", "ten packets with another sync byte", edited("no_b.ts", ts_each(_no_sync)), lost=range(20, 60)
+        "m23_no_sync.ts", "ten packets with another sync byte", edited("no_b.ts", ts_each(_no_sync)), lost=range(19, 60)
     ),
     damaged(
         "m23_transport_error.ts",
