@@ -24,7 +24,7 @@ from av.video.stream import VideoStream
 
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video.cutting import Mp4Index, announced_end, mp4_boxes, mp4_index, names_other_file
-from longtake.video.options import ReadOptions
+from longtake.video.options import MOST_PIXELS, ReadOptions
 from longtake.video.sniffing import HEAD_BYTES, claimed_size_px, container_kind, is_playlist, looks_like
 
 FORMATS = (
@@ -103,7 +103,7 @@ def _stream_options(options: ReadOptions) -> dict[str, str]:
     only when the file is open.
     """
     tells = int(av.__version__.partition(".")[0]) >= _FIRST_SAFE_PYAV
-    return {"max_pixels": str(options.limits.pixels)} if tells else {}
+    return {"max_pixels": str(min(options.limits.pixels, MOST_PIXELS))} if tells else {}
 
 
 def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:

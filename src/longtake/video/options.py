@@ -11,6 +11,9 @@ Deinterlace = Literal["off", "auto"]
 Heard = Callable[[str, int, int], None]
 """Called as heard(stage, done, total): "scan" counts bytes of the file, "decode" packets up to the last wanted one."""
 
+MOST_PIXELS = 2**31 - 1
+"""FFmpeg's decoders take no larger number as their limit."""
+
 
 def _nobody(stage: str, done: int, total: int) -> None:
     """Tells nobody."""

@@ -27,7 +27,7 @@ from av.video.stream import VideoStream
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video.clock import NO_TIME
 from longtake.video.container import FileState, check_decoded_size, check_unchanged, opened, packets_of
-from longtake.video.options import ReadOptions
+from longtake.video.options import MOST_PIXELS, ReadOptions
 from longtake.video.scanning import FrameTable, PacketTable
 from longtake.video.times import format_time
 
@@ -67,7 +67,9 @@ def prepare_decoder(codec: VideoCodecContext, options: ReadOptions, *, strict: b
     """
     codec.thread_type = ThreadType.FRAME
     codec.thread_count = options.threads if strict else 1
-    codec.options = {"max_pixels": str(options.limits.pixels)} | ({"err_detect": _STRICTLY} if strict else {})
+    codec.options = {"max_pixels": str(min(options.limits.pixels, MOST_PIXELS))} | (
+        {"err_detect": _STRICTLY} if strict else {}
+    )
     codec.open(strict=False)
 
 

@@ -28,15 +28,13 @@ from longtake.video.clock import NO_TIME, one_clock
 from longtake.video.container import packets_of
 from longtake.video.ffv1 import checksums_hold
 from longtake.video.h264 import refreshes_gradually, starts_cleanly
+from longtake.video.keyframes import may_be_key, true_keys
 from longtake.video.options import ReadOptions
 
 Whole = NDArray[np.signedinteger[Any]]
 """Whole numbers, in four bytes each where that is enough: a day of video has millions of them."""
 
-_DEPENDENT_CODECS = frozenset({"gif", "apng"})
-"""Here every packet may be marked as a key frame, and still paints over the frame before it."""
-
-_TIMELESS_FORMATS = frozenset({"avi", "h264", "hevc", "vvc", "m4v", "mpegvideo", "obu"})
+_TIMELESS_FORMATS = frozenset({"avi", "h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "asf"})
 """These store no presentation times; what FFmpeg makes up is wrong where frames are not stored as they are shown."""
 
 _HEARD_EVERY = 64
@@ -124,6 +122,7 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
     key, clean, hidden, gradual, torn, checked = (array("b") for _ in range(6))
     # Asked once: a search and a seek, each time.
     codec, codec_name, file_bytes = stream.codec_context, stream.codec_context.name, container.size
+    has_palette = False
     try:
         for packet in packets_of(container, stream):
             packet_bytes = packet.size
@@ -139,7 +138,9 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
                 )
             if len(key) >= options.limits.frames:
                 raise _too_many_frames(path, options)
-            packet_pts, packet_dts, is_key = packet.pts, packet.dts, packet.is_keyframe
+            has_palette = has_palette or (not key and packet.has_sidedata("palette"))
+            packet_pts, packet_dts = packet.pts, packet.dts
+            is_key = packet.is_keyframe and may_be_key(packet, codec_name)
             pts.append(NO_TIME if packet_pts is None else packet_pts)
             dts.append(NO_TIME if packet_dts is None else packet_dts)
             size.append(packet_bytes)
@@ -161,8 +162,7 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
         np.frombuffer(column, dtype=np.bool_) for column in (key, clean, hidden, gradual, torn, checked)
     )
     damaged_P = _torn(torn_P, key_P, container.format.name) | (~checked_P & checked_P.any())
-    if codec_name in _DEPENDENT_CODECS or not key_P.any():
-        key_P = np.arange(len(key_P)) == 0
+    key_P = true_keys(key_P, codec, has_palette=has_palette)
     pts_P, dts_P, duration_P, size_P = (column.whole() for column in columns)
     return PacketTable(pts_P, dts_P, size_P, duration_P, key_P, clean_P, hidden_P, gradual_P, damaged_P)
 
