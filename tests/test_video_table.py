@@ -207,3 +207,32 @@ def test_stretch_outside_is_refused(bunny: Path, span: tuple[float, float | None
     with pytest.raises(LongtakeError) as caught:
         open_video(bunny).stretch(*span)
     assert caught.value.code is ErrorCode.USAGE_BAD_SPAN
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_frames_before_time_zero_in_matroska_are_not_shown(tmp_path: Path, codec: str) -> None:
+    """Copied from a key frame of open groups of pictures on: those shown before it have negative times."""
+    options = {"g": "20", "bf": "3", "x264-params": "open-gop=1", "x265-params": "open-gop=1:log-level=0:keyint=20"}
+    whole = numbered.write(tmp_path / "w.mp4", Coding(codec=codec, options=options), frames=80)
+    key_s = next(
+        packet.pts * packet.time_base
+        for packet in av.open(str(whole)).demux(video=0)
+        if packet.is_keyframe and packet.pts * packet.time_base > 0.5
+    )
+    path = tmp_path / "cut.mkv"
+    with av.open(str(whole)) as old, av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as new:
+        stream = old.streams.video[0]
+        copy = new.add_stream_from_template(stream)
+        begun = False
+        for packet in old.demux(stream):
+            begun = begun or bool(packet.size and packet.is_keyframe and packet.pts * packet.time_base == key_s)
+            if packet.size and begun:
+                shift = round(key_s / stream.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = copy
+                new.mux(packet)
+    video = open_video(path)
+    shown = [numbered.read(some.pixels_TCHW[0].transpose(1, 2, 0)) for some in video.read(video.numbers, chunk=1)]
+    first = round(float(key_s) * 25)
+    assert shown == list(range(first, 80))
+    assert video.times_s == pytest.approx(0.04 * np.arange(80 - first), abs=2e-3)

@@ -92,7 +92,7 @@ class Child:
         self.spent = False
         self._threads = [
             threading.Thread(target=work, name=f"longtake-child-{work.__name__}", daemon=True)
-            for work in (self._listen, self._hand_over, self._overhear)
+            for work in (self._overhear, self._hand_over, self._listen)  # the listener waits for the others at the end
         ]
         for thread in self._threads:
             thread.start()
@@ -218,7 +218,7 @@ class Child:
             self._process.wait()
 
     def _told_by_death(self) -> Failure:
-        self._threads[-1].join(_END_S)
+        self._threads[0].join(_END_S)
         status = self._process.returncode
         # C++ and Rust libraries abort where there is no memory, and say so only on standard error.
         without_memory = b"bad_alloc" in self._last_words or b"memory allocation of" in self._last_words

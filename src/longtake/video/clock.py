@@ -21,6 +21,8 @@ NO_TIME = int(np.iinfo(np.int64).min)
 _JUMP_S = 0.5
 """A decoding time that is so much earlier than the one before is no sloppy writing."""
 _MOST_JUMPS = 1000
+_MOST_TICKS = 1 << 52
+"""A lifetime in microseconds; sums and differences of such times are exact in whole numbers and in floats."""
 
 Ticks = NDArray[np.int32] | NDArray[np.int64]
 
@@ -49,9 +51,11 @@ def one_clock(pts_P: Ticks, dts_P: Ticks, tick_s: float, path: str) -> Clock:
         tick_s: the unit of both, in seconds.
 
     Raises:
-        LongtakeError: `media.container` if there are more than a thousand jumps back.
+        LongtakeError: `media.container` if there are more than a thousand jumps back, or times too far apart to count.
     """
     known = np.flatnonzero(dts_P != NO_TIME)
+    _check_span(pts_P, path)
+    _check_span(dts_P[known], path)
     dts = dts_P[known].astype(np.int64)
     jumps = 1 + np.flatnonzero(np.diff(dts) * tick_s < -_JUMP_S)
     strange_P = np.zeros(len(pts_P), dtype=np.bool_)
@@ -68,6 +72,12 @@ def one_clock(pts_P: Ticks, dts_P: Ticks, tick_s: float, path: str) -> Clock:
     if not starts:
         return Clock(pts_P, 1, strange_P)
     return Clock(_joined(pts_P.astype(np.int64), known[starts], strange_P, tick_s), 1 + len(starts), strange_P)
+
+
+def _check_span(times_P: Ticks, path: str) -> None:
+    if len(times_P) and int(times_P.max()) - int(times_P.min()) > _MOST_TICKS:
+        reason = "its frames have times that lie too far apart to be times"
+        raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, "export the file again")
 
 
 def _stranger(dts: NDArray[np.int64], since: int, tick_s: float) -> int | None:

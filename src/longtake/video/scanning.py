@@ -164,7 +164,23 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
     damaged_P = _torn(torn_P, key_P, container.format.name) | (~checked_P & checked_P.any())
     key_P = true_keys(key_P, codec, has_palette=has_palette)
     pts_P, dts_P, duration_P, size_P = (column.whole() for column in columns)
+    if "matroska" in container.format.name:
+        pts_P, hidden_P = _without_those_before_zero(pts_P, hidden_P)
     return PacketTable(pts_P, dts_P, size_P, duration_P, key_P, clean_P, hidden_P, gradual_P, damaged_P)
+
+
+def _without_those_before_zero(pts_P: Whole, hidden_P: NDArray[np.bool_]) -> tuple[Whole, NDArray[np.bool_]]:
+    """Times and hidden packets, once the one run without times behind the first packet is hidden.
+
+    Copied from a key frame in the middle of a film, the frames that are shown before it have times below zero. FFmpeg
+    gives these as none at all, and no player shows them. Packets without times anywhere else are something else.
+    """
+    missing = np.flatnonzero(pts_P == NO_TIME)
+    if not len(missing) or missing[0] != 1 or missing[-1] != len(missing) or len(missing) + 1 == len(pts_P):
+        return pts_P, hidden_P
+    hidden_P = hidden_P.copy()
+    hidden_P[missing] = True
+    return np.where(pts_P == NO_TIME, np.delete(pts_P, missing).min() - 1, pts_P), hidden_P
 
 
 def _torn(flagged_P: NDArray[np.bool_], key_P: NDArray[np.bool_], container_name: str) -> NDArray[np.bool_]:

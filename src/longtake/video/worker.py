@@ -44,6 +44,8 @@ MEMORY_STATUS = 12
 """Exit status of a worker that has not even the memory to say so (12 is ENOMEM)."""
 
 _HEARD_EVERY_S = 0.1
+_MOST_TIMER_S = 1e8
+"""More than three years; systems take no timers without end."""
 _BUSY_DEADLINES = 4
 """So many deadlines of processor time without a sign of life and the system ends the process: a codec that keeps
 Python's lock would otherwise outlive a parent that is gone. Processor time, since a stopped terminal job takes none."""
@@ -196,7 +198,10 @@ def main() -> None:
     os.dup2(2, 1)
     worker = Worker(lambda message: _write(answers, message), limit_memory(guard.memory_bytes), guard)
     listening = threading.Thread(target=_listen, args=(os.fdopen(requests, "rb"), worker), daemon=True)
-    listening.start()
+    try:
+        listening.start()
+    except RuntimeError:  # no thread can be started: the limit leaves no room for its stack
+        os._exit(MEMORY_STATUS)
     try:
         worker.serve()
     except MemoryError:
@@ -247,7 +252,7 @@ def _pixels(video: VideoFile) -> int:
 def _allow_processor_s(seconds: float) -> None:
     """Processor time until the system ends this process, from now; 0 for any. Windows has no such timer."""
     if sys.platform != "win32":
-        signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.setitimer(signal.ITIMER_PROF, min(seconds, _MOST_TIMER_S))
 
 
 if __name__ == "__main__":
