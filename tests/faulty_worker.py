@@ -13,9 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-from longtake.video import worker
+from longtake.video.apart import worker
+from longtake.video.apart.wire import Message
 from longtake.video.options import Heard
-from longtake.video.wire import Message
 
 NAME = re.compile(r"(\w+)@(\w+)\+(\d+)")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from longtake.video.ahead import ahead
+from longtake.video.decoding.ahead import ahead
 
 
 def names() -> set[str]:

@@ -210,7 +210,7 @@ def test_every_door_exists_and_is_its_rooms() -> None:
         ("video.scan", '"""video: x"""\nfrom longtake.vision import FeatureGrid\n', "video may not import vision"),
         ("video.scan", '"""video: x"""\nfrom longtake import vision\n', "video may not import vision"),
         ("video.scan", '"""video: x"""\ndef f():\n    import longtake.engines\n', "video may not import engines"),
-        ("samplers.mine", '"""samplers: x"""\nfrom longtake.video.scanning import scan\n', "is no door of video"),
+        ("samplers.mine", '"""samplers: x"""\nfrom longtake.video.packets import scanning\n', "is no door of video"),
         ("layouts.mine", '"""layouts: x"""\nfrom .grid import Grid\n', "relative import"),
         ("pipeline", '"""pipeline: x"""\ndef f():\n    import longtake.train\n', "pipeline may not import train"),
         ("cli.app", '"""cli: x"""\nimport longtake.train\n', "cli may not import train"),

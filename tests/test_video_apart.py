@@ -450,6 +450,6 @@ def test_a_process_that_cannot_start_says_why(folder: Path) -> None:
 
 
 def test_the_worker_imports_no_torch() -> None:
-    code = "import sys, longtake.video.worker; print('torch' in sys.modules, 'av' in sys.modules)"
+    code = "import sys, longtake.video.apart.worker; print('torch' in sys.modules, 'av' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.split() == ["False", "True"]

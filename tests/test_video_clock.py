@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.video.clock import one_clock
 from longtake.video.opening import open_video
 from longtake.video.options import ReadOptions
+from longtake.video.packets.clock import one_clock
 from media import numbered
 from media.numbered import Coding
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 import colours
 from colours import COEFFICIENTS, MATRIX_CODES, Floats, Stored
-from longtake.video.colour import Colour, colour_of, to_rgb
+from longtake.video.display.colour import Colour, colour_of, to_rgb
 from longtake.video.opening import open_video
 from longtake.video.video_file import VideoFile
 

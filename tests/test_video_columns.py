@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from longtake.video.scanning import NO_TIME, compact
+from longtake.video.packets.scanning import NO_TIME, compact
 
 HALF = 1 << 30
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.video.integrity import container_breaks
 from longtake.video.opening import open_video
 from longtake.video.options import AS_IS, ReadOptions
+from longtake.video.structure.integrity import container_breaks
 from longtake.video.video_file import VideoFile
 from media import corpus, numbered
 from media.numbered import Coding

@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from longtake.video.keyframes import may_be_key, true_keys
 from longtake.video.opening import open_video
 from longtake.video.options import Limits, ReadOptions
+from longtake.video.packets.keyframes import may_be_key, true_keys
 from media import numbered
 from media.numbered import Coding
 

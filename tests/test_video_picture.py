@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from longtake.video.display.orientation import Orientation, sensible_aspect, stretched_size_px
 from longtake.video.opening import open_video
-from longtake.video.orientation import Orientation, sensible_aspect, stretched_size_px
 from longtake.video.video_file import VideoFile
 from media import numbered
 from media.numbered import Coding

@@ -14,7 +14,7 @@ from PIL import Image
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video.info import info
 from longtake.video.opening import open_video
-from longtake.video.scanning import PacketTable, frames_by_time
+from longtake.video.packets.scanning import PacketTable, frames_by_time
 from longtake.video.video_file import VideoFile
 from media import numbered
 from media.numbered import Coding

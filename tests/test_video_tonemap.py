@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import colours
 from colours import Floats, Stored, delta_e
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.video.colour import UnknownColours, colour_of
+from longtake.video.display.colour import UnknownColours, colour_of
 from longtake.video.info import info
 from longtake.video.opening import open_video
 from longtake.video.video_file import VideoFile

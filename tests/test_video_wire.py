@@ -9,9 +9,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from longtake.video.apart.wire import Fill, Message, WireError, packed, unpacked
+from longtake.video.display.orientation import Orientation
 from longtake.video.options import Limits
-from longtake.video.orientation import Orientation
-from longtake.video.wire import Fill, Message, WireError, packed, unpacked
 
 
 def source(data: bytes) -> Fill:

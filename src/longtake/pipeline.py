@@ -23,7 +23,7 @@ from longtake.families import Model
 from longtake.plan import GREEDY, refuse_too_long, refuse_too_many_frames, text_need
 from longtake.prompt import prefix, question_ids, stream_text
 from longtake.video import Frames, LostSpan, Video
-from longtake.video.ahead import ahead
+from longtake.video.decoding.ahead import ahead
 from longtake.video.seen import Seen
 
 READ_AHEAD_FRAMES = 32

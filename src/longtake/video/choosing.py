@@ -8,8 +8,8 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from longtake.errors import ErrorCode, LongtakeError
+from longtake.video.decoding.reading import prepare_decoder
 from longtake.video.options import ReadOptions
-from longtake.video.reading import prepare_decoder
 
 ADVICE_CODEC = "convert it: ffmpeg -i FILE -c:v libx264 -pix_fmt yuv420p out.mp4"
 

@@ -23,9 +23,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.video.cutting import Mp4Index, announced_end, mp4_boxes, mp4_index, names_other_file
 from longtake.video.options import MOST_PIXELS, ReadOptions
-from longtake.video.sniffing import HEAD_BYTES, claimed_size_px, container_kind, is_playlist, looks_like
+from longtake.video.structure.cutting import Mp4Index, announced_end, mp4_boxes, mp4_index, names_other_file
+from longtake.video.structure.sniffing import HEAD_BYTES, claimed_size_px, container_kind, is_playlist, looks_like
 
 FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,vc1,obu,av1,ivf,flv,live_flv,asf,ogg,nut,mxf,rm,wtv,dv,"

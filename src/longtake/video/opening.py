@@ -16,16 +16,15 @@ from av.video.stream import VideoStream
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video import LostSpan
 from longtake.video.choosing import ADVICE_CODEC, check_decoder, check_pixels, choose_stream, codec_name
-from longtake.video.clock import NO_TIME
-from longtake.video.colour import UnknownColours
 from longtake.video.container import FileState, check_whole, index_of, opened, packets_of
-from longtake.video.cutting import Mp4Index
-from longtake.video.integrity import damage_among
+from longtake.video.decoding.ordering import frames_by_decoder
+from longtake.video.decoding.reading import Cursor, FrameReader, video_stream
+from longtake.video.decoding.sources import Here
+from longtake.video.display.colour import UnknownColours
+from longtake.video.display.picture import Picture, picture_of
 from longtake.video.options import AS_IS, ReadOptions
-from longtake.video.ordering import frames_by_decoder
-from longtake.video.picture import Picture, picture_of
-from longtake.video.reading import Cursor, FrameReader, video_stream
-from longtake.video.scanning import (
+from longtake.video.packets.clock import NO_TIME
+from longtake.video.packets.scanning import (
     FrameTable,
     PacketTable,
     frames_by_time,
@@ -33,7 +32,8 @@ from longtake.video.scanning import (
     scan_packets,
 )
 from longtake.video.seen import told
-from longtake.video.sources import Here
+from longtake.video.structure.cutting import Mp4Index
+from longtake.video.structure.integrity import damage_among
 from longtake.video.times import format_time
 from longtake.video.video_file import HeaderFacts, StreamFacts, VideoFile
 

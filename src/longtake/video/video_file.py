@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video import Frames, LostSpan, Shrink
 from longtake.video.container import FileState
+from longtake.video.decoding.sources import FrameSource
+from longtake.video.display.picture import Picture
 from longtake.video.options import ReadOptions
-from longtake.video.picture import Picture
-from longtake.video.scanning import FrameTable
-from longtake.video.sources import FrameSource
+from longtake.video.packets.scanning import FrameTable
 from longtake.video.times import format_time
 
 

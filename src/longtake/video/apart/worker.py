@@ -1,4 +1,4 @@
-"""video/worker: messages on standard input, frames and facts of video files on standard output. Knows not who asks.
+"""video/apart/worker: messages on standard input, frames and facts of videos on standard output. Knows not who asks.
 
 `video.apart` starts it as a process of its own:
 
@@ -27,12 +27,12 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from longtake.errors import LongtakeError
-from longtake.video.memory import MemoryLimit, limit_memory
+from longtake.video.apart.memory import MemoryLimit, limit_memory
+from longtake.video.apart.wire import Message, packed, unpacked
+from longtake.video.decoding.sources import Here, Shown
 from longtake.video.opening import open_video
 from longtake.video.options import Guard, Heard, ReadOptions
-from longtake.video.sources import Here, Shown
 from longtake.video.video_file import VideoFile
-from longtake.video.wire import Message, packed, unpacked
 
 Say = Callable[[Message], None]
 

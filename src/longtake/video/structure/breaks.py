@@ -1,4 +1,4 @@
-"""video/breaks: where the structure of a container is broken, and the bytes in which that is looked for."""
+"""video/structure/breaks: where the structure of a container is broken, and the bytes in which that is looked for."""
 
 from __future__ import annotations
 

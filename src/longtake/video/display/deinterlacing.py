@@ -1,4 +1,4 @@
-"""video/deinterlacing: a decoded frame of two fields in, a frame made of its first field out. Knows no other frame."""
+"""video/display/deinterlacing: a decoded frame of two fields in, one made of its first field out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""video/keyframes: packets that a container marks as key frames in, those at which decoding may really begin out.
+"""video/packets/keyframes: packets marked as key frames in, those at which decoding may really begin out.
 
 FFmpeg marks every packet of an AVI file without an index, and of H.261 and H.263 in most containers, as a key frame. A
 decoder that begins at a false one paints changes over grey, or over another frame, and reports nothing.

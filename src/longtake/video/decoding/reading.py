@@ -1,4 +1,4 @@
-"""video/reading: a frame table and frame numbers in, those decoded frames out. Knows nothing of colour or orientation.
+"""video/decoding/reading: a frame table and frame numbers in, those decoded frames out. Knows no colours.
 
 Wanted frames are taken group of pictures by group of pictures: go to the key frame, decode up to the last wanted frame,
 drain the decoder, go on. Frames on which no other depends are decoded only if they are wanted. Before a packet is
@@ -25,10 +25,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.video.clock import NO_TIME
 from longtake.video.container import FileState, check_decoded_size, check_unchanged, opened, packets_of
 from longtake.video.options import MOST_PIXELS, ReadOptions
-from longtake.video.scanning import FrameTable, PacketTable
+from longtake.video.packets.clock import NO_TIME
+from longtake.video.packets.scanning import FrameTable, PacketTable
 from longtake.video.times import format_time
 
 _STRICTLY = "explode+crccheck"

@@ -1,4 +1,4 @@
-"""video/tonemap: 16-bit R'G'B' of a wide or bright colour space in, 8-bit BT.709 out. Knows nothing of frames or files.
+"""video/display/tonemap: 16-bit R'G'B' of a wide or bright colour space in, 8-bit BT.709 out. Knows no frames.
 
     code --table--> light --(3x3 matrix)--> light of BT.709 primaries --table--> 0 to 255
            |

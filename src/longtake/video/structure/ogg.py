@@ -1,4 +1,4 @@
-"""video/ogg: an Ogg file in, where its pages do not join out. Knows nothing of packets or codecs.
+"""video/structure/ogg: an Ogg file in, where its pages do not join out. Knows nothing of packets or codecs.
 
 Every page has a checksum and, within its stream, a number (RFC 3533, section 6). FFmpeg drops a page with a wrong
 checksum and says nothing.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 
-from longtake.video.breaks import Break, Window
+from longtake.video.structure.breaks import Break, Window
 
 _PAGE_START = re.compile(rb"OggS\0")
 _HEAD_BYTES, _MOST_SEGMENTS = 27, 255

@@ -1,4 +1,4 @@
-"""video/picture: a stream's first decoded frame in, how to show every frame of the stream out. Knows no files."""
+"""video/display/picture: a stream's first decoded frame in, how to show every frame of it out. Knows no files."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from longtake.video.colour import Colour, colour_of, colour_within, to_rgb
-from longtake.video.deinterlacing import first_field
+from longtake.video.display.colour import Colour, colour_of, colour_within, to_rgb
+from longtake.video.display.deinterlacing import first_field
+from longtake.video.display.orientation import Orientation, orientation_of, sensible_aspect, stretched_size_px
 from longtake.video.options import Deinterlace
-from longtake.video.orientation import Orientation, orientation_of, sensible_aspect, stretched_size_px
 
 
 @dataclass(frozen=True)

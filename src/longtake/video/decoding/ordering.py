@@ -1,4 +1,4 @@
-"""video/ordering: a stream that stores no presentation times in, the table of its frames as shown out.
+"""video/decoding/ordering: a stream that stores no presentation times in, the table of its frames as shown out.
 
 Only the decoder knows their order, so the whole stream is decoded once, in one thread, so that an error belongs to its
 packet.
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video import LostSpan
-from longtake.video.clock import NO_TIME
 from longtake.video.container import check_decoded_size, opened, packets_of
+from longtake.video.decoding.reading import prepare_decoder, video_stream
 from longtake.video.options import ReadOptions
-from longtake.video.reading import prepare_decoder, video_stream
-from longtake.video.scanning import FrameTable, PacketTable, start_of_decoding, tick_s_of
+from longtake.video.packets.clock import NO_TIME
+from longtake.video.packets.scanning import FrameTable, PacketTable, start_of_decoding, tick_s_of
 
 
 @dataclass(frozen=True)

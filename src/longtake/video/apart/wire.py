@@ -1,4 +1,4 @@
-"""video/wire: a message of plain values in, bytes out and back. Runs nothing that it reads; knows no process.
+"""video/apart/wire: a message of plain values in, bytes out and back. Runs nothing that it reads; knows no process.
 
     length of text, of arrays | text: JSON, in which arrays and records are marked | the arrays, one after the other
 
@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from longtake.video.colour import Colour
 from longtake.video.container import FileState
+from longtake.video.display.colour import Colour
+from longtake.video.display.orientation import Orientation
+from longtake.video.display.picture import Picture
 from longtake.video.options import Limits
-from longtake.video.orientation import Orientation
-from longtake.video.picture import Picture
-from longtake.video.scanning import FrameTable, PacketTable
+from longtake.video.packets.scanning import FrameTable, PacketTable
 from longtake.video.video_file import HeaderFacts, StreamFacts
 
 Message = dict[str, Any]

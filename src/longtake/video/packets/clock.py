@@ -1,4 +1,4 @@
-"""video/clock: the times of packets as stored in, one clock that runs on out. Knows nothing of what packets hold.
+"""video/packets/clock: the times of packets as stored in, one clock that runs on out. Knows no frames.
 
 Decoding times only grow, but where something is wrong, or begins anew:
 

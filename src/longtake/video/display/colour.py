@@ -1,4 +1,4 @@
-"""video/colour: a decoded frame in, 8-bit RGB as a BT.709 screen shows it out. Knows no orientation.
+"""video/display/colour: a decoded frame in, 8-bit RGB as a BT.709 screen shows it out. Knows no orientation.
 
 Each frame is converted by what it says itself; what it leaves unsaid is as in the first frame of its stream.
 
@@ -25,7 +25,14 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from longtake.video.tonemap import USUAL_PEAK_CD_M2, WHITE_CD_M2, WIDE_PRIMARIES, Rendering, signal_of_codes, to_bt709
+from longtake.video.display.tonemap import (
+    USUAL_PEAK_CD_M2,
+    WHITE_CD_M2,
+    WIDE_PRIMARIES,
+    Rendering,
+    signal_of_codes,
+    to_bt709,
+)
 
 _PRIMARIES = {
     1: "bt709",

@@ -1,4 +1,4 @@
-"""video/ffv1: the bytes of one FFV1 frame in, whether the checksums of its slices hold out. Decodes nothing.
+"""video/packets/ffv1: the bytes of one FFV1 frame in, whether the checksums of its slices hold out. Decodes nothing.
 
 FFmpeg's decoder looks at them too, but only says so in its log, and shows the frame before in place of the slice.
 """

@@ -1,4 +1,4 @@
-"""video/sniffing: the first bytes of a file that is no video in, what they look like out. Knows nothing of decoding."""
+"""video/structure/sniffing: the first bytes of a file in, what they look like out. Knows nothing of decoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""video/memory: a number of bytes in, this process held to it; and whether an error may come of that out."""
+"""video/apart/memory: a number of bytes in, this process held to it; and whether an error may come of that out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""video/flash: an FLV file in, where its tags do not join out. Knows nothing of packets or codecs.
+"""video/structure/flash: an FLV file in, where its tags do not join out. Knows nothing of packets or codecs.
 
     header | 0 | tag: kind, length, time, 0, content | length of that tag | tag ...    (Adobe FLV 10.1, annex E)
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from longtake.video.breaks import Break, Window
+from longtake.video.structure.breaks import Break, Window
 
 _HEAD_BYTES, _BEHIND_BYTES = 11, 4
 _SOUND = 8

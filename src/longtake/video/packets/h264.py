@@ -1,4 +1,4 @@
-"""video/h264: the bytes of one H.264 key frame in, whether decoding can start there with nothing missing out."""
+"""video/packets/h264: the bytes of one H.264 key frame in, whether decoding can start there out."""
 
 from __future__ import annotations
 

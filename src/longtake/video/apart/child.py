@@ -1,4 +1,4 @@
-"""video/child: a command in, a process with which messages are exchanged out. Knows nothing of what they say.
+"""video/apart/child: a command in, a process with which messages are exchanged out. Knows nothing of what they say.
 
     parent:  send() -> [queue] -> sender thread  -> its standard input
              take() <- [queues] <- listener thread <- its standard output
@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
+from longtake.video.apart.wire import Message, WireError, packed, unpacked
 from longtake.video.options import Guard
-from longtake.video.wire import Message, WireError, packed, unpacked
 
 _LOOK_UP_S = 0.1
 _START_S = 60.0

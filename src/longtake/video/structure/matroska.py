@@ -1,4 +1,4 @@
-"""video/matroska: a Matroska or WebM file in, where its elements do not join out. Knows nothing of packets or codecs.
+"""video/structure/matroska: a Matroska or WebM file in, where its elements do not join out. Knows no packets.
 
     EBML header | Segment: SeekHead Info Tracks | Cluster: [CRC-32] Timestamp SimpleBlock ... | Cluster ... | Cues
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import BinaryIO
 
-from longtake.video.breaks import Break, Window
+from longtake.video.structure.breaks import Break, Window
 
 EBML, SEGMENT = 0x1A45DFA3, 0x18538067
 _CLUSTER, _TRACKS = 0x1F43B675, 0x1654AE6B

@@ -1,4 +1,4 @@
-"""video/orientation: a decoded picture in, the picture as a player shows it out. Knows nothing of files or colour."""
+"""video/display/orientation: a decoded picture in, the picture upright out. Knows nothing of files or colour."""
 
 from __future__ import annotations
 

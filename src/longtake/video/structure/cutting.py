@@ -1,4 +1,4 @@
-"""video/cutting: an open file in, the end that its container announces out. Knows nothing of packets or codecs.
+"""video/structure/cutting: an open file in, the end that its container announces out. Knows no packets.
 
 A file that was cut off while it was copied still says in its outermost boxes how long it was to be. Decoders do not
 look: they stop where the bytes do, and a sampler would spread its frames over the part that is left.
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from longtake.video import matroska
+from longtake.video.structure import matroska
 
 _UNKNOWN_32 = 0xFFFFFFFF
 _MP4_BOXES = frozenset(b"ftyp moov mdat free skip wide uuid moof mfra sidx styp meta pnot pdin ssix emsg prft".split())

@@ -1,4 +1,4 @@
-"""video/riff: an AVI file in, where its chunks do not join out. Knows nothing of packets or codecs.
+"""video/structure/riff: an AVI file in, where its chunks do not join out. Knows nothing of packets or codecs.
 
     RIFF "AVI " | LIST hdrl | JUNK | LIST movi: 00dc 01wb [LIST "rec "] [ix00] ... | idx1 | RIFF "AVIX" | LIST movi ...
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from longtake.video.breaks import Break, Window
+from longtake.video.structure.breaks import Break, Window
 
 _HEAD_BYTES = 8
 _LIST_BYTES = 12

@@ -1,4 +1,4 @@
-"""video/scanning: an open container in, the table of one stream's packets and displayed frames out. Nothing is decoded.
+"""video/packets/scanning: an open container in, the table of a stream's packets and frames out. Decodes nothing.
 
 Every frame number in longtake is a row of this table. It is made from the packets themselves, never from a header's
 frame count or rate.
@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video import LostSpan
-from longtake.video.clock import NO_TIME, one_clock
 from longtake.video.container import packets_of
-from longtake.video.ffv1 import checksums_hold
-from longtake.video.h264 import refreshes_gradually, starts_cleanly
-from longtake.video.keyframes import may_be_key, true_keys
 from longtake.video.options import ReadOptions
+from longtake.video.packets.clock import NO_TIME, one_clock
+from longtake.video.packets.ffv1 import checksums_hold
+from longtake.video.packets.h264 import refreshes_gradually, starts_cleanly
+from longtake.video.packets.keyframes import may_be_key, true_keys
 
 Whole = NDArray[np.signedinteger[Any]]
 """Whole numbers, in four bytes each where that is enough: a day of video has millions of them."""

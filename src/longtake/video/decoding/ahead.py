@@ -1,4 +1,4 @@
-"""video/ahead: an iterator in, the same items out, made in a thread that runs a bounded number of items ahead."""
+"""video/decoding/ahead: an iterator in, the same items out, made in a thread that runs some items ahead."""
 
 from __future__ import annotations
 

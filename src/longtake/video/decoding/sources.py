@@ -1,4 +1,4 @@
-"""video/sources: an opened video and frame numbers in, those frames as displayed out, whoever decodes them."""
+"""video/decoding/sources: an opened video and frame numbers in, those frames as displayed out, whoever decodes them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.video.ahead import ahead
 from longtake.video.choosing import ADVICE_CODEC
-from longtake.video.colour import UnknownColours
-from longtake.video.reading import Cursor, FrameReader
-from longtake.video.scanning import FrameTable
+from longtake.video.decoding.ahead import ahead
+from longtake.video.decoding.reading import Cursor, FrameReader
+from longtake.video.display.colour import UnknownColours
+from longtake.video.packets.scanning import FrameTable
 
 if TYPE_CHECKING:
     from longtake.video.video_file import VideoFile

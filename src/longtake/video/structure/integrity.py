@@ -1,4 +1,4 @@
-"""video/integrity: a file and its packets in, which of them a damaged container has made doubtful out.
+"""video/structure/integrity: a file and its packets in, which of them a damaged container has made doubtful out.
 
 FFmpeg looks for the next sound part of a damaged file and goes on from there without a word. So its structure is gone
 through once more here, for those containers, and packets are placed before, in and behind what is broken.
@@ -19,14 +19,15 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.video import LostSpan, flash, matroska, ogg, riff
-from longtake.video.breaks import Break, Window
+from longtake.video import LostSpan
 from longtake.video.choosing import codec_name
-from longtake.video.clock import NO_TIME
 from longtake.video.container import check_whole, opened, packets_of, regular_file
+from longtake.video.decoding.reading import video_stream
 from longtake.video.options import ReadOptions
-from longtake.video.reading import video_stream
-from longtake.video.scanning import FrameTable, PacketTable
+from longtake.video.packets.clock import NO_TIME
+from longtake.video.packets.scanning import FrameTable, PacketTable
+from longtake.video.structure import flash, matroska, ogg, riff
+from longtake.video.structure.breaks import Break, Window
 from longtake.video.times import format_time
 
 _WALKS: dict[bytes, Callable[[Window], list[Break]]] = {

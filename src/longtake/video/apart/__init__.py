@@ -1,6 +1,6 @@
 """video/apart: a path in, a video whose frames another process decodes out; it may crash, hang or grow, this one not.
 
-    DecodingProcess -- one warm `video.worker` at a time, started anew when it was ended
+    DecodingProcess -- one warm `video.apart.worker` at a time, started anew when it was ended
     Apart           -- the `FrameSource` of its videos
 
 It guards against codecs that fail, not against those that were taken over: the other process may do whatever this may.
@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.video.child import Child, Failure
+from longtake.video.apart.child import Child, Failure
+from longtake.video.apart.wire import Message
+from longtake.video.apart.worker import FACTS, MEMORY_STATUS, OPTIONS
+from longtake.video.decoding.sources import Shown
 from longtake.video.options import AS_IS, Guard, Heard, ReadOptions
-from longtake.video.sources import Shown
 from longtake.video.video_file import VideoFile
-from longtake.video.wire import Message
-from longtake.video.worker import FACTS, MEMORY_STATUS, OPTIONS
 
 _AHEAD_FRAMES = 2
 """So many frames may be made before they are wanted: one on its way while the next is decoded."""
@@ -47,10 +47,10 @@ class DecodingProcess:
     stay good meanwhile. Usable from several threads.
 
     Args:
-        guard: the deadline and the memory limit; only Linux keeps a process to the latter (`video.memory`).
+        guard: the deadline and the memory limit; only Linux keeps a process to the latter (`video.apart.memory`).
     """
 
-    module: ClassVar[str] = "longtake.video.worker"
+    module: ClassVar[str] = "longtake.video.apart.worker"
     """What runs in the other process."""
 
     def __init__(self, guard: Guard | None = None) -> None:

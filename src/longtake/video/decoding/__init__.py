@@ -1,0 +1,1 @@
+"""video/decoding: frame numbers in, decoded frames out. Knows nothing of what they look like."""
