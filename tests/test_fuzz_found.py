@@ -84,6 +84,15 @@ def test_a_matroska_header_longer_than_any_file_is_refused(tmp_path: Path) -> No
     assert refused.value.code is ErrorCode.MEDIA_CONTAINER
 
 
+def test_a_codec_tag_that_is_no_text(tmp_path: Path) -> None:
+    path = numbered.write(tmp_path / "a.mp4", Coding(codec="mpeg4"), frames=5)
+    data = path.read_bytes()
+    assert data.count(b"mp4v") == 1
+    path.write_bytes(data.replace(b"mp4v", b"mp4\xe5"))
+    # FFmpeg goes by the stream's descriptor: it is MPEG-4 all the same.
+    assert len(open_video(path).times_s) == 5
+
+
 def test_vp9_with_a_hole_does_not_kill_the_process(tmp_path: Path) -> None:
     # FFmpeg's own VP9 decoder with two threads died of it, a little later and not always at the same place.
     (seed,) = seeds(("vp9_alt.mp4",))

@@ -318,8 +318,16 @@ def _peak_cd_m2(frame: VideoFrame) -> float | None:
     return min((peak for peak in stated if peak > 0), default=None)
 
 
+def _tag(codec: VideoCodecContext) -> str:
+    """The codec's name in its container; "" where that is no text."""
+    try:
+        return codec.codec_tag
+    except UnicodeDecodeError:
+        return ""
+
+
 def _is_dolby_vision(frame: VideoFrame, codec: VideoCodecContext) -> bool:
-    return codec.codec_tag in _DOLBY_VISION_TAGS or any(
+    return _tag(codec) in _DOLBY_VISION_TAGS or any(
         _side_data(frame, kind) is not None for kind in ("DOVI_RPU_BUFFER", "DOVI_METADATA")
     )
 
