@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from longtake.demo import FILM
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.video.apart import DecodingProcess
 from longtake.video.opening import open_video
@@ -453,3 +454,14 @@ def test_the_worker_imports_no_torch() -> None:
     code = "import sys, longtake.video.apart.worker; print('torch' in sys.modules, 'av' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.split() == ["False", "True"]
+
+
+def test_long_reads_in_several_lanes_are_the_same_apart() -> None:
+    """Each lane says that it lives, while frames are sent: their messages must not run into one another."""
+    numbers = [int(number) for number in np.linspace(0, 17_999, 128)]
+    here = [some.pixels_TCHW for some in open_video(FILM).read(numbers, chunk=1)]
+    with DecodingProcess() as process:
+        video = process.open_video(FILM)
+        for _ in range(3):
+            apart = [some.pixels_TCHW for some in video.read(numbers, chunk=1)]
+            assert all(np.array_equal(one, other) for one, other in zip(here, apart, strict=True))

@@ -236,6 +236,8 @@ def _not_opened(path: str, error: OSError | ValueError) -> LongtakeError:
         )
     if number in (errno.EACCES, errno.EPERM):
         return LongtakeError(ErrorCode.MEDIA_NOT_FOUND, path, "may not be read", "ask for permission to read it")
+    if "://" in path:
+        return LongtakeError(ErrorCode.MEDIA_NOT_FOUND, path, "is an address, not a file", "download it first")
     return LongtakeError(ErrorCode.MEDIA_NOT_FOUND, path, "there is no such file", "check the path")
 
 

@@ -157,7 +157,7 @@ def _table(
         if options.on_corrupt == "error" and not cut:
             raise damage.error
         packets = damage.packets
-    if cut and options.on_corrupt == "skip":
+    if cut:
         packets = _before_the_cut(packets)
     if needs_decoder_order(packets, stream, container.format.name):
         table = frames_by_decoder(packets, stream, path, options)

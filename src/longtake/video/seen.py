@@ -58,8 +58,8 @@ class Seen:
     def notes(self) -> Iterator[str]:
         """What is worth saying about the frames that passed."""
         if self.degraded:
-            came = f"{len(self.numbers):,} of {len(self._asked):,} frames came"
-            yield f"degraded: {came}; nothing is known of {told(self.lost_s)}"
+            came = f"{len(self.numbers):,} of the {len(self._asked):,} frames that were asked for came"
+            yield f"degraded: {came}; not seen: {told(self.lost_s)}"
         count = len(self.numbers)
         if self._plain:
             what = "the one seen frame is" if count == 1 else f"all {count:,} seen frames are"
@@ -76,20 +76,24 @@ class Seen:
 
 
 def lost_spans(video: Video, asked: Sequence[int], got: Iterable[int]) -> tuple[LostSpan, ...]:
-    """The times at which asked frames that did not come are on screen; neighbours in `asked` make one span.
+    """The times at which asked frames that did not come are on screen; frames next to one another make one span.
+
+    Nothing is said of frames that nobody asked for: they may be whole.
 
     Args:
         video: that they are of.
         asked, got: frame numbers, ascending.
     """
     came = set(got)
+    missing = [number for number in asked if number not in came]
+    # In a run of neighbours, number and rank grow alike.
+    runs = groupby(enumerate(missing), key=lambda ranked: ranked[1] - ranked[0])
     spans = []
-    for is_lost, group in groupby(asked, key=lambda number: number not in came):
-        if is_lost:
-            numbers = list(group)
-            behind = numbers[-1] + 1
-            end_s = video.times_s[behind] if behind < len(video.times_s) else video.duration_s
-            spans.append((float(video.times_s[numbers[0]]), float(end_s)))
+    for _, run in runs:
+        numbers = [number for _, number in run]
+        behind = numbers[-1] + 1
+        end_s = video.times_s[behind] if behind < len(video.times_s) else video.duration_s
+        spans.append((float(video.times_s[numbers[0]]), float(end_s)))
     return tuple(spans)
 
 

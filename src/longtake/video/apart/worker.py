@@ -196,7 +196,13 @@ def main() -> None:
     # What others print must not get between the messages.
     answers, requests = os.dup(1), os.dup(0)
     os.dup2(2, 1)
-    worker = Worker(lambda message: _write(answers, message), limit_memory(guard.memory_bytes), guard)
+    one_at_a_time = threading.Lock()  # frames are read in several threads, and each says that it lives
+
+    def say(message: Message) -> None:
+        with one_at_a_time:
+            _write(answers, message)
+
+    worker = Worker(say, limit_memory(guard.memory_bytes), guard)
     listening = threading.Thread(target=_listen, args=(os.fdopen(requests, "rb"), worker), daemon=True)
     try:
         listening.start()

@@ -285,7 +285,8 @@ class FrameReader:
         except _Ended:
             return ErrorCode.MEDIA_TRUNCATED
         except FFmpegError:
-            check_decoded_size(self._cursor.decoder(strict=strict), self._path, self._options)
+            with suppress(FFmpegError):  # the decoder itself may be what does not start
+                check_decoded_size(self._cursor.decoder(strict=strict), self._path, self._options)
         return ErrorCode.MEDIA_CORRUPT
 
     def _decode(self, first: int, wanted: Collection[int], *, strict: bool) -> Iterator[VideoFrame]:
@@ -312,7 +313,9 @@ class FrameReader:
         good = self._last_good(number)
         until = "nothing before it" if good is None else f"the frames up to {format_time(self._table.times_s[good])}"
         reason = f"frame {number:,} at {format_time(self._table.times_s[number])} {what}; {until} can be"
-        advice = "fetch or export the file again, stop before it with --end, or go on with --on-corrupt skip"
+        good_until = None if good is None else format_time(float(self._table.times_s[good + 1]))
+        stop = f"stop before the damage with --end {good_until}, " if good_until else ""
+        advice = f"fetch or export the file again, {stop}or go on with --on-corrupt skip"
         return LongtakeError(code, self._path, reason, advice)
 
     def _last_good(self, number: int) -> int | None:

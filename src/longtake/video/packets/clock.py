@@ -3,7 +3,8 @@
 Decoding times only grow, but where something is wrong, or begins anew:
 
     0 40 80 120 | 0 40 80 ...             several clocks: files joined byte for byte, a sender that was started anew
-    0 40 80 | 9,000,120 | 160 200 ...     a damaged time: what it belongs to fits into the hole that it left
+    0 40 80 | 9,000,120 | 160 200 ...     a damaged time: what it belongs to just fits into the hole that it left
+    5000 5040 | 3 | 5120 5160 ...         the same the other way
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ NO_TIME = int(np.iinfo(np.int64).min)
 
 _JUMP_S = 0.5
 """A decoding time that is so much earlier than the one before is no sloppy writing."""
+_LOOSE_STEPS = 4
+"""A hole is so many steps longer than what belongs into it, with one before, one behind and some for uneven times."""
 _MOST_JUMPS = 1000
 _MOST_TICKS = 1 << 52
 """A lifetime in microseconds; sums and differences of such times are exact in whole numbers and in floats."""
@@ -64,11 +67,11 @@ def one_clock(pts_P: Ticks, dts_P: Ticks, tick_s: float, path: str) -> Clock:
         raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, "fetch or export the file again")
     starts: list[int] = []
     for jump in jumps.tolist():
-        stranger = _stranger(dts[: jump + 1], starts[-1] if starts else 0, tick_s)
-        if stranger is None:
+        strangers = _strangers(dts, starts[-1] if starts else 0, jump, tick_s)
+        if strangers is None:
             starts.append(jump)
         else:
-            strange_P[known[stranger] : known[jump]] = True
+            strange_P[known[strangers[0]] : known[strangers[1]]] = True
     if not starts:
         return Clock(pts_P, 1, strange_P)
     return Clock(_joined(pts_P.astype(np.int64), known[starts], strange_P, tick_s), 1 + len(starts), strange_P)
@@ -80,13 +83,16 @@ def _check_span(times_P: Ticks, path: str) -> None:
         raise LongtakeError(ErrorCode.MEDIA_CONTAINER, path, reason, "export the file again")
 
 
-def _stranger(dts: NDArray[np.int64], since: int, tick_s: float) -> int | None:
-    """Where times that jump back at the end of `dts` had jumped ahead, if what is between fits into the hole."""
-    ahead = since + 1 + np.flatnonzero(np.diff(dts[since:-1]) * tick_s > _JUMP_S)
-    for place in ahead[::-1].tolist():
-        hole = dts[-1] - dts[place - 1]
-        if 0 <= dts[-2] - dts[place] <= hole:
-            return int(place)
+def _strangers(dts: NDArray[np.int64], since: int, back: int, tick_s: float) -> tuple[int, int] | None:
+    """The packets with damaged times that a jump back ends, or begins; None if it begins a new clock."""
+    ahead = 1 + np.flatnonzero(np.diff(dts[since:]) * tick_s > _JUMP_S) + since
+    before, behind = ahead[ahead < back][::-1], ahead[ahead > back]
+    pairs = [(int(place), back) for place in before] + [(back, int(place)) for place in behind[:1]]
+    step = float(np.median(np.abs(np.diff(dts)))) if len(dts) > 1 else 0.0
+    for first, end in pairs:
+        hole, length = dts[end] - dts[first - 1], dts[end - 1] - dts[first]
+        if 0 <= length <= hole <= length + _LOOSE_STEPS * step:
+            return first, end
     return None
 
 
