@@ -17,11 +17,18 @@ from .running import Run, State
 from .seeds import seeds
 
 _TOLD_EVERY_S = 60.0
+_EPILOG = (
+    "Crashes, hangs and bugs are failures. Frames to judge are suspicions: their number or time is not what it was before "
+    "the edit. An edit of a time, a rotation or the frame data itself changes what is true, and most formats carry no "
+    "checksum (docs/reading.md)."
+)
 
 
 def main() -> int:
     """Run; 1 if a process crashed or hung, or longtake itself failed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Fuzz looking at and reading videos.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description="Fuzz looking at and reading videos.", epilog=_EPILOG
+    )
     parser.add_argument("--minutes", type=float, default=60, help="processor time of the inputs (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of everything random (%(default)s)")
     parser.add_argument("--out", type=Path, help="where findings go; a run that is there already goes on")
@@ -62,7 +69,7 @@ def words(state: State) -> str:
     counts = (
         f"{state.total(kind)} {plural}" for kind, plural in (("crash", "crashes"), ("hang", "hangs"), ("bug", "bugs"))
     )
-    return f"{state.inputs:,} inputs, {', '.join(counts)}, {state.frames['wrong']} wrong frames"
+    return f"{state.inputs:,} inputs, {', '.join(counts)}, {state.frames['wrong']} frames to judge"
 
 
 def summary(state: State, wall_s: float) -> dict[str, object]:

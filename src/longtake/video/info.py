@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from longtake.video import LostSpan
 from longtake.video.video_file import StreamFacts, VideoFile
 
 _GAP = 1.5
@@ -39,6 +40,7 @@ class VideoInfo:
         variable_rate: whether frames stay for different times, beyond the rounding of stored times (2 ms or 2 %).
         interlaced: whether stored frames are two fields woven together.
         start_offset_s: presentation time of the first displayed frame by the file's own clock.
+        lost_s: stretches that are known to be missing without decoding; an end of None is one that nobody knows.
         notes: what is worth saying.
     """
 
@@ -70,6 +72,7 @@ class VideoInfo:
     variable_rate: bool
     interlaced: bool
     start_offset_s: float
+    lost_s: tuple[LostSpan, ...]
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, object]:
@@ -112,6 +115,7 @@ def info(video: VideoFile) -> VideoInfo:
         variable_rate=len(steps_s) > 1 and bool(np.ptp(steps_s) > max(2e-3, 0.02 * float(np.median(steps_s)))),
         interlaced=picture.interlaced,
         start_offset_s=table.offset_s,
+        lost_s=video.lost_s,
         notes=video.notes,
     )
 

@@ -158,7 +158,9 @@ def _table(
             raise damage.error
         packets = damage.packets
     if cut:
-        packets = _before_the_cut(packets)
+        whole = _before_the_cut(packets)
+        # Where nothing is whole, the refusal still says that the file is cut off.
+        packets = packets if whole.hidden_P.all() and options.on_corrupt == "error" else whole
     if needs_decoder_order(packets, stream, container.format.name):
         table = frames_by_decoder(packets, stream, path, options)
     else:

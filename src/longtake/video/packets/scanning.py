@@ -264,7 +264,7 @@ def frames_by_time(packets: PacketTable, stream: VideoStream, container_name: st
     clock = one_clock(stored_P, packets.dts_P, tick_s, path)
     pts_P = clock.pts_P
     if clock.parts > 1:
-        notes.append(f"its clock begins again {clock.parts - 1:,} times: its parts are taken one after the other")
+        notes.append(f"holds {clock.parts:,} clocks, as joined files do: its parts are taken one after the other")
     keys = np.flatnonzero(packets.key_P)
     start_P = start_of_decoding(pts_P, keys, packets.gradual_P)
     shown = ~packets.hidden_P & ~clock.strange_P & (start_P >= 0)
