@@ -18,9 +18,9 @@ from .seeds import seeds
 
 _TOLD_EVERY_S = 60.0
 _EPILOG = (
-    "Crashes, hangs and bugs are failures. Frames to judge are suspicions: their number or time is not what it was before "
-    "the edit. An edit of a time, a rotation or the frame data itself changes what is true, and most formats carry no "
-    "checksum (docs/reading.md)."
+    "Crashes, hangs and bugs are failures. Frames to judge are suspicions: their number or time is not what it was "
+    "before the edit. An edit of a time, a rotation or the frame data itself changes what is true, and most formats "
+    "carry no checksum (docs/reading.md)."
 )
 
 
