@@ -121,8 +121,9 @@ def spent_s(folder: Path, name: str) -> float:
 
 
 def _optimisers(stage: Stage) -> list[tuple[torch.optim.Optimizer, float]]:
-    matrices = [p for name, p in stage.module.named_parameters() if _is_matrix(name, p)]
-    others = [p for name, p in stage.module.named_parameters() if not _is_matrix(name, p)]
+    learning = [(name, p) for name, p in stage.module.named_parameters() if p.requires_grad]
+    matrices = [p for name, p in learning if _is_matrix(name, p)]
+    others = [p for name, p in learning if not _is_matrix(name, p)]
     found: list[tuple[torch.optim.Optimizer, float]] = []
     if matrices and stage.rates.matrices:
         found.append((torch.optim.Muon(matrices, lr=0.0, weight_decay=0.0), stage.rates.matrices))
