@@ -16,18 +16,20 @@ from longtake.families.nano import TEMPLATE
 from longtake.layouts import Visual
 from longtake.layouts.grid import Grid
 from longtake.prompt import HubTokenizer, prefix, question_ids
-from longtake.train.align import make_album
+from longtake.train.align import MOST_PICTURES, make_album, picture_talks
 from longtake.train.conversations import ANSWER_WEIGHT, Writer, answered, draw_talks
 from longtake.train.exam import is_right
 from longtake.train.loop import Rates, run, spent_s
 from longtake.train.nano import Recipe, first_modules, train
 from longtake.train.pictures import draw_pool, read_pool
-from longtake.train.read import Reading, held_out_source, training_source
+from longtake.train.read import LONG, Diet, Reading, haystack_talk, stretched
 from longtake.train.see import pooled
 from longtake.train.vocabulary import build_tokenizer, word_ids, words
 from longtake.vision import FeatureGrid
 from longtake.vision.pixels import PixelRecipe
+from longtake.world.films import HELD_OUT, TRAINING
 from longtake.world.questions import Asked
+from longtake.world.scenes import Scene
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def writer() -> Writer:
 
 def test_a_conversation_is_the_prompt_that_a_user_gets_with_the_answer_after_it() -> None:
     rng = np.random.default_rng(0)
-    ((shots, questions),) = draw_talks(rng, held_out_source, (5, 5), turns=1, tokens=10)[:1]
+    ((shots, questions),) = draw_talks(rng, HELD_OUT, (5, 5), turns=1, tokens=10)[:1]
     write = writer()
     batch = write.write([(shots, questions)])
     visual = Visual(torch.zeros(4 * len(shots), 8), np.zeros(4 * len(shots)))
@@ -139,7 +141,7 @@ def test_a_conversation_is_the_prompt_that_a_user_gets_with_the_answer_after_it(
 
 def test_one_wrong_token_makes_an_answer_wrong_and_one_in_the_question_does_not() -> None:
     rng = np.random.default_rng(1)
-    batch = writer().write(draw_talks(rng, training_source, (3, 6), turns=1, tokens=300)[:2])
+    batch = writer().write(draw_talks(rng, TRAINING, (3, 6), turns=1, tokens=300)[:2])
     vocabulary = build_tokenizer().get_vocab_size()
     logits = torch.nn.functional.one_hot(batch.ids_BL.roll(-1, 1), vocabulary).float()
     assert answered(logits, torch.nn.Identity(), batch).tolist() == [True, True]
@@ -174,6 +176,59 @@ def test_a_few_steps_of_reading_already_answer_better_than_none(tmp_path: Path) 
     assert "value@4" in json.loads((tmp_path / "read.jsonl").read_text().splitlines()[-1])
 
 
+def test_no_sample_of_the_alignment_has_more_than_four_pictures() -> None:
+    rng = np.random.default_rng(3)
+    talks = [talk for _ in range(50) for talk in picture_talks(rng, TRAINING, tokens=3000)]
+    assert MOST_PICTURES == 4
+    assert {len(shots) for shots, _ in talks} == {1, 2, 3, 4}
+
+
+def test_stretched_positions_jump_forward_and_stay_within_their_span() -> None:
+    rng = np.random.default_rng(4)
+    drawn = [stretched(rng, 3, 200, span=5_000) for _ in range(40)]
+    steps = torch.cat([positions.diff(dim=1) for positions in drawn])
+    assert all(bool((positions[:, 0] < 5_000).all()) and int(positions.max()) < 5_000 for positions in drawn)
+    assert int(steps.min()) == 1
+    assert max(int(positions.max()) for positions in drawn) > 4_000
+    assert torch.equal(stretched(rng, 2, 50, span=0), torch.arange(50).expand(2, 50))
+
+
+def test_a_stretched_text_is_still_one_text_to_the_language_model(tmp_path: Path) -> None:
+    _, modules, _ = first_modules(Recipe())
+    stage = Reading(modules.language.eval(), writer(), steps=1, diet=LONG, noise=0.0)
+    ids_BL = torch.randint(300, 900, (1, 64))
+    jumped_BL = torch.arange(64)[None] + 500 * (torch.arange(64)[None] >= 32)
+    seen = []
+    for first in (400, 401):
+        ids_BL[0, 3] = first
+        hidden = stage.module.model(
+            input_ids=ids_BL, position_ids=jumped_BL, attention_mask=torch.ones_like(ids_BL), use_cache=False
+        )
+        seen.append(hidden.last_hidden_state[0, -1])
+    assert not torch.allclose(seen[0], seen[1], atol=1e-6)
+
+
+def test_a_haystack_asks_only_about_needles_that_are_there_once() -> None:
+    rng = np.random.default_rng(6)
+    for _ in range(20):
+        shots, questions = haystack_talk(rng, TRAINING, 200, symbols=0.5)
+        keys = [(shot.colour, shot.shape) for shot in shots if isinstance(shot, Scene)]
+        for asked in questions:
+            if asked.kind in ("value", "several"):
+                colour, shape, value = asked.answer.split()[:3]
+                assert keys.count((colour, shape)) == 1
+                assert any(
+                    isinstance(s, Scene) and (s.colour, s.shape, s.value) == (colour, shape, value) for s in shots
+                )
+
+
+def test_a_long_diet_reads_haystacks_of_its_lengths() -> None:
+    stage = Reading(first_modules(Recipe())[1].language, writer(), steps=1, diet=Diet(haystacks=1.0))
+    rng = np.random.default_rng(8)
+    lengths = [len(shots) for _ in range(12) for shots, _ in stage.draw(rng)]
+    assert 60 <= min(lengths) and max(lengths) <= 1000
+
+
 def test_training_pools_exactly_as_the_layout_that_asks_later() -> None:
     grid = torch.randn(3, 4, 4, 8)
     (piece,) = Grid().arrange(FeatureGrid(grid, np.arange(3.0)))
@@ -195,9 +250,10 @@ def test_pools_are_drawn_once_hold_only_their_part_and_are_found_by_what_they_sh
     assert all(scene.held_out for scene in scenes)  # type: ignore[union-attr]
     album = make_album(nn.Sequential(nn.Conv2d(3, 5, 6, 6), nn.Flatten(2)), pool, recipe)
     rng = np.random.default_rng(0)
-    scene = album.source(rng, None)
+    scene = album.scene(rng)
     assert scene in pool.shots
-    alike = album.source(rng, scene)
+    assert not scene.moving
+    alike = album.scene(rng, scene)
     assert alike.colour == scene.colour or alike.shape == scene.shape
     expected = album.features_NHWC[[number for number, shot in enumerate(pool.shots) if shot == scene]].float()
     assert any(torch.equal(album.pick(rng, [scene])[0], features) for features in expected)

@@ -12,21 +12,28 @@ import pytest
 from longtake.video.opening import open_video
 from longtake.world.drawing import Staging, draw, random_staging
 from longtake.world.film import write_film
+from longtake.world.films import (
+    HELD_OUT,
+    MOST_COUNTED,
+    TRAINING,
+    draw_counted,
+    draw_haystack,
+    draw_needles,
+    draw_shots,
+    moves_of,
+    scenes_of,
+)
 from longtake.world.hour import SCENE_S, film, plan_film, questions_about
 from longtake.world.outlines import outlines
 from longtake.world.places import PANORAMA_WIDTH_PX, panorama
-from longtake.world.questions import COUNT_WORDS, KINDS, LETTERS, WORDINGS, Asked, ask_about, draw_shots, scenes_of
-from longtake.world.scenes import HELD_OUT_SHARE, Scene, Scenery, Shot, draw_scene
-from longtake.world.vocabulary import COLOURS, NUMBERS, PLACES, SHAPES, WORDS
-
-
-def held_out(rng: np.random.Generator, like: Scene | None) -> Scene:
-    return draw_scene(rng, held_out=True, like=like)
+from longtake.world.questions import COUNT_WORDS, KINDS, LETTERS, WORDINGS, Asked, ask_about, can_ask
+from longtake.world.scenes import HELD_OUT_SHARE, Scene, Scenery, Shot, draw_move, draw_scene
+from longtake.world.vocabulary import COLOURS, NUMBERS, PLACES, SHAPES, SIDES, WORDS
 
 
 def films(count: int, *, seed: int, frames: int = 24) -> list[list[Shot]]:
     rng = np.random.default_rng(seed)
-    drawn = [draw_shots(rng, frames, held_out) for _ in range(4 * count)]
+    drawn = [draw_shots(rng, frames, HELD_OUT) for _ in range(4 * count)]
     return [shots for shots in drawn if len(scenes_of(shots)) > 1][:count]
 
 
@@ -36,7 +43,7 @@ def test_the_world_is_as_large_as_promised_and_its_words_are_all_different() -> 
     assert len(WORDS) == 200
     assert NUMBERS[0] == "0"
     assert NUMBERS[-1] == "999"
-    everything = [*COLOURS, *SHAPES, *WORDS, *NUMBERS, *PLACES]
+    everything = [*COLOURS, *SHAPES, *WORDS, *NUMBERS, *PLACES, *SIDES]
     assert len(set(everything)) == len(everything)
 
 
@@ -77,16 +84,57 @@ def test_shots_fill_the_film_and_no_question_about_them_is_ambiguous() -> None:
     rng = np.random.default_rng(2)
     for _ in range(300):
         frames = int(rng.integers(1, 65))
-        shots = draw_shots(rng, frames, held_out)
+        shots = draw_shots(rng, frames, HELD_OUT)
         scenes = scenes_of(shots)
         assert len(shots) == frames
         assert 1 <= len(scenes) <= 16
         assert len({scene.value for scene in scenes}) == len(scenes)
         assert len({(scene.colour, scene.shape) for scene in scenes}) == len(scenes)
         assert all(1 <= shots.count(scene) <= 3 for scene in scenes)
+        assert not {(m.colour, m.shape) for m in moves_of(shots)} & {(s.colour, s.shape) for s in scenes}
 
 
-def answer_by_hand(asked: Asked, scenes: list[Scene]) -> str:
+def test_a_film_for_counting_shows_each_scene_for_one_frame_and_every_number_is_asked_for() -> None:
+    rng = np.random.default_rng(11)
+    asked = []
+    for _ in range(300):
+        shots = draw_counted(rng, int(rng.integers(1, 33)), HELD_OUT)
+        scenes = scenes_of(shots)
+        assert all(shots.count(scene) == 1 for scene in scenes)
+        assert len({(scene.colour, scene.shape) for scene in scenes}) == len(scenes)
+        asked.append(ask_about(rng, shots, "count").answer.split()[1])
+    assert all(asked.count(COUNT_WORDS[number]) > 15 for number in range(MOST_COUNTED + 1))
+
+
+def test_a_haystack_has_each_needle_once_and_nothing_that_could_be_taken_for_it() -> None:
+    rng = np.random.default_rng(12)
+    for symbols in (0.0, 0.5, 1.0):
+        needles = draw_needles(rng, 6, HELD_OUT)
+        shots = draw_haystack(rng, 400, needles, TRAINING, symbols=symbols)
+        others = [shot for shot in shots if isinstance(shot, Scene) and shot not in needles]
+        assert len(shots) == 400
+        assert all(shots.count(needle) == 1 for needle in needles)
+        assert len(others) == pytest.approx(400 * symbols, abs=45)
+        assert not {(s.colour, s.shape) for s in others} & {(n.colour, n.shape) for n in needles}
+        assert not {s.value for s in others} & {n.value for n in needles}
+
+
+def test_a_shape_moves_from_one_side_to_the_other_and_is_trained_or_held_out_as_a_whole() -> None:
+    rng = np.random.default_rng(13)
+    for held_out in (True, False):
+        for _ in range(50):
+            move = draw_move(rng, held_out=held_out)
+            assert [scene.value for scene in move] in (["left", "middle", "right"], ["right", "middle", "left"])
+            assert {scene.held_out for scene in move} == {held_out}
+    staging = Staging(place_seed=0, pan_px=0)
+    middles = []
+    for side in SIDES:
+        shown = draw(Scene("red", "square", side, "night"), staging, width=320, height=180).astype(int)
+        middles.append(float(np.nonzero(np.abs(shown - COLOURS["red"]).max(-1) < 4)[1].mean()) / 320)
+    assert middles == pytest.approx([0.2, 0.5, 0.8], abs=0.03)
+
+
+def answer_by_hand(asked: Asked, scenes: list[Scene], moves: list[Scene]) -> str:
     """Find the answer from the words of the question alone: a second road to it."""
     stem, *options = re.split(r" \([ABCD]\) ", asked.question)
     words = set(re.findall(r"\w+", stem.lower()))
@@ -94,6 +142,12 @@ def answer_by_hand(asked: Asked, scenes: list[Scene]) -> str:
     by_look = [scene for scene in scenes if f" {scene.colour} {scene.shape}" in stem]
     if asked.kind == "missing":
         return "not shown" if not by_value and not by_look else "shown"
+    if asked.kind == "motion":
+        (move,) = [scene for scene in moves if f" {scene.colour} {scene.shape}" in stem]
+        return f"{move.colour} {move.shape} {move.value}"
+    if asked.kind == "several":
+        by_look.sort(key=lambda scene: stem.index(f" {scene.colour} {scene.shape}"))
+        return " ".join(f"{scene.colour} {scene.shape} {scene.value}" for scene in by_look)
     if asked.kind == "order":
         return f"{by_look[0].colour} {by_look[0].shape}"
     if asked.kind == "count":
@@ -115,10 +169,11 @@ def answer_by_hand(asked: Asked, scenes: list[Scene]) -> str:
 def test_answers_are_right(kind: str) -> None:
     rng = np.random.default_rng(3)
     for shots in films(150, seed=4):
-        scenes = scenes_of(shots)
+        if not can_ask(shots, kind):
+            continue
         asked = ask_about(rng, shots, kind)
         if kind != "count" or asked.answer.split()[1] != "many":
-            assert asked.answer == answer_by_hand(asked, scenes), asked
+            assert asked.answer == answer_by_hand(asked, scenes_of(shots), moves_of(shots)), asked
 
 
 def test_letters_are_equally_often_right() -> None:
@@ -154,7 +209,7 @@ def test_a_panorama_repeats_without_a_seam() -> None:
 
 def test_a_written_film_has_the_frames_that_were_drawn(tmp_path: Path) -> None:
     rng = np.random.default_rng(8)
-    shots = draw_shots(rng, 5, held_out)
+    shots = draw_shots(rng, 5, HELD_OUT)
     pictures = [draw(shot, random_staging(rng, places=3), width=160, height=90) for shot in shots]
     write_film(tmp_path / "film.mp4", pictures, fps=Fraction(2), crf=10)
     video = open_video(str(tmp_path / "film.mp4"))

@@ -1,6 +1,8 @@
-"""train/align: the last stage: projector and language model together learn to answer about pictures.
+"""train/align: the last stage of seeing: the projector learns through the language model, which stays as it is.
 
-The tower no longer learns here, so each picture goes through it once.
+A sample is one to MOST_PICTURES pictures and questions about them; nothing here ever sees a film. Since neither the
+word vectors nor the language model change, the same eyes serve every language model that was branched from this one.
+The tower no longer learns here either, so each picture goes through it once.
 """
 
 from __future__ import annotations
@@ -13,15 +15,17 @@ import torch
 from torch import nn
 from transformers import Qwen2ForCausalLM
 
-from longtake.train.conversations import TOKENS_A_FRAME, Writer, answer_loss, draw_talks
+from longtake.train.conversations import TOKENS_A_FRAME, Talk, Writer, answer_loss, draw_talks
 from longtake.train.loop import Rates
 from longtake.train.pictures import Pool
 from longtake.train.see import caption_loss, pooled
 from longtake.vision.pixels import PixelRecipe
-from longtake.world.scenes import SCENERY, Scene, Shot
+from longtake.world.films import Source
+from longtake.world.scenes import Scene, Shot
+from longtake.world.vocabulary import SIDES
 
-LENGTHS = ((1, 12), (8, 32), (24, 64))
-LENGTH_SHARES = (0.6, 0.25, 0.15)
+MOST_PICTURES = 4
+"""Pictures in a sample of the alignment."""
 PICTURES_AT_ONCE = 256
 CAPTION_WEIGHT = 0.5
 SHARPNESS, PULL = 8.0, 2.0
@@ -30,32 +34,42 @@ SHARPNESS, PULL = 8.0, 2.0
 
 @dataclass(frozen=True)
 class Album:
-    """Pictures that went through the tower, to be found by what they show.
+    """Pictures that went through the tower, to be found by what they show: a `Source` of scenes.
 
     Attributes:
         features_NHWC: the tower's features.
         shots: (N) what each picture shows.
         showing: the pictures that show a shot.
-        alike: the pictures of a colour or of a shape.
+        alike: the pictures of a colour or of a shape, with a value.
+        moments: the pictures of a colour and shape that moves, by the side where it stands.
     """
 
     features_NHWC: torch.Tensor
     shots: list[Shot]
     showing: dict[Shot, list[int]] = field(repr=False)
     alike: dict[str, list[int]] = field(repr=False)
+    moments: dict[tuple[str, str], dict[str, list[int]]] = field(repr=False)
 
-    def source(self, rng: np.random.Generator, like: Scene | None) -> Scene:
+    def scene(self, rng: np.random.Generator, like: Scene | None = None) -> Scene:
         """A random scene that there is a picture of."""
         names = list(self.alike)
         key = names[rng.integers(len(names))] if like is None else (like.colour, like.shape)[rng.integers(2)]
-        numbers = self.alike[key]
-        colour, shape, value, place = self.shots[numbers[rng.integers(len(numbers))]].caption
-        return Scene(colour, shape, value, place)
+        return self._shown(rng, self.alike[key])
+
+    def move(self, rng: np.random.Generator) -> tuple[Scene, ...]:
+        """A random shape that moves, every moment of which there is a picture of."""
+        whole = [by_side for by_side in self.moments.values() if len(by_side) == len(SIDES)]
+        by_side = whole[rng.integers(len(whole))]
+        return tuple(self._shown(rng, by_side[side]) for side in (SIDES if rng.random() < 0.5 else SIDES[::-1]))
 
     def pick(self, rng: np.random.Generator, shots: list[Shot]) -> torch.Tensor:
         """(F, H, W, C) features of a picture of each shot."""
         numbers = [self.showing[shot][rng.integers(len(self.showing[shot]))] for shot in shots]
         return self.features_NHWC[torch.tensor(numbers)].float()
+
+    def _shown(self, rng: np.random.Generator, numbers: list[int]) -> Scene:
+        shot = self.shots[numbers[rng.integers(len(numbers))]]
+        return Scene(*shot.caption)
 
 
 @torch.inference_mode()
@@ -67,44 +81,46 @@ def make_album(tower: nn.Module, pool: Pool, recipe: PixelRecipe) -> Album:
     ]
     showing: dict[Shot, list[int]] = defaultdict(list)
     alike: dict[str, list[int]] = defaultdict(list)
+    moments: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for number, shot in enumerate(pool.shots):
         showing[shot].append(number)
-        for word in () if shot.caption[0] == SCENERY[0] else shot.caption[:2]:
-            alike[word].append(number)
-    return Album(torch.cat(features).clone(), pool.shots, dict(showing), dict(alike))
+        if isinstance(shot, Scene) and shot.moving:
+            moments[shot.colour, shot.shape][shot.value].append(number)
+        elif isinstance(shot, Scene):
+            alike[shot.colour].append(number)
+            alike[shot.shape].append(number)
+    return Album(torch.cat(features).clone(), pool.shots, dict(showing), dict(alike), dict(moments))
 
 
-class Pair(nn.Module):
-    """Projector and language model, trained together."""
-
-    projector: nn.Module
-    language: Qwen2ForCausalLM
-
-    def __init__(self, projector: nn.Module, language: Qwen2ForCausalLM) -> None:
-        super().__init__()
-        self.projector = projector
-        self.language = language
+def picture_talks(rng: np.random.Generator, source: Source, *, tokens: int) -> list[Talk]:
+    """Samples of one to MOST_PICTURES pictures with three questions each: about `tokens` tokens in all."""
+    return draw_talks(rng, source, (1, MOST_PICTURES), turns=3, tokens=tokens)
 
 
 @dataclass(frozen=True)
 class Aligning:
-    """Projector and language model learn to answer about pictures."""
+    """The projector learns to answer about pictures.
 
-    module: Pair
+    Attributes:
+        module: the projector.
+        language: that answers; it does not learn.
+    """
+
+    module: nn.Module
+    language: Qwen2ForCausalLM
     writer: Writer
     album: Album
     steps: int
-    tokens: int = 4096
+    tokens: int = 3072
     name: str = "align"
-    rates: Rates = Rates(matrices=5e-4, others=2e-4)
+    rates: Rates = Rates(matrices=1e-3, others=3e-4)
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
-        """Films of pictures with four questions about each, and the captions of their frames."""
-        lengths = LENGTHS[rng.choice(len(LENGTHS), p=LENGTH_SHARES)]
-        batch = self.writer.write(draw_talks(rng, self.album.source, lengths, turns=4, tokens=self.tokens))
-        language = self.module.language
+        """Questions about pictures, and the pictures' captions."""
+        batch = self.writer.write(picture_talks(rng, self.album, tokens=self.tokens))
+        language = self.language
         with torch.autocast("cpu", torch.bfloat16):
-            tokens_FND = pooled(self.module.projector(self.album.pick(rng, batch.shots)))
+            tokens_FND = pooled(self.module(self.album.pick(rng, batch.shots)))
             words_BLD = language.model.embed_tokens(batch.ids_BL)
             rows_FN = batch.frame_places[:, :1].expand(-1, TOKENS_A_FRAME)
             columns_FN = batch.frame_places[:, 1:] + torch.arange(TOKENS_A_FRAME)

@@ -13,6 +13,8 @@ KINDS = {
     "count": "how many (reported)",
     "order": "which came first (reported)",
     "missing": "asked for what is not shown (reported)",
+    "several": "what two shapes say (reported)",
+    "motion": "which way it moves (reported)",
 }
 
 CARD = """---

@@ -12,18 +12,22 @@ import numpy as np
 import torch
 
 from longtake.prompt import ChatTemplate, HubTokenizer, segment_ids
-from longtake.world.questions import Asked, SceneSource, ask_about, draw_shots, scenes_of
+from longtake.world.films import Source, draw_counted, draw_shots, scenes_of
+from longtake.world.questions import Asked, ask_about, can_ask
 from longtake.world.scenes import Shot
 
 KIND_SHARES = {
-    "value": 0.26,
-    "colour": 0.16,
-    "shape": 0.16,
-    "letter": 0.20,
-    "count": 0.08,
-    "order": 0.06,
+    "value": 0.22,
+    "colour": 0.14,
+    "shape": 0.14,
+    "letter": 0.18,
+    "order": 0.12,
     "missing": 0.08,
+    "several": 0.07,
+    "motion": 0.05,
 }
+COUNTED_SHARE = 0.25
+"""Films made for counting. There the count is asked for first: what was asked before would be counted with the rest."""
 ANSWER_WEIGHT = 3.0
 OTHER_WEIGHT = 0.1
 """Weight of a token that is read rather than answered: the loss on it teaches repeats, no more."""
@@ -93,22 +97,29 @@ class Writer:
 
 
 def draw_talks(
-    rng: np.random.Generator, source: SceneSource, lengths: tuple[int, int], *, turns: int, tokens: int
+    rng: np.random.Generator, source: Source, lengths: tuple[int, int], *, turns: int, tokens: int
 ) -> list[Talk]:
     """Films of `lengths` (fewest, most) frames with `turns` questions each: about `tokens` tokens in all."""
     mean_tokens = TOKENS_A_FRAME * sum(lengths) / 2 + turns * TOKENS_A_TURN
-    films = [
-        draw_shots(rng, int(rng.integers(lengths[0], lengths[1] + 1)), source)
+    return [
+        draw_talk(rng, source, int(rng.integers(lengths[0], lengths[1] + 1)), turns=turns)
         for _ in range(max(2, round(tokens / mean_tokens)))
     ]
-    return [(shots, [pick_question(rng, shots) for _ in range(turns)]) for shots in films]
+
+
+def draw_talk(rng: np.random.Generator, source: Source, frames: int, *, turns: int) -> Talk:
+    """One film of `frames` frames with `turns` questions."""
+    if rng.random() >= COUNTED_SHARE:
+        shots = draw_shots(rng, frames, source)
+        return shots, [pick_question(rng, shots) for _ in range(turns)]
+    shots = draw_counted(rng, frames, source)
+    more = [pick_question(rng, shots) for _ in range(turns - 1)] if scenes_of(shots) else []
+    return shots, [ask_about(rng, shots, "count"), *more]
 
 
 def pick_question(rng: np.random.Generator, shots: Sequence[Shot]) -> Asked:
-    """A question of a random kind about `shots`."""
-    shares = np.array([*KIND_SHARES.values()])
-    if len(scenes_of(shots)) < 2:
-        shares[list(KIND_SHARES).index("order")] = 0
+    """A question of a random kind about `shots`, counting left out."""
+    shares = np.array([share * can_ask(shots, kind) for kind, share in KIND_SHARES.items()])
     return ask_about(rng, shots, list(KIND_SHARES)[rng.choice(len(shares), p=shares / shares.sum())])
 
 

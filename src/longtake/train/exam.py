@@ -17,15 +17,15 @@ import numpy as np
 from longtake.engines import GenerateOptions
 from longtake.families import Model
 from longtake.pipeline import Watched, ask, watch
-from longtake.train.read import held_out_source
 from longtake.video.opening import open_video
 from longtake.world.drawing import draw, random_staging
 from longtake.world.film import write_film
-from longtake.world.questions import Asked, ask_about, draw_shots, scenes_of
+from longtake.world.films import HELD_OUT, draw_counted, draw_shots
+from longtake.world.questions import Asked, ask_about, can_ask
 from longtake.world.scenes import Shot
 
 GRADED = ("value", "colour", "shape", "letter")
-REPORTED = ("count", "order", "missing")
+REPORTED = ("count", "order", "missing", "several", "motion")
 MOST_FRAMES = 64
 PLACES_EACH = 20
 FIRST_PLACE = 1000
@@ -104,9 +104,10 @@ def shares(marks: list[Mark], column: str) -> dict[str, float]:
 
 
 def _film_for(rng: np.random.Generator, kind: str) -> list[Shot]:
+    draw_film = draw_counted if kind == "count" else draw_shots
     while True:
-        shots = draw_shots(rng, int(rng.integers(1, MOST_FRAMES + 1)), held_out_source)
-        if kind != "order" or len(scenes_of(shots)) > 1:
+        shots = draw_film(rng, int(rng.integers(1, MOST_FRAMES + 1)), HELD_OUT)
+        if can_ask(shots, kind):
             return shots
 
 

@@ -1,10 +1,12 @@
-"""train/nano: an empty folder in, a trained nano out: draw, see and read side by side, align, examine.
+"""train/nano: an empty folder in, a trained nano out: two lanes side by side, one for words and one for eyes.
 
-draw     pictures of training scenes          (two processes)
-see      tower + projector: captions          (one process)  |  read   language model: text alone (one process)
-meet     tower + projector: captions in the word vectors that the text stage ended with
-align    projector + language model: questions about pictures
-exam     600 held-out questions about real video files, through the same code as any user's
+words   base   language model: short films in text       long   the same: haystacks over 16,384 positions
+eyes    see    tower + projector: captions    meet   in the word vectors that `base` ended with
+        align  projector alone, through the base language model: questions about one to four pictures
+then    exam   held-out questions about real video files, through the same code as any user's
+
+No picture ever trains the language model: what it does with thousands of frames it learned from text. The controls
+branch from the same base and look through the same eyes; they differ in what came after `base` alone.
 """
 
 from __future__ import annotations
@@ -31,13 +33,13 @@ from longtake.errors import ErrorCode, LongtakeError
 from longtake.families.nano import TEMPLATE, NanoModules, build, encoder, write_checkpoint
 from longtake.loading import load
 from longtake.prompt import HubTokenizer
-from longtake.train.align import PULL, SHARPNESS, Aligning, Pair, make_album
+from longtake.train.align import PULL, SHARPNESS, Aligning, make_album
 from longtake.train.card import model_card
-from longtake.train.conversations import Writer
+from longtake.train.conversations import TOKENS_A_FRAME, Writer
 from longtake.train.exam import GRADED, REPORTED, Mark, examine, shares
-from longtake.train.loop import Rates, load_module, run, spent_s
+from longtake.train.loop import Rates, load_module, logged, run, spent_s
 from longtake.train.pictures import draw_pool, read_pool
-from longtake.train.read import LENGTHS, Reading
+from longtake.train.read import LONG, SHORT, Diet, Reading
 from longtake.train.see import Seeing, Sight
 from longtake.train.start import language_config, word_vectors, write_copying_heads
 from longtake.train.vocabulary import build_tokenizer, word_ids
@@ -47,18 +49,59 @@ SIDE_PX = 96
 TOWER_WIDTH = 128
 WIDTH = 128
 LAYERS = 4
-ROPE_THETA = 3e7
-TRAINED_CONTEXT = 1024
+BASE_THETA = 1e4
+"""RoPE's base while short films are read."""
+LONG_THETA = 3e7
+"""RoPE's base from then on: the slowest pairs turn less than once in 16,384 positions."""
 DEFAULT_FRAMES = 64
 SHARDS = 2
 """Files that the training pictures are drawn into, each by a process of its own; one more holds the held-out ones."""
-MINUTES = 50
+MINUTES = 55
 """About what the whole recipe takes on two cores with bfloat16 matrix units (docs/log.md)."""
+BASE_STEPS = 1_100
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What becomes of the language model after `base`.
+
+    Attributes:
+        name: of the stage, and of the folder that the model is written to.
+        theta: RoPE's base from here on.
+        diet: what is read.
+        steps: of as many tokens each.
+        from_stage: whose weights it begins with.
+        context: positions that it is then trained to read.
+    """
+
+    name: str
+    theta: float
+    diet: Diet
+    steps: int
+    context: int
+    from_stage: str = "base"
+
+
+SHORT_CONTEXT = 256
+NANO = Branch("long", LONG_THETA, LONG, 1_500, LONG.span)
+SHORT_ONLY = Branch("control_a", BASE_THETA, SHORT, 1_500, SHORT_CONTEXT)
+WIDER_BASE_AT_TEST = Branch("control_b", LONG_THETA, SHORT, 0, SHORT_CONTEXT, from_stage="control_a")
+SHORT_AT_WIDER_BASE = Branch("control_c", LONG_THETA, SHORT, 1_500, SHORT_CONTEXT)
+STAGES = ("base", NANO.name, "see", "meet", "align")
+CONTROLS = (SHORT_ONLY, WIDER_BASE_AT_TEST, SHORT_AT_WIDER_BASE)
 
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 """Tells glibc to reuse the large blocks that every step frees; else the kernel clears 40,000 pages a second anew."""
 
 Job = Callable[[Path, "Recipe"], None]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Stages that follow one another in one process, and their names."""
+
+    jobs: tuple[Job, ...]
+    stages: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -95,12 +138,12 @@ def train(folder: Path, recipe: Recipe) -> dict[str, Any]:
     console = Console(stderr=True)
     console.print(f"About {max(1.0, MINUTES * recipe.share):.0f} min on two cores. Stop and start again as you like.")
     with _bars(console) as bars:
-        _together(
-            folder, recipe, bars, *[(partial(_draw, shard=shard), f"draw {shard}") for shard in range(SHARDS + 1)]
-        )
-        _together(folder, recipe, bars, (_see, "see"), (_read, "read"))
-        _together(folder, recipe, bars, (_meet, "meet"))
-        _together(folder, recipe, bars, (_align, "align"))
+        draws = [Lane((partial(_draw, shard=shard),), (f"draw {shard}",)) for shard in range(SHARDS + 1)]
+        _together(folder, recipe, bars, *draws)
+        words = Lane((_base, partial(_branch, branch=NANO)), ("base", NANO.name))
+        eyes = Lane((_see, _meet, _align), ("see", "meet", "align"))
+        _together(folder, recipe, bars, words, eyes)
+        write_model(folder, recipe, NANO, folder / "model")
         marks = _examined(folder, recipe, bars)
     figures = _figures(folder, recipe, marks)
     (folder / "model" / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
@@ -108,23 +151,44 @@ def train(folder: Path, recipe: Recipe) -> dict[str, Any]:
     return figures
 
 
-def first_modules(recipe: Recipe) -> tuple[dict[str, Any], NanoModules, HubTokenizer]:
+def train_controls(folder: Path, recipe: Recipe) -> None:
+    """Train the controls into `folder`/control_a and so on, beside the nano that `train` made there."""
+    with _bars(Console(stderr=True)) as bars:
+        trained = [branch for branch in CONTROLS if branch.steps]
+        _together(
+            folder, recipe, bars, *[Lane((partial(_branch, branch=branch),), (branch.name,)) for branch in trained]
+        )
+    for branch in CONTROLS:
+        write_model(folder, recipe, branch, folder / branch.name)
+
+
+def first_modules(recipe: Recipe, theta: float = BASE_THETA) -> tuple[dict[str, Any], NanoModules, HubTokenizer]:
     """The configuration, the untrained networks, and the tokenizer."""
     tokenizer = build_tokenizer()
     language = language_config(
-        tokenizer.get_vocab_size(), width=WIDTH, layers=LAYERS, theta=ROPE_THETA, context=TRAINED_CONTEXT
+        tokenizer.get_vocab_size(), width=WIDTH, layers=LAYERS, theta=theta, context=SHORT_CONTEXT
     )
     config = {
         "vision": {"side_px": SIDE_PX, "width": TOWER_WIDTH, "layers": 2, "heads": 4},
         "projector": {"in_width": TOWER_WIDTH, "hidden_width": 4 * WIDTH, "out_width": WIDTH},
         "language": language.to_diff_dict(),
-        "trained_context": TRAINED_CONTEXT,
+        "trained_context": SHORT_CONTEXT,
         "frames": DEFAULT_FRAMES,
     }
     torch.manual_seed(recipe.seed)
     modules = build(config)
     write_copying_heads(modules.language, seed=recipe.seed)
     return config, modules, HubTokenizer(tokenizer)
+
+
+def write_model(folder: Path, recipe: Recipe, branch: Branch, into: Path) -> None:
+    """Put the eyes and the branch's language model together and write them as a model that `longtake.load` takes."""
+    config, modules, tokenizer = first_modules(recipe, branch.theta)
+    load_module(folder, branch.name if branch.steps else branch.from_stage, modules.language)
+    load_module(folder, "meet", Sight(modules.vision, modules.projector, tower_width=TOWER_WIDTH))
+    load_module(folder, "align", modules.projector)
+    config["trained_context"] = config["language"]["max_position_embeddings"] = branch.context
+    write_checkpoint(into, config, modules, tokenizer=tokenizer, dtype=torch.bfloat16)
 
 
 def _keep_recipe(folder: Path, recipe: Recipe) -> None:
@@ -175,14 +239,39 @@ def _see(folder: Path, recipe: Recipe) -> None:
     run(_seeing(folder, recipe, modules, words_VD), folder, seed=recipe.seed)
 
 
-def _read(folder: Path, recipe: Recipe) -> None:
+def _base(folder: Path, recipe: Recipe) -> None:
     _, modules, tokenizer = first_modules(recipe)
-    run(Reading(modules.language, _writer(tokenizer), steps=recipe.part(1_600)), folder, seed=recipe.seed)
+    stage = Reading(modules.language, _writer(tokenizer), steps=recipe.part(BASE_STEPS), name="base")
+    run(stage, folder, seed=recipe.seed)
+
+
+def _branch(folder: Path, recipe: Recipe, *, branch: Branch) -> None:
+    """Read on from `base`; the word vectors stay as they are, so that the same eyes serve every branch."""
+    _, modules, tokenizer = first_modules(recipe, branch.theta)
+    load_module(folder, branch.from_stage, modules.language)
+    modules.language.model.embed_tokens.weight.requires_grad_(False)
+    rates = Rates(matrices=5e-3, others=7e-4, hold=0.4)
+    stage = Reading(
+        modules.language,
+        _writer(tokenizer),
+        steps=recipe.part(branch.steps),
+        diet=branch.diet,
+        name=branch.name,
+        rates=rates,
+    )
+    run(stage, folder, seed=recipe.seed)
+
+
+def _wait_for(folder: Path, name: str, steps: int) -> None:
+    """The other lane makes it; should it die, this process is ended with it."""
+    while logged(folder, name).get("step") != steps:
+        time.sleep(1.0)
 
 
 def _meet(folder: Path, recipe: Recipe) -> None:
+    _wait_for(folder, "base", recipe.part(BASE_STEPS))
     _, modules, _ = first_modules(recipe)
-    load_module(folder, "read", modules.language)
+    load_module(folder, "base", modules.language)
     words_VD = modules.language.model.embed_tokens.weight.detach()
     seen = _seeing(folder, recipe, modules, words_VD)
     load_module(folder, "see", seen.module)
@@ -194,49 +283,51 @@ def _meet(folder: Path, recipe: Recipe) -> None:
 
 
 def _align(folder: Path, recipe: Recipe) -> None:
-    config, modules, tokenizer = first_modules(recipe)
-    sight = Sight(modules.vision, modules.projector, tower_width=TOWER_WIDTH)
-    load_module(folder, "meet", sight)
-    load_module(folder, "read", modules.language)
-    sight.eval()
+    _, modules, tokenizer = first_modules(recipe)
+    load_module(folder, "meet", Sight(modules.vision, modules.projector, tower_width=TOWER_WIDTH))
+    load_module(folder, "base", modules.language)
+    modules.vision.eval()
+    modules.language.eval().requires_grad_(False)
     pool = read_pool([folder / f"pictures{shard}.npz" for shard in range(SHARDS)])
     album = make_album(modules.vision, pool, encoder(modules).recipe)
-    pair = Pair(modules.projector, modules.language)
-    run(Aligning(pair, _writer(tokenizer), album, steps=recipe.part(300)), folder, seed=recipe.seed)
-    write_checkpoint(folder / "model", config, modules, tokenizer=tokenizer, dtype=torch.bfloat16)
+    stage = Aligning(modules.projector, modules.language, _writer(tokenizer), album, steps=recipe.part(400))
+    run(stage, folder, seed=recipe.seed)
 
 
-def _together(folder: Path, recipe: Recipe, bars: Progress, *jobs: tuple[Job, str]) -> None:
-    """Run each job in a process of its own with one thread, and show how far the stages' logs say they are."""
+def _together(folder: Path, recipe: Recipe, bars: Progress, *lanes: Lane) -> None:
+    """Run each lane in a process of its own with one thread, and show how far the stages' logs say they are."""
     os.environ.update(KEEP_FREED_MEMORY)
     spawn = multiprocessing.get_context("spawn")
-    running = [(spawn.Process(target=_alone, args=(job, folder, recipe)), name) for job, name in jobs]
-    tasks = {name: bars.add_task(name, total=None) for _, name in running}
+    running = [(spawn.Process(target=_alone, args=(lane.jobs, folder, recipe)), lane) for lane in lanes]
+    tasks = {name: bars.add_task(name, total=None) for lane in lanes for name in lane.stages}
     for process, _ in running:
         process.start()
     try:
         while any(process.is_alive() for process, _ in running):
-            for process, name in running:
-                _show(folder, name, bars, tasks[name])
+            for process, lane in running:
+                for name in lane.stages:
+                    _show(folder, name, bars, tasks[name])
                 if process.exitcode:
-                    raise RuntimeError(f"stage {name} ended with exit status {process.exitcode}")
+                    raise RuntimeError(f"stages {', '.join(lane.stages)} ended with exit status {process.exitcode}")
             time.sleep(0.5)
     finally:
         for process, _ in running:
             process.terminate()
             process.join()
-    for process, name in running:
+    for process, lane in running:
         if process.exitcode:
-            raise RuntimeError(f"stage {name} ended with exit status {process.exitcode}")
-        bars.update(tasks[name], total=1, completed=1)
+            raise RuntimeError(f"stages {', '.join(lane.stages)} ended with exit status {process.exitcode}")
+        for name in lane.stages:
+            bars.update(tasks[name], total=1, completed=1)
 
 
-def _alone(job: Job, folder: Path, recipe: Recipe) -> None:
+def _alone(jobs: tuple[Job, ...], folder: Path, recipe: Recipe) -> None:
     # Two threads that share a busy machine wait for each other at every step; two processes do not.
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        job(folder, recipe)
+        for job in jobs:
+            job(folder, recipe)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -250,10 +341,8 @@ def _end_with_parent() -> None:
 
 
 def _show(folder: Path, name: str, bars: Progress, task: Any) -> None:
-    log = folder / f"{name}.jsonl"
-    rows = log.read_text().splitlines() if log.exists() else []
-    if rows:
-        row = json.loads(rows[-1])
+    row = logged(folder, name)
+    if row:
         bars.update(task, completed=row["step"], total=row["steps"], description=f"{name}  loss {row['loss']:.3f}")
 
 
@@ -295,21 +384,19 @@ def _figures(folder: Path, recipe: Recipe, marks: list[Mark]) -> dict[str, Any]:
         "layers": LAYERS,
         "width": WIDTH,
         "parameters": parameters,
-        "context": TRAINED_CONTEXT,
-        "most_frames": LENGTHS[-1][1],
+        "context": NANO.context,
+        "most_frames": NANO.context // TOKENS_A_FRAME,
         "minutes": round(_stage_seconds(folder) / 60),
         "seed": recipe.seed,
     }
     asked = {kind: sum(mark.kind == kind for mark in marks) for kind in (*GRADED, *REPORTED)}
     right = {column: shares(marks, column) for column in ("own", "blank", "other")}
-    logs = {
-        stage: json.loads((folder / f"{stage}.jsonl").read_text().splitlines()[-1]) for stage in ("see", "read", "meet")
-    }
+    logs = {stage: logged(folder, stage) for stage in STAGES}
     weights = hashlib.sha256((folder / "model" / WEIGHTS).read_bytes()).hexdigest()
     return {"weights_sha256": weights, "asked": asked, **right, "facts": facts, **logs}
 
 
 def _stage_seconds(folder: Path) -> float:
-    """What the stages took, stops and new starts included: two of them ran side by side."""
-    seconds = {stage: spent_s(folder, stage) for stage in ("see", "read", "meet", "align")}
-    return max(seconds["see"], seconds["read"]) + seconds["meet"] + seconds["align"]
+    """What the stages took, stops and new starts included: two lanes ran side by side."""
+    seconds = {stage: spent_s(folder, stage) for stage in STAGES}
+    return max(seconds["see"] + seconds["meet"] + seconds["align"], seconds["base"] + seconds[NANO.name])

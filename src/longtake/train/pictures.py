@@ -12,11 +12,12 @@ from PIL import Image
 
 from longtake.vision.pixels import PixelRecipe
 from longtake.world.drawing import draw, random_staging
-from longtake.world.scenes import Scene, Scenery, Shot, draw_scene, draw_scenery
+from longtake.world.scenes import Scene, Scenery, Shot, draw_move, draw_scene, draw_scenery
 
 PLACES_EACH = 40
 """Panoramas of each place that training pictures are filmed before."""
-SCENERY_SHARE = 0.15
+SCENERY_SHARE = 0.17
+MOVING_SHARE = 0.08
 STRANGE_SHARE = 0.4
 """Part of the scenery that is recoloured, turned and blended, so that film of anywhere counts as scenery too."""
 
@@ -39,10 +40,7 @@ def draw_pool(path: Path, pictures: int, *, recipe: PixelRecipe, seed: int, held
     if path.exists():
         return
     rng = np.random.default_rng([seed, int(held_out)])
-    shots = [
-        draw_scenery(rng) if rng.random() < SCENERY_SHARE else draw_scene(rng, held_out=held_out)
-        for _ in range(pictures)
-    ]
+    shots = [_shown(rng, held_out=held_out) for _ in range(pictures)]
     pixels_NCHW = np.stack([_filmed(shot, rng, recipe) for shot in shots])
     partial = path.with_suffix(".partial.npz")
     np.savez(partial, pixels=pixels_NCHW, captions=np.array([shot.caption for shot in shots]))
@@ -62,6 +60,16 @@ def read_pool(paths: list[Path]) -> Pool:
 def _shot(caption: tuple[str, str, str, str]) -> Shot:
     scenery = Scenery(caption[3])
     return scenery if caption == scenery.caption else Scene(*caption)
+
+
+def _shown(rng: np.random.Generator, *, held_out: bool) -> Shot:
+    kind = rng.random()
+    if kind < SCENERY_SHARE:
+        return draw_scenery(rng)
+    if kind < SCENERY_SHARE + MOVING_SHARE:
+        moments = draw_move(rng, held_out=held_out)
+        return moments[rng.integers(len(moments))]
+    return draw_scene(rng, held_out=held_out)
 
 
 def _filmed(shot: Shot, rng: np.random.Generator, recipe: PixelRecipe) -> NDArray[np.uint8]:

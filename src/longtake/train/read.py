@@ -1,4 +1,8 @@
-"""train/read: the text stage: captions, questions and answers in words alone teach a language model to find things."""
+"""train/read: the text stages: captions, questions and answers in words alone teach a language model to find things.
+
+Short films come first; then come haystacks whose frames are numbered as if they lay far apart (stretched positions:
+PoSE, arXiv 2309.10400), so that a thousand tokens teach places that only films of hours have.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,52 @@ import numpy as np
 import torch
 from transformers import Qwen2ForCausalLM
 
-from longtake.train.conversations import KIND_SHARES, Talk, Writer, answer_loss, answered, draw_talks
+from longtake.train.conversations import TOKENS_A_FRAME, TOKENS_A_TURN, Talk, Writer, answer_loss, answered, draw_talks
 from longtake.train.loop import Rates
-from longtake.world.questions import ask_about, draw_shots, scenes_of
-from longtake.world.scenes import Scene, draw_scene
+from longtake.world.films import HELD_OUT, TRAINING, Source, draw_counted, draw_haystack, draw_needles, draw_shots
+from longtake.world.questions import KINDS, ask_about, can_ask
+from longtake.world.scenes import Shot
 
-LENGTHS = ((1, 12), (8, 32), (24, 72), (64, 230))
-LENGTH_SHARES = (0.62, 0.18, 0.12, 0.08)
-"""Films of these lengths in frames are read that often; 230 frames make about 1,000 tokens."""
+HAYSTACK_KINDS = ("value", "colour", "shape", "letter", "order", "several")
+HAYSTACK_SHARES = (0.40, 0.14, 0.14, 0.16, 0.08, 0.08)
+SYMBOLS = (0.0, 0.15, 0.5, 1.0)
+SYMBOLS_SHARES = (0.25, 0.15, 0.45, 0.15)
+"""Haystacks of which this much shows other scenes are read that often."""
+NEEDLES = 6
+HAYSTACK_TURNS = 8
+PIECES = 16
+"""A stretched text has so many places at which its numbering jumps."""
 EXAM_QUESTIONS = 32
+
+
+@dataclass(frozen=True)
+class Diet:
+    """What a text stage reads.
+
+    Attributes:
+        lengths: classes of short films, (fewest, most) frames.
+        length_shares: how often each class is read.
+        haystacks: share of the steps that read haystacks.
+        haystack_frames: their classes: the most frames; the fewest are half as many.
+        haystack_shares: how often each is read.
+        span: positions over which a text may be stretched; 0 leaves the numbering alone.
+    """
+
+    lengths: tuple[tuple[int, int], ...] = ((1, 12), (8, 24), (20, 48))
+    length_shares: tuple[float, ...] = (0.65, 0.2, 0.15)
+    haystacks: float = 0.0
+    haystack_frames: tuple[int, ...] = (120, 250, 500, 1000)
+    haystack_shares: tuple[float, ...] = (0.35, 0.3, 0.2, 0.15)
+    span: int = 0
+
+    @property
+    def most_frames(self) -> int:
+        """Of the longest film."""
+        return max(*(most for _, most in self.lengths), *(self.haystack_frames if self.haystacks else ()))
+
+
+SHORT = Diet()
+LONG = Diet(haystacks=0.55, span=16_384)
 
 
 @dataclass(frozen=True)
@@ -24,8 +65,9 @@ class Reading:
     """Learn to answer about captions.
 
     Attributes:
-        module: the language model.
+        module: the language model; parameters that want no gradient stay as they are.
         writer: writes the conversations.
+        diet: what is read.
         tokens: of a step.
         noise: added to the embeddings, in their own standard deviations, so that visual tokens need not be exact words.
         exam_frames: lengths of the films that held-out questions are about.
@@ -34,49 +76,89 @@ class Reading:
     module: Qwen2ForCausalLM
     writer: Writer
     steps: int
+    diet: Diet = SHORT
     tokens: int = 4096
     noise: float = 0.25
-    exam_frames: tuple[int, ...] = (8, 64, 230)
+    exam_frames: tuple[int, ...] = (8, 64)
     name: str = "read"
     rates: Rates = Rates(matrices=1e-2, others=1.5e-3, hold=0.6)
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
-        """Films of one class of lengths, and four questions about each."""
-        lengths = LENGTHS[rng.choice(len(LENGTHS), p=LENGTH_SHARES)]
-        batch = self.writer.write(draw_talks(rng, training_source, lengths, turns=4, tokens=self.tokens))
+        """Films of one class of lengths, and questions about each."""
+        batch = self.writer.write(self.draw(rng))
+        positions_BL = stretched(rng, *batch.ids_BL.shape, span=self.diet.span)
         with torch.autocast("cpu", torch.bfloat16):
             words_BLD = self.module.model.embed_tokens(batch.ids_BL)
             noisy_BLD = words_BLD + self.noise * words_BLD.std() * torch.randn_like(words_BLD)
-            hidden_BLD = self.module.model(inputs_embeds=noisy_BLD, use_cache=False).last_hidden_state
+            # Without a mask transformers takes a jump in the numbering for the start of another text.
+            hidden_BLD = self.module.model(
+                inputs_embeds=noisy_BLD,
+                position_ids=positions_BL,
+                attention_mask=torch.ones_like(batch.ids_BL),
+                use_cache=False,
+            ).last_hidden_state
             return answer_loss(hidden_BLD, self.module.lm_head, batch)
+
+    def draw(self, rng: np.random.Generator) -> list[Talk]:
+        """What one step reads."""
+        diet = self.diet
+        if rng.random() >= diet.haystacks:
+            lengths = diet.lengths[rng.choice(len(diet.lengths), p=diet.length_shares)]
+            return draw_talks(rng, TRAINING, lengths, turns=4, tokens=self.tokens)
+        most = diet.haystack_frames[rng.choice(len(diet.haystack_frames), p=diet.haystack_shares)]
+        symbols = SYMBOLS[rng.choice(len(SYMBOLS), p=SYMBOLS_SHARES)]
+        films = max(1, round(self.tokens / (0.75 * most * TOKENS_A_FRAME + HAYSTACK_TURNS * TOKENS_A_TURN)))
+        return [
+            haystack_talk(rng, TRAINING, int(rng.integers(most // 2, most + 1)), symbols=symbols) for _ in range(films)
+        ]
 
     @torch.inference_mode()
     def figures(self) -> dict[str, float]:
         """Held-out questions of each kind about films of some lengths: the share answered word for word."""
         shares = {}
         for frames in self.exam_frames:
-            for kind in KIND_SHARES:
-                batch = self.writer.write(_exam(kind, frames))
-                hidden_BLD = self.module.model(input_ids=batch.ids_BL, use_cache=False).last_hidden_state
-                shares[f"{kind}@{frames}"] = float(answered(hidden_BLD, self.module.lm_head, batch).float().mean())
+            for kind in KINDS:
+                shares[f"{kind}@{frames}"] = self._share(_exam(kind, frames))
+        for symbols in (0.0, 0.5) if self.diet.haystacks else ():
+            rng = np.random.default_rng(7)
+            talks = [haystack_talk(rng, HELD_OUT, 1000, symbols=symbols, turns=1) for _ in range(EXAM_QUESTIONS)]
+            shares[f"needle@1000/{symbols}"] = float(np.mean([self._share([talk]) for talk in talks]))
         return shares
 
+    def _share(self, talks: list[Talk]) -> float:
+        batch = self.writer.write(talks)
+        hidden_BLD = self.module.model(input_ids=batch.ids_BL, use_cache=False).last_hidden_state
+        return float(answered(hidden_BLD, self.module.lm_head, batch).float().mean())
 
-def training_source(rng: np.random.Generator, like: Scene | None) -> Scene:
-    """Scenes that may be trained on."""
-    return draw_scene(rng, held_out=False, like=like)
+
+def haystack_talk(
+    rng: np.random.Generator, source: Source, frames: int, *, symbols: float, turns: int = HAYSTACK_TURNS
+) -> Talk:
+    """A film with a few needles far apart, and questions about these. See `draw_haystack`."""
+    needles = draw_needles(rng, NEEDLES, source)
+    shots = draw_haystack(rng, frames, needles, source, symbols=symbols)
+    in_order: list[Shot] = sorted(needles, key=shots.index)
+    kinds = rng.choice(len(HAYSTACK_KINDS), turns, p=HAYSTACK_SHARES)
+    return shots, [ask_about(rng, in_order, HAYSTACK_KINDS[kind]) for kind in kinds]
 
 
-def held_out_source(rng: np.random.Generator, like: Scene | None) -> Scene:
-    """Scenes that are kept from all training."""
-    return draw_scene(rng, held_out=True, like=like)
+def stretched(rng: np.random.Generator, rows: int, length: int, *, span: int) -> torch.Tensor:
+    """(rows, length) position numbers; in four of five cases they jump ahead at PIECES places, within `span`."""
+    steps_BL = np.ones((rows, length), dtype=np.int64)
+    steps_BL[:, 0] = 0
+    if span > length and rng.random() < 0.8:
+        for row in range(rows):
+            jumps = rng.multinomial(int(rng.integers(span - length)), rng.dirichlet(np.ones(PIECES)))
+            np.add.at(steps_BL[row], rng.integers(0, length, PIECES), jumps)
+    return torch.from_numpy(steps_BL.cumsum(1))
 
 
 def _exam(kind: str, frames: int) -> list[Talk]:
     rng = np.random.default_rng([frames, *kind.encode()])
+    draw = draw_counted if kind == "count" else draw_shots
     talks: list[Talk] = []
     while len(talks) < EXAM_QUESTIONS:
-        shots = draw_shots(rng, frames, held_out_source)
-        if kind != "order" or len(scenes_of(shots)) > 1:
+        shots = draw(rng, frames, HELD_OUT)
+        if can_ask(shots, kind):
             talks.append((shots, [ask_about(rng, shots, kind)]))
     return talks

@@ -19,6 +19,7 @@ from longtake.train.pictures import Pool
 from longtake.vision.pixels import PixelRecipe
 from longtake.vision.projector import Projector
 from longtake.world.scenes import SCENERY
+from longtake.world.vocabulary import SIDES
 
 LETTERS = " 0123456789abcdefghijklmnopqrstuvwxyz"
 LONGEST_VALUE = 7
@@ -129,8 +130,8 @@ def caption_loss(
 
 
 def _spelled(value: str) -> list[int]:
-    """Letter numbers; the caption of mere scenery spells nothing."""
-    shown = "" if value == SCENERY[VALUE_SLOT] else value
+    """Letter numbers; mere scenery and shapes that move spell nothing."""
+    shown = "" if value == SCENERY[VALUE_SLOT] or value in SIDES else value
     return [LETTERS.index(letter) for letter in shown.ljust(LONGEST_VALUE)]
 
 

@@ -6,7 +6,7 @@ All places inside a picture are shares of its width and height, so that one scen
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -66,9 +66,23 @@ def draw(shot: Shot, staging: Staging, *, width: int, height: int) -> NDArray[np
     """The picture of `shot`: (height, width, 3) uint8 RGB."""
     image = window(_panorama(shot.place, staging.place_seed), left_px=staging.pan_px, width=width, height=height)
     for scene in (shot,) if isinstance(shot, Scene) else ():
-        _draw_shape(image, scene, staging)
-        _draw_plate(image, scene.value, staging)
+        if scene.moving:
+            _draw_shape(image, scene, _standing(scene.value, staging))
+        else:
+            _draw_shape(image, scene, staging)
+            _draw_plate(image, scene.value, staging)
     return np.asarray(image)
+
+
+def _standing(side: str, staging: Staging) -> Staging:
+    """The same staging with the shape on this `side` of the picture, give or take a little.
+
+    `_shape_corner` puts a shape that is not stacked to the left of its centre, to leave room for a plate.
+    """
+    middle = {"left": 0.2, "middle": 0.5, "right": 0.8}[side]
+    size = min(staging.size, 0.56)
+    centre_x = middle + 0.4 * (staging.centre_x - 0.5) + 0.16 + 0.12 * size * 9 / 16
+    return replace(staging, stacked=False, size=size, centre_x=centre_x)
 
 
 @cache

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from longtake.world.scenes import Scene, Shot, draw_scene, draw_scenery
+from longtake.world.films import moves_of, scenes_of
+from longtake.world.scenes import Scene, Shot, draw_scene
 from longtake.world.vocabulary import COLOURS, NUMBERS, SHAPES, WORDS
 
 LETTERS = ("(A)", "(B)", "(C)", "(D)")
@@ -74,9 +75,23 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "What is shown first, the {first} or the {second}?",
         "Which one is earlier, the {first} or the {second}?",
     ),
+    "several": (
+        "What is on the {first} and what is on the {second}?",
+        "What do the {first} and the {second} say?",
+        "Read what is next to the {first} and the {second}.",
+    ),
+    "motion": (
+        "Which way does the {colour} {shape} move?",
+        "Where does the {colour} {shape} move to?",
+        "In which direction does the {colour} {shape} go?",
+    ),
 }
 
-KINDS = ("value", "colour", "shape", "letter", "count", "order", "missing")
+KINDS = ("value", "colour", "shape", "letter", "count", "order", "missing", "several", "motion")
+
+
+TWO = ("order", "several")
+"""Kinds that are about two scenes."""
 
 
 @dataclass(frozen=True)
@@ -88,41 +103,14 @@ class Asked:
     answer: str
 
 
-SceneSource = Callable[[np.random.Generator, Scene | None], Scene]
-"""Draws a scene; where one is given, a lookalike that shares its colour or its shape."""
-
-
-def draw_shots(rng: np.random.Generator, frames: int, source: SceneSource, *, most_scenes: int = 16) -> list[Shot]:
-    """What each of `frames` frames shows: some scenes for one to three frames each, scenery between them.
-
-    No two scenes have the same value, or the same colour and shape. About half of them are lookalikes of another.
-    """
-    wanted = int(rng.integers(1, min(frames, most_scenes) + 1))
-    scenes: list[Scene] = []
-    while len(scenes) < wanted:
-        scene = source(rng, scenes[-1] if scenes and rng.random() < 0.5 else None)
-        if all(s.value != scene.value and (s.colour, s.shape) != (scene.colour, scene.shape) for s in scenes):
-            scenes.append(scene)
-    lasting = np.ones(wanted, dtype=int)
-    for place in rng.integers(0, wanted, int(rng.integers(0, wanted + 1))):
-        if lasting.sum() < frames and lasting[place] < 3:
-            lasting[place] += 1
-    gaps = rng.multinomial(frames - int(lasting.sum()), np.full(wanted + 1, 1 / (wanted + 1)))
-    shots: list[Shot] = [draw_scenery(rng) for _ in range(gaps[0])]
-    for scene, frames_long, gap in zip(rng.permutation(np.array(scenes, dtype=object)), lasting, gaps[1:], strict=True):
-        shots += [scene] * int(frames_long)
-        shots += [draw_scenery(rng) for _ in range(gap)]
-    return shots
-
-
-def scenes_of(shots: Sequence[Shot]) -> list[Scene]:
-    """The different scenes among `shots`, in order of appearance."""
-    return [shot for shot in dict.fromkeys(shots) if isinstance(shot, Scene)]
+def can_ask(shots: Sequence[Shot], kind: str) -> bool:
+    """Whether a question of `kind` has an answer about `shots`: some want two scenes, or a shape that moves."""
+    return bool(moves_of(shots)) if kind == "motion" else len(scenes_of(shots)) >= (2 if kind in TWO else 1)
 
 
 def ask_about(rng: np.random.Generator, shots: Sequence[Shot], kind: str) -> Asked:
-    """A question of `kind` (one of KINDS) about `shots`, which hold at least one scene (two for `order`)."""
-    scenes = scenes_of(shots)
+    """A question of `kind` (one of KINDS) about `shots`; see `can_ask`."""
+    scenes = moves_of(shots) if kind == "motion" else scenes_of(shots)
     return _ASKERS[kind](rng, scenes, scenes[int(rng.integers(len(scenes)))])
 
 
@@ -170,18 +158,46 @@ def _about_letter(rng: np.random.Generator, scenes: list[Scene], scene: Scene) -
 
 
 def _about_count(rng: np.random.Generator, scenes: list[Scene], scene: Scene) -> Asked:
-    attribute = "colour" if rng.random() < 0.5 else "shape"
-    word: str = getattr(scene, attribute)
-    many = sum(getattr(other, attribute) == word for other in scenes)
+    """Large numbers are asked for more often than small ones: there are always words that fit none or one."""
+    many = {
+        (attribute, word): sum(getattr(other, attribute) == word for other in scenes)
+        for attribute, words in (("colour", tuple(COLOURS)), ("shape", SHAPES))
+        for word in words
+    }
+    numbers = sorted(set(many.values()))
+    weights = np.array(numbers) + 1.0
+    number = int(rng.choice(numbers, p=weights / weights.sum()))
+    asked = [key for key, found in many.items() if found == number]
+    attribute, word = asked[int(rng.integers(len(asked)))]
     question = _worded(rng, f"count_{attribute}", **{attribute: word})
-    return Asked("count", question, f"{word} {COUNT_WORDS[many] if many < len(COUNT_WORDS) else 'many'}")
+    return Asked("count", question, f"{word} {COUNT_WORDS[number] if number < len(COUNT_WORDS) else 'many'}")
 
 
 def _about_order(rng: np.random.Generator, scenes: list[Scene], scene: Scene) -> Asked:
-    one, two = sorted(rng.choice(len(scenes), 2, replace=False).tolist())
-    names = [f"{scenes[place].colour} {scenes[place].shape}" for place in (one, two)]
+    one, two = (scenes[place] for place in sorted(_two(rng, scenes)))
+    names = [_look(one), _look(two)]
     first, second = names if rng.random() < 0.5 else names[::-1]
     return Asked("order", _worded(rng, "order", first=first, second=second), names[0])
+
+
+def _about_several(rng: np.random.Generator, scenes: list[Scene], scene: Scene) -> Asked:
+    one, two = (scenes[place] for place in _two(rng, scenes))
+    question = _worded(rng, "several", first=_look(one), second=_look(two))
+    return Asked("several", question, f"{_look(one)} {one.value} {_look(two)} {two.value}")
+
+
+def _about_motion(rng: np.random.Generator, scenes: list[Scene], scene: Scene) -> Asked:
+    question = _worded(rng, "motion", colour=scene.colour, shape=scene.shape)
+    return Asked("motion", question, f"{_look(scene)} {scene.value}")
+
+
+def _two(rng: np.random.Generator, scenes: list[Scene]) -> list[int]:
+    places: list[int] = rng.choice(len(scenes), 2, replace=False).tolist()
+    return places
+
+
+def _look(scene: Scene) -> str:
+    return f"{scene.colour} {scene.shape}"
 
 
 def _about_missing(rng: np.random.Generator, scenes: list[Scene], scene: Scene) -> Asked:
@@ -203,4 +219,6 @@ _ASKERS: dict[str, Callable[[np.random.Generator, list[Scene], Scene], Asked]] =
     "count": _about_count,
     "order": _about_order,
     "missing": _about_missing,
+    "several": _about_several,
+    "motion": _about_motion,
 }

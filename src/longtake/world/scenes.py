@@ -2,7 +2,7 @@
 
 A scene is one coloured shape with a value (a number or a word) printed beside it, before some place. A combination of
 colour, shape and value is either for training or held out, by its hash: nothing held out is ever drawn or written in
-training.
+training. A shape that moves has no value printed beside it; its value is the side of the picture where it stands.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from longtake.world.vocabulary import COLOURS, NUMBERS, PLACES, SHAPES, WORDS
+from longtake.world.vocabulary import COLOURS, NUMBERS, PLACES, SHAPES, SIDES, WORDS
 
 HELD_OUT_SHARE = 0.1
 SCENERY = ("only", "scenery", "here")
@@ -21,7 +21,7 @@ SCENERY = ("only", "scenery", "here")
 
 @dataclass(frozen=True)
 class Scene:
-    """One coloured shape with a value, before a place. `value` is a number from 0 to 999 or one of WORDS."""
+    """One coloured shape with a value, before a place. `value` is a number from 0 to 999, or one of WORDS or SIDES."""
 
     colour: str
     shape: str
@@ -31,13 +31,19 @@ class Scene:
     @property
     def held_out(self) -> bool:
         """Whether the combination of colour, shape and value is kept from all training."""
-        digest = hashlib.sha256(f"{self.colour} {self.shape} {self.value}".encode()).digest()
+        value = "moves" if self.moving else self.value
+        digest = hashlib.sha256(f"{self.colour} {self.shape} {value}".encode()).digest()
         return int.from_bytes(digest[:4], "big") < HELD_OUT_SHARE * 2**32
 
     @property
+    def moving(self) -> bool:
+        """Whether this is one moment of a shape that moves through the picture, and shows no value."""
+        return self.value in SIDES
+
+    @property
     def value_kind(self) -> str:
-        """`number` or `word`."""
-        return "number" if self.value.isdigit() else "word"
+        """`number` or `word`, or `side` of a shape that moves."""
+        return "number" if self.value.isdigit() else "side" if self.moving else "word"
 
     @property
     def caption(self) -> tuple[str, str, str, str]:
@@ -80,6 +86,17 @@ def draw_scene(rng: np.random.Generator, *, held_out: bool, like: Scene | None =
             scene = replace(scene, **shared)
         if scene.held_out == held_out:
             return scene
+
+
+def draw_move(rng: np.random.Generator, *, held_out: bool) -> tuple[Scene, ...]:
+    """A random shape that moves through the picture, left to right or right to left: three moments, one a frame."""
+    while True:
+        colour = tuple(COLOURS)[rng.integers(len(COLOURS))]
+        shape, place = SHAPES[rng.integers(len(SHAPES))], PLACES[rng.integers(len(PLACES))]
+        sides = SIDES if rng.random() < 0.5 else SIDES[::-1]
+        move = tuple(Scene(colour, shape, side, place) for side in sides)
+        if move[0].held_out == held_out:
+            return move
 
 
 def draw_scenery(rng: np.random.Generator) -> Scenery:

@@ -25,6 +25,9 @@ SHAPES: tuple[str, ...] = (
 
 PLACES: tuple[str, ...] = ("sea", "forest", "desert", "snow", "night", "city", "sunset", "meadow")
 
+SIDES: tuple[str, ...] = ("left", "middle", "right")
+"""Where a shape without a value stands while it moves through the picture."""
+
 NUMBERS: tuple[str, ...] = tuple(str(number) for number in range(1000))
 
 WORDS: tuple[str, ...] = tuple(
