@@ -10,6 +10,7 @@ import json
 import os
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,52 +67,94 @@ class Stage(Protocol):
         ...
 
 
-def run(stage: Stage, folder: Path, *, seed: int) -> None:
+Optimisers = list[tuple[torch.optim.Optimizer, float]]
+"""Each with its full learning rate."""
+
+
+def run(stage: Stage, folder: Path, *, seed: int, manner: Manner | None = None) -> None:
     """Train `stage`, going on from its last checkpoint in `folder`; log to `folder`/NAME.jsonl.
 
     The finished stage's checkpoint stays, so that running it again costs nothing.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+        KeyboardInterrupt: `manner.after_step` wanted to stop; the checkpoint is of that step.
     """
-    optimisers = _optimisers(stage)
+    manner = manner or Manner()
+    optimisers = manner.optimisers(stage)
     state = folder / f"{stage.name}.pt"
     began = _restore(state, stage, optimisers) if state.exists() else 0
     log_path = folder / f"{stage.name}.jsonl"
     stage.module.train()
     started, lost = time.monotonic(), 0.0
     for step in range(began, stage.steps):
+        manner.before_step(step)
+        _set_rates(optimisers, stage.rates.share(step, stage.steps))
         number = zlib.crc32(stage.name.encode())
         torch.manual_seed(int(np.random.SeedSequence([seed, number, step]).generate_state(1)[0]))
-        share = stage.rates.share(step, stage.steps)
-        for optimiser, full in optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = full * share
-            optimiser.zero_grad()
-        loss = stage.loss(np.random.default_rng([seed, number, step]))
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss of stage {stage.name} is {loss.item()} at step {step}")
-        loss.backward()
-        nn.utils.clip_grad_norm_(stage.module.parameters(), 1.0)
-        for optimiser, _ in optimisers:
-            optimiser.step()
-        lost += loss.item()
+        rng = np.random.default_rng([seed, number, step])
+        loss = _take_step(stage, optimisers, rng, step=step, batches=manner.batches)
+        lost += loss
         done = step + 1
         last = done == stage.steps
-        if done % LOG_EVERY == 0 or last:
-            row: dict[str, Any] = {"step": done, "steps": stage.steps, "loss": round(lost / (1 + step % LOG_EVERY), 4)}
+        stop = manner.after_step(done, loss)
+        if done % manner.log_every == 0 or last:
+            mean = lost / (1 + step % manner.log_every)
+            row: dict[str, Any] = {"step": done, "steps": stage.steps, "loss": round(mean, 4)}
             row["seconds"] = round(time.monotonic() - started, 1)
+            row |= manner.told()
             lost = 0.0
-            if done % SAVE_EVERY == 0 or last:
-                stage.module.eval()
-                row |= {name: round(share, 4) for name, share in stage.figures().items()}
-                stage.module.train()
+            if done % manner.save_every == 0 or last:
+                row |= _figures(stage)
                 _save(state, stage, optimisers, done)
             with log_path.open("a") as log:
                 log.write(json.dumps(row) + "\n")
+        if stop and not last:
+            _save(state, stage, optimisers, done)
+            raise KeyboardInterrupt
     stage.module.eval()
+
+
+def _set_rates(optimisers: Optimisers, share: float) -> None:
+    for optimiser, full in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = full * share
+        optimiser.zero_grad()
+
+
+def _take_step(stage: Stage, optimisers: Optimisers, rng: np.random.Generator, *, step: int, batches: int) -> float:
+    """One step on the mean gradient of `batches` batches; returns their mean loss."""
+    lost = 0.0
+    for _ in range(batches):
+        loss = stage.loss(rng) / batches
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss of stage {stage.name} is {loss.item()} at step {step}")
+        loss.backward()
+        lost += loss.item()
+    nn.utils.clip_grad_norm_(stage.module.parameters(), 1.0)
+    for optimiser, _ in optimisers:
+        optimiser.step()
+    return lost
+
+
+def _figures(stage: Stage) -> dict[str, float]:
+    stage.module.eval()
+    figures = {name: round(share, 4) for name, share in stage.figures().items()}
+    stage.module.train()
+    return figures
 
 
 def load_module(folder: Path, name: str, module: nn.Module) -> None:
     """Give `module` the weights that stage `name` ended with."""
     module.load_state_dict(torch.load(folder / f"{name}.pt", weights_only=True)["module"])
+
+
+def logged(folder: Path, name: str) -> dict[str, Any]:
+    """The newest row of stage `name`'s log; empty before its first."""
+    log = folder / f"{name}.jsonl"
+    rows = log.read_text().splitlines() if log.exists() else []
+    newest: dict[str, Any] = json.loads(rows[-1]) if rows else {}
+    return newest
 
 
 def spent_s(folder: Path, name: str) -> float:
@@ -120,11 +163,12 @@ def spent_s(folder: Path, name: str) -> float:
     return float(sum(now for now, then in zip(clock, [*clock[1:], 0.0], strict=True) if then < now))
 
 
-def _optimisers(stage: Stage) -> list[tuple[torch.optim.Optimizer, float]]:
+def muon_and_adam(stage: Stage) -> Optimisers:
+    """Muon for hidden matrices, AdamW for everything else, at the stage's rates."""
     learning = [(name, p) for name, p in stage.module.named_parameters() if p.requires_grad]
     matrices = [p for name, p in learning if _is_matrix(name, p)]
     others = [p for name, p in learning if not _is_matrix(name, p)]
-    found: list[tuple[torch.optim.Optimizer, float]] = []
+    found: Optimisers = []
     if matrices and stage.rates.matrices:
         found.append((torch.optim.Muon(matrices, lr=0.0, weight_decay=0.0), stage.rates.matrices))
     if others and stage.rates.others:
@@ -136,14 +180,42 @@ def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim == 2 and "embed" not in name and "place" not in name and "labels" not in name
 
 
-def _save(path: Path, stage: Stage, optimisers: list[tuple[torch.optim.Optimizer, float]], step: int) -> None:
+@dataclass(frozen=True)
+class Manner:
+    """How a stage is run, beside what it says itself.
+
+    Attributes:
+        optimisers: makes the optimisers of a stage, each with its full rate.
+        batches: so many make the gradient of one step.
+        log_every: steps to a row of the log.
+        save_every: steps to a checkpoint; a multiple of `log_every`.
+        before_step: hears the number of the step whose batches are drawn next.
+        after_step: hears the steps done and the loss; true asks for a checkpoint and an end here.
+        told: more to write into a row of the log.
+    """
+
+    optimisers: Callable[[Stage], Optimisers] = muon_and_adam
+    batches: int = 1
+    log_every: int = LOG_EVERY
+    save_every: int = SAVE_EVERY
+    before_step: Callable[[int], None] = lambda step: None
+    after_step: Callable[[int, float], bool] = lambda done, loss: False
+    told: Callable[[], dict[str, Any]] = dict
+
+    def __post_init__(self) -> None:
+        if min(self.batches, self.log_every, self.save_every) < 1 or self.save_every % self.log_every:
+            counts = f"{self.batches} batches, log every {self.log_every}, save every {self.save_every}"
+            raise ValueError(f"{counts}; want at least 1 each, and save_every a multiple of log_every")
+
+
+def _save(path: Path, stage: Stage, optimisers: Optimisers, step: int) -> None:
     partial = path.with_suffix(".partial")
     optimiser_states = [optimiser.state_dict() for optimiser, _ in optimisers]
     torch.save({"module": stage.module.state_dict(), "optimisers": optimiser_states, "step": step}, partial)
     os.replace(partial, path)
 
 
-def _restore(path: Path, stage: Stage, optimisers: list[tuple[torch.optim.Optimizer, float]]) -> int:
+def _restore(path: Path, stage: Stage, optimisers: Optimisers) -> int:
     saved = torch.load(path, weights_only=True)
     stage.module.load_state_dict(saved["module"])
     for (optimiser, _), state in zip(optimisers, saved["optimisers"], strict=True):

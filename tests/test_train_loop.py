@@ -1,0 +1,88 @@
+"""train/loop: batches add up to a step, what is not to learn stays, and a stage that was stopped goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from longtake.train.loop import Manner, Rates, run
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A line through noisy points, in batches of a given size."""
+
+    module: nn.Linear
+    steps: int = 40
+    points: int = 32
+    name: str = "slope"
+    rates: Rates = Rates(matrices=0.02, others=0.02, warm_up_steps=5)
+    losses: list[float] = field(default_factory=list)
+
+    def loss(self, rng: np.random.Generator) -> torch.Tensor:
+        x = torch.from_numpy(rng.normal(size=(self.points, 4)).astype(np.float32))
+        loss: torch.Tensor = (self.module(x) - 3 * x - 1).square().mean()
+        self.losses.append(loss.item())
+        return loss
+
+    def figures(self) -> dict[str, float]:
+        return {"bias": float(self.module.bias.detach().mean())}
+
+
+def line() -> nn.Linear:
+    torch.manual_seed(3)
+    return nn.Linear(4, 4)
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(text) for text in (folder / "slope.jsonl").read_text().splitlines()]
+
+
+def test_a_parameter_that_is_not_to_learn_stays_as_it_is(tmp_path: Path) -> None:
+    stage = Slope(line())
+    stage.module.bias.requires_grad_(False)
+    before = {name: parameter.clone() for name, parameter in stage.module.named_parameters()}
+    run(stage, tmp_path, seed=0)
+    assert torch.equal(before["bias"], stage.module.bias)
+    assert not torch.equal(before["weight"], stage.module.weight)
+
+
+def test_four_batches_of_eight_are_one_of_thirty_two(tmp_path: Path) -> None:
+    whole, parted = Slope(line()), Slope(line(), points=8)
+    for name, stage, batches in (("whole", whole, 1), ("parted", parted, 4)):
+        (tmp_path / name).mkdir()
+        run(stage, tmp_path / name, seed=0, manner=Manner(batches=batches))
+    assert len(parted.losses) == 4 * len(whole.losses)
+    torch.testing.assert_close(parted.module.weight, whole.module.weight, atol=1e-4, rtol=1e-4)
+    assert rows(tmp_path / "parted")[-1]["loss"] == pytest.approx(rows(tmp_path / "whole")[-1]["loss"], rel=1e-2)
+
+
+def test_a_stage_that_is_asked_to_stop_keeps_that_very_step_and_goes_on_from_it(tmp_path: Path) -> None:
+    asked: list[int] = []
+    stopping = Manner(before_step=asked.append, after_step=lambda done, loss: done == 13, log_every=5, save_every=10)
+    for name in ("whole", "stopped"):
+        (tmp_path / name).mkdir()
+    whole = Slope(line())
+    run(whole, tmp_path / "whole", seed=7)
+    with pytest.raises(KeyboardInterrupt):
+        run(Slope(line()), tmp_path / "stopped", seed=7, manner=stopping)
+    resumed = Slope(line())
+    again = Manner(before_step=asked.append, log_every=5, save_every=10, told=lambda: {"tokens": 5})
+    run(resumed, tmp_path / "stopped", seed=7, manner=again)
+    assert asked == list(range(40))
+    assert torch.equal(whole.module.weight, resumed.module.weight)
+    logged = rows(tmp_path / "stopped")
+    assert [row["step"] for row in logged] == [5, 10, 15, 20, 25, 30, 35, 40]
+    assert ["bias" in row for row in logged] == [False, True] * 4
+    assert ["tokens" in row for row in logged] == [False] * 2 + [True] * 6
+
+
+def test_checkpoints_fall_on_rows_of_the_log() -> None:
+    with pytest.raises(ValueError, match="multiple"):
+        Manner(log_every=20, save_every=30)
