@@ -223,7 +223,7 @@ def test_a_haystack_asks_only_about_needles_that_are_there_once() -> None:
 
 
 def test_a_long_diet_reads_haystacks_of_its_lengths() -> None:
-    stage = Reading(first_modules(Recipe())[1].language, writer(), steps=1, diet=Diet(haystacks=1.0))
+    stage = Reading(first_modules(Recipe())[1].language, writer(), steps=1, diet=Diet(counting=0.0, haystacks=1.0))
     rng = np.random.default_rng(8)
     lengths = [len(shots) for _ in range(12) for shots, _ in stage.draw(rng)]
     assert 60 <= min(lengths) and max(lengths) <= 1000

@@ -110,7 +110,7 @@ def test_a_haystack_has_each_needle_once_and_nothing_that_could_be_taken_for_it(
     rng = np.random.default_rng(12)
     for symbols in (0.0, 0.5, 1.0):
         needles = draw_needles(rng, 6, HELD_OUT)
-        shots = draw_haystack(rng, 400, needles, TRAINING, symbols=symbols)
+        shots = draw_haystack(rng, 400, [[needle] for needle in needles], TRAINING, symbols=symbols)
         others = [shot for shot in shots if isinstance(shot, Scene) and shot not in needles]
         assert len(shots) == 400
         assert all(shots.count(needle) == 1 for needle in needles)

@@ -12,22 +12,20 @@ import numpy as np
 import torch
 
 from longtake.prompt import ChatTemplate, HubTokenizer, segment_ids
-from longtake.world.films import Source, draw_counted, draw_shots, scenes_of
+from longtake.world.films import Source, draw_counted, draw_shots
 from longtake.world.questions import Asked, ask_about, can_ask
 from longtake.world.scenes import Shot
 
 KIND_SHARES = {
     "value": 0.22,
     "colour": 0.14,
-    "shape": 0.14,
-    "letter": 0.18,
+    "shape": 0.13,
+    "letter": 0.17,
     "order": 0.12,
-    "missing": 0.08,
+    "missing": 0.10,
     "several": 0.07,
     "motion": 0.05,
 }
-COUNTED_SHARE = 0.25
-"""Films made for counting. There the count is asked for first: what was asked before would be counted with the rest."""
 ANSWER_WEIGHT = 3.0
 OTHER_WEIGHT = 0.1
 """Weight of a token that is read rather than answered: the loss on it teaches repeats, no more."""
@@ -109,12 +107,23 @@ def draw_talks(
 
 def draw_talk(rng: np.random.Generator, source: Source, frames: int, *, turns: int) -> Talk:
     """One film of `frames` frames with `turns` questions."""
-    if rng.random() >= COUNTED_SHARE:
-        shots = draw_shots(rng, frames, source)
-        return shots, [pick_question(rng, shots) for _ in range(turns)]
-    shots = draw_counted(rng, frames, source)
-    more = [pick_question(rng, shots) for _ in range(turns - 1)] if scenes_of(shots) else []
-    return shots, [ask_about(rng, shots, "count"), *more]
+    shots = draw_shots(rng, frames, source)
+    return shots, [pick_question(rng, shots) for _ in range(turns)]
+
+
+def draw_counts(rng: np.random.Generator, source: Source, lengths: tuple[int, int], *, tokens: int) -> list[Talk]:
+    """Films made for counting, with one question each: what was asked before would be counted with the rest.
+
+    Short films are more frequent than long ones (the logarithm of the length is uniform).
+    """
+    talks: list[Talk] = []
+    left = tokens
+    while left > 0:
+        frames = round(lengths[0] * (lengths[1] / lengths[0]) ** rng.random())
+        shots = draw_counted(rng, frames, source)
+        talks.append((shots, [ask_about(rng, shots, "count")]))
+        left -= TOKENS_A_FRAME * frames + TOKENS_A_TURN
+    return talks
 
 
 def pick_question(rng: np.random.Generator, shots: Sequence[Shot]) -> Asked:

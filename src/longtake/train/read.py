@@ -12,14 +12,30 @@ import numpy as np
 import torch
 from transformers import Qwen2ForCausalLM
 
-from longtake.train.conversations import TOKENS_A_FRAME, TOKENS_A_TURN, Talk, Writer, answer_loss, answered, draw_talks
+from longtake.train.conversations import (
+    TOKENS_A_FRAME,
+    TOKENS_A_TURN,
+    Talk,
+    Writer,
+    answer_loss,
+    answered,
+    draw_counts,
+    draw_talks,
+)
 from longtake.train.loop import Rates
 from longtake.world.films import HELD_OUT, TRAINING, Source, draw_counted, draw_haystack, draw_needles, draw_shots
 from longtake.world.questions import KINDS, ask_about, can_ask
-from longtake.world.scenes import Shot
 
-HAYSTACK_KINDS = ("value", "colour", "shape", "letter", "order", "several")
-HAYSTACK_SHARES = (0.40, 0.14, 0.14, 0.16, 0.08, 0.08)
+HAYSTACK_SHARES = {
+    "value": 0.36,
+    "colour": 0.13,
+    "shape": 0.12,
+    "letter": 0.15,
+    "order": 0.08,
+    "several": 0.08,
+    "missing": 0.04,
+    "motion": 0.04,
+}
 SYMBOLS = (0.0, 0.15, 0.5, 1.0)
 SYMBOLS_SHARES = (0.25, 0.15, 0.45, 0.15)
 """Haystacks of which this much shows other scenes are read that often."""
@@ -37,6 +53,8 @@ class Diet:
     Attributes:
         lengths: classes of short films, (fewest, most) frames.
         length_shares: how often each class is read.
+        counting: share of the steps that read films made for counting.
+        counting_frames: (fewest, most) frames of these.
         haystacks: share of the steps that read haystacks.
         haystack_frames: their classes: the most frames; the fewest are half as many.
         haystack_shares: how often each is read.
@@ -45,6 +63,8 @@ class Diet:
 
     lengths: tuple[tuple[int, int], ...] = ((1, 12), (8, 24), (20, 48))
     length_shares: tuple[float, ...] = (0.65, 0.2, 0.15)
+    counting: float = 0.35
+    counting_frames: tuple[int, int] = (3, 36)
     haystacks: float = 0.0
     haystack_frames: tuple[int, ...] = (120, 250, 500, 1000)
     haystack_shares: tuple[float, ...] = (0.35, 0.3, 0.2, 0.15)
@@ -57,7 +77,7 @@ class Diet:
 
 
 SHORT = Diet()
-LONG = Diet(haystacks=0.55, span=16_384)
+LONG = Diet(counting=0.2, haystacks=0.5, span=16_384)
 
 
 @dataclass(frozen=True)
@@ -69,7 +89,7 @@ class Reading:
         writer: writes the conversations.
         diet: what is read.
         tokens: of a step.
-        noise: added to the embeddings, in their own standard deviations, so that visual tokens need not be exact words.
+        noise: the most that is added to the embeddings, in their own standard deviations: visual tokens are no exact words.
         exam_frames: lengths of the films that held-out questions are about.
     """
 
@@ -78,8 +98,8 @@ class Reading:
     steps: int
     diet: Diet = SHORT
     tokens: int = 4096
-    noise: float = 0.25
-    exam_frames: tuple[int, ...] = (8, 64)
+    noise: float = 0.4
+    exam_frames: tuple[int, ...] = (8, 32)
     name: str = "read"
     rates: Rates = Rates(matrices=1e-2, others=1.5e-3, hold=0.6)
 
@@ -89,7 +109,8 @@ class Reading:
         positions_BL = stretched(rng, *batch.ids_BL.shape, span=self.diet.span)
         with torch.autocast("cpu", torch.bfloat16):
             words_BLD = self.module.model.embed_tokens(batch.ids_BL)
-            noisy_BLD = words_BLD + self.noise * words_BLD.std() * torch.randn_like(words_BLD)
+            noise = self.noise * float(rng.random()) * words_BLD.std()
+            noisy_BLD = words_BLD + noise * torch.randn_like(words_BLD)
             # Without a mask transformers takes a jump in the numbering for the start of another text.
             hidden_BLD = self.module.model(
                 inputs_embeds=noisy_BLD,
@@ -102,7 +123,10 @@ class Reading:
     def draw(self, rng: np.random.Generator) -> list[Talk]:
         """What one step reads."""
         diet = self.diet
-        if rng.random() >= diet.haystacks:
+        what = rng.random()
+        if what < diet.counting:
+            return draw_counts(rng, TRAINING, diet.counting_frames, tokens=self.tokens)
+        if what >= diet.counting + diet.haystacks:
             lengths = diet.lengths[rng.choice(len(diet.lengths), p=diet.length_shares)]
             return draw_talks(rng, TRAINING, lengths, turns=4, tokens=self.tokens)
         most = diet.haystack_frames[rng.choice(len(diet.haystack_frames), p=diet.haystack_shares)]
@@ -135,11 +159,17 @@ def haystack_talk(
     rng: np.random.Generator, source: Source, frames: int, *, symbols: float, turns: int = HAYSTACK_TURNS
 ) -> Talk:
     """A film with a few needles far apart, and questions about these. See `draw_haystack`."""
-    needles = draw_needles(rng, NEEDLES, source)
-    shots = draw_haystack(rng, frames, needles, source, symbols=symbols)
-    in_order: list[Shot] = sorted(needles, key=shots.index)
-    kinds = rng.choice(len(HAYSTACK_KINDS), turns, p=HAYSTACK_SHARES)
-    return shots, [ask_about(rng, in_order, HAYSTACK_KINDS[kind]) for kind in kinds]
+    move = source.move(rng)
+    needles = draw_needles(rng, NEEDLES, source, besides=move)
+    events = [[scene] for scene in needles] + ([list(move)] if rng.random() < 0.5 else [])
+    shots = draw_haystack(rng, frames, events, source, symbols=symbols)
+    found = {scene for event in events for scene in event}
+    in_order = [shot for shot in shots if shot in found]
+    shares = HAYSTACK_SHARES | ({"missing": 0.0} if symbols else {})
+    kinds = [kind for kind in shares if can_ask(in_order, kind)]
+    chances = np.array([shares[kind] for kind in kinds])
+    asked = rng.choice(len(kinds), turns, p=chances / chances.sum())
+    return shots, [ask_about(rng, in_order, kinds[number]) for number in asked]
 
 
 def stretched(rng: np.random.Generator, rows: int, length: int, *, span: int) -> torch.Tensor:

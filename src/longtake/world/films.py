@@ -78,12 +78,14 @@ def draw_counted(rng: np.random.Generator, frames: int, source: Source, *, most_
 
 
 def draw_haystack(
-    rng: np.random.Generator, frames: int, needles: Sequence[Scene], source: Source, *, symbols: float
+    rng: np.random.Generator, frames: int, events: Sequence[Sequence[Scene]], source: Source, *, symbols: float
 ) -> list[Shot]:
-    """`frames` frames, each of `needles` once at a random place; of the others a share `symbols` shows other scenes.
+    """`frames` frames, each event once at a random place, its scenes a frame each; `symbols` of the rest shows others.
 
-    These may repeat one another, but none has a needle's value, or its colour and shape; two in five are lookalikes.
+    These other scenes may repeat one another, but none has an event's value, or its colour and shape; two in five are
+    lookalikes. What is neither is scenery.
     """
+    needles = [scene for event in events for scene in event]
     shots: list[Shot] = []
     while len(shots) < frames:
         if rng.random() >= symbols:
@@ -93,14 +95,18 @@ def draw_haystack(
         scene = source.scene(rng, like)
         if _is_new(scene, needles):
             shots.append(scene)
-    for place, needle in zip(rng.choice(frames, len(needles), replace=False), needles, strict=True):
-        shots[place] = needle
+    starts = np.sort(rng.choice(frames - len(needles) + len(events), len(events), replace=False))
+    behind = 0
+    for start, number in zip(starts, rng.permutation(len(events)), strict=True):
+        event = events[number]
+        shots[start + behind : start + behind + len(event)] = event
+        behind += len(event) - 1
     return shots
 
 
-def draw_needles(rng: np.random.Generator, many: int, source: Source) -> list[Scene]:
+def draw_needles(rng: np.random.Generator, many: int, source: Source, *, besides: Sequence[Scene] = ()) -> list[Scene]:
     """`many` scenes of which no two have the same value, or the same colour and shape; half of them are lookalikes."""
-    return _unlike(rng, source, many, ())
+    return _unlike(rng, source, many, besides)
 
 
 def spread(rng: np.random.Generator, frames: int, events: Sequence[Sequence[Scene]]) -> list[Shot]:
