@@ -89,7 +89,7 @@ class Reading:
         writer: writes the conversations.
         diet: what is read.
         tokens: of a step.
-        noise: the most that is added to the embeddings, in their own standard deviations: visual tokens are no exact words.
+        noise: the most that is added to embeddings, in their own standard deviations; visual tokens are no exact words.
         exam_frames: lengths of the films that held-out questions are about.
     """
 
