@@ -62,12 +62,18 @@ def cli_page() -> str:
     from longtake.cli.app import app
 
     group: Any = typer.main.get_command(app)
-    sections = [_command_section(f"longtake {name}", command) for name, command in group.commands.items()]
     return f"""{HEAD}# Command line
 
 Results go to standard output, everything else to standard error. Exit statuses: [errors.md](errors.md).
 
-{chr(10).join(sections)}"""
+{chr(10).join(_sections("longtake", group))}"""
+
+
+def _sections(name: str, command: Any) -> list[str]:
+    """A command's section, or those of the commands under it."""
+    if not hasattr(command, "commands"):
+        return [_command_section(name, command)]
+    return [section for below, inner in command.commands.items() for section in _sections(f"{name} {below}", inner)]
 
 
 def _command_section(name: str, command: Any) -> str:

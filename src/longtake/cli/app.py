@@ -6,14 +6,17 @@ import typer
 
 from longtake.cli import options as opt
 from longtake.cli.opening import Way
+from longtake.cli.train_app import with_train
 
-app = typer.Typer(
-    name="longtake",
-    help="Ask questions about hour-long videos, on your own machine.",
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = with_train(
+    typer.Typer(
+        name="longtake",
+        help="Ask questions about hour-long videos, on your own machine.",
+        add_completion=False,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
 )
 
 
@@ -119,18 +122,3 @@ def demo(output: opt.DemoFolder = "demo_output", quiet: opt.Quiet = False) -> No
     from longtake.cli.asking import play_demo
 
     play_demo(output, show=opt.Show(as_json=False, quiet=quiet))
-
-
-@app.command()
-def train(
-    model: opt.Trained,
-    output: opt.TrainFolder = "runs/nano",
-    share: opt.Share = 1.0,
-    seed: opt.Seed = 0,
-    questions: opt.ExamQuestions = 600,
-    as_json: opt.AsJson = False,
-) -> None:
-    """Train a model that longtake ships, from nothing; goes on where it was stopped."""
-    from longtake.cli.training import train_nano
-
-    train_nano(output, share=share, seed=seed, questions=questions, as_json=as_json)

@@ -78,7 +78,6 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and
 SheetFile = Annotated[str, typer.Option("--output", "-o", help="The picture to write, e.g. sheet.png.")]
 DemoFolder = Annotated[str, typer.Option("--output", "-o", help="Where the contact sheet goes.")]
 TrainFolder = Annotated[str, typer.Option("--output", "-o", help="Where the training keeps and leaves its files.")]
-Trained = Annotated[Literal["nano"], typer.Argument(metavar="MODEL", help="What to train: nano.", show_default=False)]
 Share = Annotated[float, typer.Option("--share", help="Do this share of all steps; 1 makes the weights that ship.")]
 ExamQuestions = Annotated[int, typer.Option("--questions", help="Graded questions of the exam.", min=1)]
 Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)]

@@ -1,9 +1,13 @@
-"""cli/training: the command that trains."""
+"""cli/training: the commands that train."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from longtake.cli.options import Show
 from longtake.cli.output import say, say_json, table
 from longtake.errors import ErrorCode, LongtakeError, writing
 
@@ -26,3 +30,66 @@ def train_nano(output: str, *, share: float, seed: int, questions: int, as_json:
         rows.append((kind, str(asked), *(f"{figures[column][kind]:.3f}" for column in ("own", "blank", "other"))))
     say(table(rows))
     say(f"the model is in {Path(output) / 'model'}; ask with --model {Path(output) / 'model'}")
+
+
+@dataclass(frozen=True)
+class Told:
+    """A recipe as the user put it.
+
+    Attributes:
+        path: its file, None for the defaults.
+        data: what to train on, in place of the recipe's.
+        given: other keys that have an option of their own; None where it was not given.
+        settings: `KEY=VALUE` as typed.
+    """
+
+    path: str | None
+    data: tuple[str, ...]
+    given: Mapping[str, object]
+    settings: tuple[str, ...]
+
+    def read(self, kind: type[Any]) -> Any:
+        """The recipe, as a frozen dataclass of `kind`.
+
+        Raises:
+            LongtakeError: `usage.bad_option`.
+        """
+        from longtake.train.recipes import read_recipe
+
+        over = {key: value for key, value in self.given.items() if value is not None}
+        return read_recipe(kind, self.path, self.settings, over | ({"data": list(self.data)} if self.data else {}))
+
+
+def train_on_text(told: Told, output: str, *, device: str, plan: bool, show: Show) -> None:
+    """`longtake train text`: train, then print what held-out text lost, by position."""
+    from longtake.train.showing import Teller
+    from longtake.train.text import train_text
+    from longtake.train.text_recipe import TextRecipe
+
+    recipe = told.read(TextRecipe)
+    summary = train_text(recipe, Path(output), device=device, plan_only=plan, teller=Teller(quiet=not show.talks))
+    if show.as_json:
+        say_json(summary)
+    elif not plan:
+        _print_summary(summary)
+
+
+def _print_summary(summary: Mapping[str, Any]) -> None:
+    held_out = summary["held_out"]
+    if held_out["before"]:
+        rows = [("held-out tokens", "loss before", "after")]
+        before, after = held_out["before"], held_out["after"]
+        for span, loss in before.get("by_position", {}).items():
+            rows.append((span, f"{loss:.3f}", f"{after['by_position'][span]:.3f}"))
+        rows.append(("all", f"{before['loss']:.3f}", f"{after['loss']:.3f}"))
+        say(table(rows))
+    else:
+        say("nothing was held out: too little data for the share of it that held_out asks for")
+    for note in summary.get("notes", ()):
+        say(note)
+    say(f"{summary['tokens']:,} tokens seen")
+    if summary["curves"]:
+        say(f"curves: {summary['curves']}")
+    else:
+        say("no curves: drawing needs matplotlib (pip install 'longtake[plots]')")
+    say(f"the model is in {summary['model']}")

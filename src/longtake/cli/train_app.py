@@ -1,0 +1,80 @@
+"""cli/train_app: the commands under `longtake train` and their options."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from longtake.cli import options as opt
+
+Recipe = Annotated[str | None, typer.Option("--recipe", "-r", help="A TOML file; recipes/ has some to begin with.")]
+Data = Annotated[
+    list[str] | None,
+    typer.Option("--data", help="Files, folders or globs to train on; world draws some. Repeatable."),
+]
+MoreData = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[FILE]...", help="More of --data, as a shell spells a glob out.", show_default=False),
+]
+Pictures = Annotated[str | None, typer.Option("--pictures", help="The folder that the data's pictures are in.")]
+From = Annotated[
+    str | None, typer.Option("--from", help="The folder to continue: a Hugging Face language model or a nano.")
+]
+AlignedModel = Annotated[str | None, typer.Option("--model", "-m", help="The model to align: a name or a folder.")]
+OnBad = Annotated[
+    Literal["error", "skip"] | None,
+    typer.Option("--on-bad", help="Samples whose pictures cannot be seen: an error, or left out, counted and told."),
+]
+RunSeed = Annotated[int | None, typer.Option("--seed", help="Of first weights and order.", min=0)]
+RunFolder = Annotated[str, typer.Option("--output", "-o", help="Where the training keeps and leaves its files.")]
+RecipeSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A key of the recipe, also stages.0.steps=20; repeatable."),
+]
+Plan = Annotated[bool, typer.Option("--plan", help="Time a few steps, say what it would take, and stop.")]
+
+train_app = typer.Typer(
+    help="Train models; what was stopped goes on where it was.", no_args_is_help=True, rich_markup_mode="rich"
+)
+
+
+@train_app.command()
+def nano(
+    output: opt.TrainFolder = "runs/nano",
+    share: opt.Share = 1.0,
+    seed: opt.Seed = 0,
+    questions: opt.ExamQuestions = 600,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Train the model that longtake ships, from nothing; goes on where it was stopped."""
+    from longtake.cli.training import train_nano
+
+    train_nano(output, share=share, seed=seed, questions=questions, as_json=as_json)
+
+
+@train_app.command()
+def text(
+    more_data: MoreData = None,
+    recipe: Recipe = None,
+    data: Data = None,
+    start: From = None,
+    output: RunFolder = "runs/text",
+    seed: RunSeed = None,
+    device: opt.Device = "auto",
+    settings: RecipeSettings = None,
+    plan: Plan = False,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Train a language model on long text, from scratch or further; goes on where it was stopped."""
+    from longtake.cli.training import Told, train_on_text
+
+    told = Told(recipe, (*(data or ()), *(more_data or ())), {"start": start, "seed": seed}, tuple(settings or ()))
+    train_on_text(told, output, device=device, plan=plan, show=opt.Show(as_json, quiet))
+
+
+def with_train(app: typer.Typer) -> typer.Typer:
+    """`app` with the commands of this file under `train`."""
+    app.add_typer(train_app, name="train")
+    return app

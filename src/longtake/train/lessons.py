@@ -1,0 +1,195 @@
+"""train/lessons: stages with what they need beside themselves in; timed, run one after the other, and told.
+
+Both `train text` and `train align` are lists of lessons. Knows nothing of text or pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from longtake.errors import ErrorCode, LongtakeError
+from longtake.train.curves import draw_curves, read_log
+from longtake.train.loop import Manner, Optimisers, Stage, run
+from longtake.train.showing import Teller, spoken_s, stop_between_steps
+
+SUMMARY = "summary.json"
+CURVES = "curves.png"
+LONG_STEP_S = 5.0
+"""A step that takes longer is timed once, a shorter one three times."""
+
+
+@dataclass
+class Meter:
+    """Counts tokens as they are read."""
+
+    tokens: int = 0
+
+    def add(self, tokens: int) -> None:
+        """Count some more."""
+        self.tokens += tokens
+
+    def take(self) -> int:
+        """The tokens since the last time."""
+        tokens, self.tokens = self.tokens, 0
+        return tokens
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A stage, and how it is run.
+
+    Attributes:
+        batches: that make one step.
+        optimisers: makes the stage's optimisers, each with its full rate.
+        seek: makes the batches of this step the next ones.
+        meter: counts the tokens of the stage's batches.
+        told: what the plan says of it.
+    """
+
+    stage: Stage
+    batches: int
+    optimisers: Callable[[Stage], Optimisers]
+    seek: Callable[[int], None]
+    told: dict[str, Any]
+    meter: Meter = field(default_factory=Meter)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Steps to a row of the log and to a checkpoint; and the seed of everything drawn."""
+
+    log_every: int
+    save_every: int
+    seed: int
+
+
+def timed(lesson: Lesson) -> tuple[float, float]:
+    """Seconds and tokens of one step, measured: forward, back, and an optimiser's step at a rate of nothing.
+
+    Parameters stay as they are. The first step is not counted: what is made once is made there.
+    """
+    stage, rng = lesson.stage, np.random.default_rng(0)
+    lesson.seek(0)
+    stage.module.train()
+    optimisers = lesson.optimisers(stage)
+    spent: list[float] = []
+    with torch.random.fork_rng(devices=[]):
+        while len(spent) < 2 or (spent[0] < LONG_STEP_S and len(spent) < 4):
+            lesson.meter.take()
+            started_s = time.perf_counter()
+            for _ in range(lesson.batches):
+                (stage.loss(rng) / lesson.batches).backward()  # type: ignore[no-untyped-call]
+            for optimiser, _ in optimisers:
+                optimiser.step()
+                optimiser.zero_grad()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            spent.append(time.perf_counter() - started_s)
+    return float(np.mean(spent[1:])), float(lesson.meter.take())
+
+
+_TOLD_ALOUD = ("name", "steps", "done_steps", "seconds_a_step", "tokens_a_step", "seconds")
+
+
+def plan(lessons: Sequence[Lesson], parameters: dict[str, int], pace: Pace, folder: Path) -> dict[str, Any]:
+    """What will be trained, how long each stage takes by its measured step, and what of it is done already."""
+    stages = []
+    for lesson in lessons:
+        done = done_steps(folder, lesson.stage, pace)
+        step_s, tokens = timed(lesson) if done < lesson.stage.steps else (0.0, 0.0)
+        stages.append(
+            {
+                "name": lesson.stage.name,
+                **lesson.told,
+                "steps": lesson.stage.steps,
+                "done_steps": done,
+                "seconds_a_step": round(step_s, 3),
+                "tokens_a_step": round(tokens),
+                "seconds": round(step_s * (lesson.stage.steps - done), 1),
+            }
+        )
+    return {"parameters": parameters, "stages": stages, "seconds": round(sum(stage["seconds"] for stage in stages), 1)}
+
+
+def tell_plan(planned: dict[str, Any], teller: Teller) -> None:
+    """The plan in a few lines."""
+    parts = ", ".join(f"{name} {count:,}" for name, count in planned["parameters"].items())
+    teller.say(f"trains {parts} parameters")
+    for stage in planned["stages"]:
+        tokens = stage["steps"] * stage["tokens_a_step"]
+        about = ", ".join(f"{key} {stage[key]}" for key in stage if key not in _TOLD_ALOUD and stage[key])
+        left = f"{stage['done_steps']:,} done" if stage["done_steps"] else spoken_s(stage["seconds"])
+        teller.say(f"  {stage['name']}: {stage['steps']:,} steps, {tokens:,} tokens, {left}; {about}")
+    teller.say(f"about {spoken_s(planned['seconds'])} by the steps just timed; Ctrl-C stops, the same command goes on")
+
+
+def done_steps(folder: Path, stage: Stage, pace: Pace) -> int:
+    """The steps that the stage's last checkpoint holds."""
+    path = folder / f"{stage.name}.pt"
+    if not path.exists():
+        return 0
+    return int(torch.load(path, weights_only=True, mmap=True)["step"])
+
+
+def run_lessons(lessons: Sequence[Lesson], folder: Path, pace: Pace, teller: Teller) -> None:
+    """Run the stages in order, each from its last checkpoint in `folder`.
+
+    Raises:
+        LongtakeError: `interrupted` after Ctrl-C, when the step that was under way is done and kept.
+    """
+    with stop_between_steps() as stop:
+        for lesson in lessons:
+            stage, clock = lesson.stage, _Clock(lesson.meter)
+            with teller.stage(stage.name, stage.steps, stop) as hear:
+                manner = Manner(
+                    optimisers=lesson.optimisers,
+                    batches=lesson.batches,
+                    log_every=pace.log_every,
+                    save_every=pace.save_every,
+                    before_step=lesson.seek,
+                    after_step=hear,
+                    told=clock.told,
+                )
+                lesson.meter.take()
+                try:
+                    run(stage, folder, seed=pace.seed, manner=manner)
+                except KeyboardInterrupt:
+                    reason = f"stopped by Ctrl-C in {stage.name} after step {done_steps(folder, stage, pace):,}"
+                    advice = "the same command goes on from there"
+                    raise LongtakeError(ErrorCode.INTERRUPTED, str(folder), reason, advice) from None
+
+
+def finish(folder: Path, lessons: Sequence[Lesson], more: dict[str, Any]) -> dict[str, Any]:
+    """Write summary.json and curves.png; returns the summary."""
+    names = [lesson.stage.name for lesson in lessons]
+    logs = {name: read_log(folder / f"{name}.jsonl") for name in names}
+    summary = {
+        "model": str(folder / "model"),
+        "tokens": sum(row["tokens"] for rows in logs.values() for row in rows),
+        "loss": {name: rows[-1]["loss"] for name, rows in logs.items()},
+        **more,
+        "curves": str(folder / CURVES) if draw_curves(folder, names, folder / CURVES) else None,
+    }
+    (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return summary
+
+
+class _Clock:
+    """What a row of the log says of tokens and time."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._since_s = time.monotonic()
+
+    def told(self) -> dict[str, Any]:
+        now_s, tokens = time.monotonic(), self._meter.take()
+        spent_s, self._since_s = now_s - self._since_s, now_s
+        return {"tokens": tokens, "tokens_a_second": round(tokens / max(spent_s, 1e-6))}

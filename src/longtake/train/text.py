@@ -1,0 +1,194 @@
+"""train/text: a recipe and text in; a language model that was trained on it, with its figures, out.
+
+    documents -> packer -> rows of one length -> stage 1 -> stage 2 (longer, turned otherwise) -> ... -> model folder
+
+The folder keeps the recipe, a checkpoint and a log of each stage, and what was measured. A training that was stopped,
+in whatever way, goes on there and ends with the very weights it would have had (on a processor, with as many threads).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from longtake.checkpoint import DTYPES, TOKENIZER, placement
+from longtake.errors import ErrorCode, LongtakeError, writing
+from longtake.prompt import HubTokenizer
+from longtake.train.corpus import Corpus, Source, find_files
+from longtake.train.language import Start, Turning, from_folder, from_scratch, train_tokenizer, turned
+from longtake.train.lessons import Lesson, Meter, Pace, finish, plan, run_lessons, tell_plan
+from longtake.train.loop import Optimisers, Stage
+from longtake.train.packing import Packer, Rows
+from longtake.train.reading_on import ReadingOn, by_position, examined
+from longtake.train.recipes import keep_recipe
+from longtake.train.schedule import Schedule, adam, muon
+from longtake.train.showing import Teller
+from longtake.train.text_recipe import TextRecipe, TextStage
+from longtake.train.worldly import World
+
+BEFORE = "before.json"
+
+
+def train_text(recipe: TextRecipe, folder: Path, *, device: str, plan_only: bool, teller: Teller) -> dict[str, Any]:
+    """Train a language model into `folder`/model, going on from what `folder` holds.
+
+    Args:
+        device: as `checkpoint.placement` takes it.
+        plan_only: time a few steps, say what the training would take, and write nothing.
+
+    Returns:
+        What was planned, or the summary of what was trained (summary.json).
+
+    Raises:
+        LongtakeError: `usage.bad_option` for data that is not there or a folder of another training, `data.bad`,
+            `model.bad_checkpoint`, `interrupted` after Ctrl-C, `disk.write`.
+    """
+    source = _source(recipe)
+    start = _start(recipe, source, folder, placement(device, "float32").device)
+    if not plan_only:
+        with writing(str(folder)):
+            folder.mkdir(parents=True, exist_ok=True)
+            keep_recipe(folder, {"command": "text", **asdict(recipe), **source.told()})
+            start.tokenizer.save(folder / TOKENIZER)
+    lessons = _Course(recipe, start, source).lessons()
+    pace = Pace(recipe.log_every, recipe.save_every, recipe.seed)
+    planned = {"start": start.kind, **plan(lessons, _parameters(start.language), pace, folder)}
+    tell_plan(planned, teller)
+    if plan_only:
+        return planned
+    last: Any = lessons[-1].stage
+    before = _measured_before(folder, start, last)
+    run_lessons(lessons, folder, pace, teller)
+    with writing(str(folder)):
+        dtype = None if recipe.dtype == "keep" else DTYPES[recipe.dtype]
+        start.write(folder / "model", last.module, dtype, max(stage.context for stage in recipe.stages))
+        return finish(folder, lessons, {"held_out": {"before": before, "after": _measured(last.module, last)}})
+
+
+def _source(recipe: TextRecipe) -> Source:
+    if recipe.data == ("world",):
+        return World()
+    return Corpus(find_files(recipe.data), recipe.text_field, recipe.held_out, recipe.shuffle_buffer)
+
+
+def _start(recipe: TextRecipe, source: Source, folder: Path, device: torch.device) -> Start:
+    if recipe.start:
+        if not Path(recipe.start).is_dir():
+            advice = "give the folder of a language model or of a nano"
+            raise LongtakeError(ErrorCode.MODEL_NOT_FOUND, recipe.start, "is no folder", advice)
+        return from_folder(Path(recipe.start), device)
+    kept = Path(recipe.tokenizer) if recipe.tokenizer else folder / TOKENIZER
+    if recipe.tokenizer or kept.is_file():
+        tokenizer = HubTokenizer.from_file(kept)
+    else:
+        documents = source.training([recipe.seed])
+        tokenizer = train_tokenizer(documents, vocabulary=recipe.vocabulary, characters=recipe.tokenizer_characters)
+    return from_scratch(recipe.model, tokenizer, _turning(recipe.stages[0]), seed=recipe.seed, device=device)
+
+
+def _turning(stage: TextStage) -> Turning:
+    return Turning(stage.theta, stage.scaling, stage.factor, stage.context)
+
+
+@dataclass(frozen=True)
+class _Course:
+    """The stages of a recipe, made into lessons that share one set of parameters."""
+
+    recipe: TextRecipe
+    start: Start
+    source: Source
+
+    def lessons(self) -> list[Lesson]:
+        """In order; each turns positions in its own way."""
+        language, lessons = self.start.language, []
+        exam_NL = self._exam()
+        for number, stage in enumerate(self.recipe.stages, 1):
+            language = turned(language, _turning(stage), first_context=self.start.context)
+            if self.recipe.recompute:
+                language.gradient_checkpointing_enable()  # type: ignore[operator]
+            meter = Meter()
+            rows = Rows(self._stream([self.recipe.seed, number], stage.length), meter.add)
+            lessons.append(self._lesson(stage, self._reading(number, language, rows=rows, exam_NL=exam_NL), meter))
+        return lessons
+
+    @property
+    def _packer(self) -> Packer:
+        return Packer(self.start.tokenizer, self.start.end_id)
+
+    def _exam(self) -> torch.Tensor:
+        """(N, L) held-out rows, as long as those of the last stage."""
+        length = self.recipe.stages[-1].length
+        rows = list(islice(self._packer.rows(self.source.held_out(), length), self.recipe.held_out_rows))
+        return torch.tensor(rows) if rows else torch.zeros(0, length, dtype=torch.int64)
+
+    def _stream(self, seed: Sequence[int], length: int) -> Callable[[], Iterator[list[int]]]:
+        return lambda: self._packer.rows(self.source.training(seed), length)
+
+    def _reading(self, number: int, language: nn.Module, *, rows: Rows, exam_NL: torch.Tensor) -> ReadingOn:
+        recipe, stage = self.recipe, self.recipe.stages[number - 1]
+        rate = stage.rate or recipe.rate
+        matrix_rate = recipe.matrix_rate * (rate / recipe.rate if recipe.rate else 1.0)
+        return ReadingOn(
+            name=f"text-{number}",
+            steps=recipe.steps(stage),
+            rates=Schedule(matrix_rate, rate, recipe.warm_up_steps, recipe.hold, recipe.schedule),
+            module=language,
+            rows=rows,
+            rows_at_once=recipe.rows_at_once(stage),
+            span=stage.span,
+            pieces=stage.pieces,
+            half=recipe.precision == "bfloat16",
+            exam_NL=exam_NL,
+        )
+
+    def _lesson(self, stage: TextStage, reading: ReadingOn, meter: Meter) -> Lesson:
+        batches = self.recipe.batches(stage)
+        rope = reading.module.config.rope_parameters
+        told = {"length": stage.length, "span": stage.span, "theta": rope["rope_theta"], "scaling": rope["rope_type"]}
+
+        def seek(step: int) -> None:
+            reading.rows.seek(step * batches * reading.rows_at_once)
+
+        return Lesson(reading, batches, self._optimisers(reading.rates), seek, told, meter)
+
+    def _optimisers(self, rates: Schedule) -> Callable[[Stage], Optimisers]:
+        if self.recipe.optimiser == "muon":
+            return muon(decay=self.recipe.decay)
+        return lambda stage: adam({"all": stage.module}, {"all": rates.others}, decay=self.recipe.decay)
+
+
+def _parameters(language: Any) -> dict[str, int]:
+    """How many parameters are trained, by part; tied ones are counted once."""
+    embeddings = language.get_input_embeddings().weight
+    head = language.lm_head.weight
+    everything = sum(p.numel() for p in language.parameters())
+    untied = 0 if head is embeddings else head.numel()
+    parts = {"embeddings": embeddings.numel(), "layers": everything - embeddings.numel() - untied, "head": untied}
+    return {name: count for name, count in parts.items() if count}
+
+
+def _measured(language: nn.Module, stage: ReadingOn) -> dict[str, Any] | None:
+    """Loss of the held-out rows, also by position; None where nothing was held out."""
+    if not len(stage.exam_NL):
+        return None
+    losses_NL = examined(language, stage.exam_NL, half=stage.half)
+    return {"loss": round(float(losses_NL.mean()), 4), "by_position": by_position(losses_NL)}
+
+
+def _measured_before(folder: Path, start: Start, stage: ReadingOn) -> dict[str, Any] | None:
+    """What the model could do before the first step, with positions turned as they came; measured once."""
+    kept = folder / BEFORE
+    if not kept.exists():
+        partial = kept.with_suffix(".partial")
+        with writing(str(folder)):
+            partial.write_text(json.dumps(_measured(start.language, stage)) + "\n", encoding="utf-8")
+            partial.replace(kept)
+    found: dict[str, Any] | None = json.loads(kept.read_text(encoding="utf-8"))
+    return found
