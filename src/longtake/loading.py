@@ -32,10 +32,7 @@ def load(name: str = "nano", *, device: str = "auto", dtype: str = "auto") -> Mo
         LongtakeError: `model.not_found` if there is no such model or no family fits it; `model.bad_checkpoint` if its
             files are missing, damaged or do not fit each other; `usage.bad_option` for device and dtype.
     """
-    folder = BUNDLED / name if name in bundled_names() else Path(os.path.expanduser(name))
-    if not (name and folder.is_dir()):
-        fits = " or ".join([*bundled_names(), "the folder of a checkpoint"])
-        raise LongtakeError(ErrorCode.MODEL_NOT_FOUND, name, "is neither a bundled model nor a folder", f"take {fits}")
+    folder = folder_of(name)
     require_files(folder, [CONFIG])
     config = read_config(folder)
     families: dict[str, Family] = {family: parts.find("families", family)() for family in parts.names("families")}
@@ -44,3 +41,16 @@ def load(name: str = "nano", *, device: str = "auto", dtype: str = "auto") -> Mo
             return family.load(folder, name=name, device=device, dtype=dtype)
     reason = f"is of no family that longtake knows: config.json has architectures {config.get('architectures')}"
     raise LongtakeError(ErrorCode.MODEL_NOT_FOUND, name, reason, f"known families: {', '.join(families)}")
+
+
+def folder_of(name: str) -> Path:
+    """Where the checkpoint lies that `load` takes for `name`.
+
+    Raises:
+        LongtakeError: `model.not_found`.
+    """
+    folder = BUNDLED / name if name in bundled_names() else Path(os.path.expanduser(name))
+    if not (name and folder.is_dir()):
+        fits = " or ".join([*bundled_names(), "the folder of a checkpoint"])
+        raise LongtakeError(ErrorCode.MODEL_NOT_FOUND, name, "is neither a bundled model nor a folder", f"take {fits}")
+    return folder

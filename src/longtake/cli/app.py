@@ -122,3 +122,39 @@ def demo(output: opt.DemoFolder = "demo_output", quiet: opt.Quiet = False) -> No
     from longtake.cli.asking import play_demo
 
     play_demo(output, show=opt.Show(as_json=False, quiet=quiet))
+
+
+@app.command()
+def niah(
+    haystack: opt.Haystack,
+    frames: opt.HaystackFrames = "200:3000:200",
+    depths: opt.Depths = "0:1:0.2",
+    needles: opt.NeedleSet = None,
+    needle: opt.NeedleName = None,
+    trials: opt.Trials = None,
+    task: opt.NeedleTask = "find",
+    kind: opt.NeedleKind = "value",
+    distractors: opt.Distractors = 0.0,
+    every_frame: opt.EveryFrame = False,
+    model: opt.ModelName = "nano",
+    layout: opt.LayoutName = None,
+    settings: opt.Settings = None,
+    output: opt.NiahFolder = "niah_output",
+    plan: opt.PlanOnly = False,
+    seed: opt.Seed = 0,
+    on_corrupt: opt.OnCorrupt = "error",
+    limits: opt.LimitSettings = None,
+    isolate: opt.Isolate = False,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Hide pictures among the frames of long videos and ask for them: the visual needle in a haystack (V-NIAH)."""
+    from longtake.cli.hiding import Hay, Needles, Seeker, Task, hide_and_seek
+
+    way = Way(None, on_corrupt, "off", tuple(limits or ()), isolate=isolate)
+    hay = Hay(tuple(haystack), every_frame, frames, depths, way)
+    sought = Needles(needles, tuple(needle or ()), trials, seed, Task(task, kind, distractors))
+    seeker = Seeker(model, layout, opt.settings_by_part(settings), device, dtype)
+    hide_and_seek(hay, sought, seeker, output=None if plan else output, show=opt.Show(as_json, quiet))

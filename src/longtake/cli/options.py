@@ -76,6 +76,43 @@ BeyondTrainedContext = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, also when something goes wrong.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and nothing else.")]
 SheetFile = Annotated[str, typer.Option("--output", "-o", help="The picture to write, e.g. sheet.png.")]
+Haystack = Annotated[
+    list[str],
+    typer.Argument(metavar="HAYSTACK...", help="Video files whose frames hide the needles.", show_default=False),
+]
+HaystackFrames = Annotated[
+    str, typer.Option("--frames", "-n", metavar="RANGE", help="Lengths of the haystack: START:STOP:STEP or a list.")
+]
+Depths = Annotated[str, typer.Option("--depths", metavar="RANGE", help="Where the needle goes: 0 first, 1 last.")]
+NeedleSet = Annotated[
+    str | None,
+    typer.Option(
+        "--needles",
+        metavar="PATH",
+        help="A dataset.json as LongVA's, or its folder, or a parquet file with image, question and answer. Else "
+        "needles are drawn.",
+    ),
+]
+NeedleName = Annotated[
+    list[str] | None, typer.Option("--needle", metavar="NAME", help="Take this one of --needles; repeatable.")
+]
+Trials = Annotated[
+    int | None, typer.Option("--trials", help="How many needles a cell; 20 are drawn, or all of --needles.", min=1)
+]
+NeedleTask = Annotated[
+    Literal["find", "several", "order", "count", "clip"],
+    typer.Option("--task", help="Drawn needles: find one, read two, tell which came first, count, see one move."),
+]
+NeedleKind = Annotated[
+    Literal["value", "colour", "shape", "letter"], typer.Option("--kind", help="What --task find asks for.")
+]
+Distractors = Annotated[
+    float,
+    typer.Option("--distractors", metavar="SHARE", help="So much of the haystack shows other scenes.", min=0, max=1),
+]
+EveryFrame = Annotated[bool, typer.Option("--every-frame", help="Take all frames, not one a second.")]
+NiahFolder = Annotated[str, typer.Option("--output", "-o", help="Where rows, heatmap and summary go.")]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Say what it would read and how long that takes, and stop.")]
 DemoFolder = Annotated[str, typer.Option("--output", "-o", help="Where the contact sheet goes.")]
 TrainFolder = Annotated[str, typer.Option("--output", "-o", help="Where the training keeps and leaves its files.")]
 Share = Annotated[float, typer.Option("--share", help="Do this share of all steps; 1 makes the weights that ship.")]

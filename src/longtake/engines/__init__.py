@@ -44,6 +44,19 @@ class Prefix(Protocol):
     def length(self) -> int: ...
 
 
+@dataclass(frozen=True)
+class Forced:
+    """What a model would have said at each token of a given answer, each given the right ones before it.
+
+    Attributes:
+        logprobs_A: (A,) float32 on the processor: natural-log probability of each of the answer's tokens.
+        likeliest_A: (A,) int64 on the processor: the id with the largest logit at each; the first of equals.
+    """
+
+    logprobs_A: torch.Tensor
+    likeliest_A: torch.Tensor
+
+
 class Engine(Protocol):
     """Runs a language model over prompts of tokens and embeddings."""
 
@@ -52,8 +65,24 @@ class Engine(Protocol):
         """How many positions the model was trained to read."""
         ...
 
-    def prefill(self, prompt: Prompt, *, progress: Progress | None = None) -> Prefix:
-        """Read a prompt from its first position, in chunks; keep keys and values."""
+    def prefill(self, prompt: Prompt, *, room_tokens: int = 0, progress: Progress | None = None) -> Prefix:
+        """Read a prompt from its first position, in chunks; keep keys and values.
+
+        Args:
+            prompt: of at least one position.
+            room_tokens: memory for so many more positions is taken at once, for `extend`.
+            progress: hears how many positions are read.
+        """
+        ...
+
+    def extend(self, prefix: Prefix, keep: int, prompt: Prompt, *, progress: Progress | None = None) -> Prefix:
+        """Forget all but the first `keep` positions of `prefix`, and read `prompt` after them, in the same memory.
+
+        `prefix` is spent: only what is returned can be read on from. Nobody may be reading on from it.
+
+        Raises:
+            ValueError: `prefix` is spent or in use, it has no `keep` positions, or `prompt` has none.
+        """
         ...
 
     def generate(self, prefix: Prefix, token_ids: Sequence[int], options: GenerateOptions) -> Iterator[int]:
@@ -68,4 +97,13 @@ class Engine(Protocol):
 
     def logprobs(self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int]) -> torch.Tensor:
         """(A,) natural-log probability of each of `answer_ids` when read after `prefix` and `token_ids`."""
+        ...
+
+    def force(self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int]) -> Forced:
+        """Teacher forcing: read `token_ids` and `answer_ids` after `prefix`; what was likeliest before each of the
+        answer's tokens, and how likely that token was.
+
+        Raises:
+            LongtakeError: `model.nonfinite` if logits are not finite.
+        """
         ...

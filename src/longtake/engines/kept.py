@@ -89,6 +89,7 @@ class KeptPrefix:
     length: int
     last_hidden_1D: torch.Tensor
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _spent: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     @contextmanager
     def borrowed(self) -> Iterator[Cache]:
@@ -98,6 +99,7 @@ class KeptPrefix:
         number can read on at once, at the price of their copies.
         """
         if not self._lock.acquire(blocking=False):
+            self._refuse_spent()
             with torch.inference_mode():
                 layers = [layer.copied(self.length) for layer in self.layers]
             yield Cache(layers=list(layers))
@@ -108,3 +110,24 @@ class KeptPrefix:
             for layer in self.layers:
                 layer.rewind(self.length)
             self._lock.release()
+
+    def handed_on(self, keep: int) -> Cache:
+        """A cache that holds the first `keep` positions, in this prefix's own buffers: from now on it is spent.
+
+        Raises:
+            ValueError: it is spent already or being read on from, or it has no `keep` positions.
+        """
+        if not 0 <= keep <= self.length:
+            raise ValueError(f"keep is {keep}; want 0 to {self.length:,}, the positions of this prefix")
+        if not self._lock.acquire(blocking=False):
+            self._refuse_spent()
+            raise ValueError("somebody is reading on from this prefix; let them end first")
+        # The lock stays taken for good: whoever comes now is told that this prefix is spent.
+        self._spent.set()
+        for layer in self.layers:
+            layer.rewind(keep)
+        return Cache(layers=list(self.layers))
+
+    def _refuse_spent(self) -> None:
+        if self._spent.is_set():
+            raise ValueError("this prefix is spent: another was read on in its memory; take that one")

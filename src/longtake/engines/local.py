@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from transformers.cache_utils import Cache
 
-from longtake.engines import GenerateOptions, Prefix, Progress
+from longtake.engines import Forced, GenerateOptions, Prefix, Progress
 from longtake.engines.kept import KeptPrefix, RoomyLayer
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.prompt import VISUAL_PLACE, Prompt
@@ -52,14 +52,32 @@ class LocalEngine:
                 f"chunk_tokens is {self.chunk_tokens}, trained_context {self.trained_context}; want 1 or more"
             )
 
-    def prefill(self, prompt: Prompt, *, progress: Progress | None = None) -> KeptPrefix:
-        """Read a prompt from its first position, in chunks; keep keys and values."""
-        length = len(prompt.token_ids_L)
-        if not length:
-            raise ValueError("the prompt is empty")
-        layers = tuple(RoomyLayer.expecting(length) for _ in range(self.language.config.num_hidden_layers))
+    def prefill(self, prompt: Prompt, *, room_tokens: int = 0, progress: Progress | None = None) -> KeptPrefix:
+        """Read a prompt from its first position, in chunks; keep keys and values.
+
+        Args:
+            prompt: of at least one position.
+            room_tokens: memory for so many more positions is taken at once, for `extend`.
+            progress: hears how many positions are read.
+        """
+        length = _length(prompt)
+        layers = tuple(
+            RoomyLayer.expecting(length + room_tokens) for _ in range(self.language.config.num_hidden_layers)
+        )
         last_hidden_1D = self._read(Cache(layers=list(layers)), prompt, progress)
         return KeptPrefix(layers, length, last_hidden_1D)
+
+    def extend(self, prefix: Prefix, keep: int, prompt: Prompt, *, progress: Progress | None = None) -> KeptPrefix:
+        """Forget all but the first `keep` positions of `prefix`, and read `prompt` after them, in the same memory.
+
+        `prefix` is spent: only what is returned can be read on from. Nobody may be reading on from it.
+
+        Raises:
+            ValueError: `prefix` is spent or in use, it has no `keep` positions, or `prompt` has none.
+        """
+        kept, length = _kept(prefix), _length(prompt)
+        last_hidden_1D = self._read(kept.handed_on(keep), prompt, progress)
+        return KeptPrefix(kept.layers, keep + length, last_hidden_1D)
 
     def generate(self, prefix: Prefix, token_ids: Sequence[int], options: GenerateOptions) -> Iterator[int]:
         """Read `token_ids` after `prefix`, then yield new token ids one by one, the stop token excluded.
@@ -81,7 +99,6 @@ class LocalEngine:
                 if step + 1 < options.max_new_tokens:
                     last_hidden_1D = self._read_ids(cache, [token_id], last_hidden_1D)
 
-    @torch.inference_mode()
     def logprobs(self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int]) -> torch.Tensor:
         """(A,) float32 on the processor: the natural-log probability of each of `answer_ids` when read after `prefix`
         and `token_ids` (teacher forcing: each given the right ones before it).
@@ -89,8 +106,18 @@ class LocalEngine:
         Raises:
             LongtakeError: `model.nonfinite` if logits are not finite.
         """
+        return self.force(prefix, token_ids, answer_ids).logprobs_A
+
+    @torch.inference_mode()
+    def force(self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int]) -> Forced:
+        """Teacher forcing: read `token_ids` and `answer_ids` after `prefix`; what was likeliest before each of the
+        answer's tokens, and how likely that token was.
+
+        Raises:
+            LongtakeError: `model.nonfinite` if logits are not finite.
+        """
         kept = _kept(prefix)
-        found = [torch.zeros(0)]
+        found, likeliest = [torch.zeros(0)], [torch.zeros(0, dtype=torch.int64)]
         with kept.borrowed() as cache:
             last_hidden_1D = self._read_ids(cache, token_ids, kept.last_hidden_1D)
             for start in range(0, len(answer_ids), self.chunk_tokens):
@@ -98,8 +125,9 @@ class LocalEngine:
                 hidden_AD = self._hidden(cache, chunk_A, last_hidden_1D[:0])
                 logits_AV = self._logits(torch.cat([last_hidden_1D, hidden_AD[:-1]]))
                 found.append(logits_AV.log_softmax(-1).gather(1, chunk_A[:, None])[:, 0])
+                likeliest.append(logits_AV.argmax(-1))
                 last_hidden_1D = hidden_AD[-1:]
-        return torch.cat(found)
+        return Forced(torch.cat(found), torch.cat(likeliest))
 
     def _read_ids(self, cache: Cache, token_ids: Sequence[int], last_hidden_1D: torch.Tensor) -> torch.Tensor:
         """Read text only; returns the last position's hidden state (1, D): the one given, if there is no text."""
@@ -155,6 +183,12 @@ def chooser(options: GenerateOptions) -> Callable[[torch.Tensor], int]:
         return int(torch.multinomial(chances_V, 1, generator=generator))
 
     return draw
+
+
+def _length(prompt: Prompt) -> int:
+    if not len(prompt.token_ids_L):
+        raise ValueError("the prompt is empty")
+    return len(prompt.token_ids_L)
 
 
 def _kept(prefix: Prefix) -> KeptPrefix:

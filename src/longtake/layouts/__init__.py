@@ -49,3 +49,12 @@ class Layout(Protocol):
     def count(self, frames: int, height: int, width: int) -> int:
         """How many visual tokens `arrange` makes of `frames` frames of `height` x `width` features. Exact."""
         ...
+
+
+def goes_frame_by_frame(layout: Layout) -> bool:
+    """Whether a layout says (`frame_by_frame = True` in its class) that each frame becomes visual tokens by itself, the
+    same whatever its place and neighbours, and nothing comes between frames.
+
+    Such a layout's frames may be laid out one by one and put together later; what it leaves out need not be kept.
+    """
+    return bool(getattr(layout, "frame_by_frame", False))

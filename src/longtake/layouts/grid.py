@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -22,6 +22,8 @@ class Grid:
         pool: side of the square of features that becomes one token.
         mode: what becomes of the square.
     """
+
+    frame_by_frame: ClassVar[bool] = True
 
     pool: int = 2
     mode: Literal["average", "max"] = "average"

@@ -1,0 +1,282 @@
+"""cli/hiding: the command that hides needles in a haystack: niah."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longtake.cli.opening import Way, opened_video
+from longtake.cli.options import Show
+from longtake.cli.output import remark, say, say_json, table
+from longtake.cli.progress import Progress, bars
+from longtake.errors import ErrorCode, LongtakeError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from longtake.families import Model
+    from longtake.niah import Cell, Grid, Row, Trial
+    from longtake.niah.drawn import DrawnTrials, FindKind
+    from longtake.niah.haystack import Source
+    from longtake.niah.looking import Eye
+    from longtake.niah.planning import Plan
+    from longtake.niah.running import Run
+
+DRAWN_TRIALS = 20
+
+
+@dataclass(frozen=True)
+class Hay:
+    """The haystack, as the user put it.
+
+    Attributes:
+        files: videos.
+        every_frame: take all frames, not one a second.
+        frames, depths: ranges as typed.
+        way: how the files are read.
+    """
+
+    files: tuple[str, ...]
+    every_frame: bool
+    frames: str
+    depths: str
+    way: Way
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked of drawn needles, and among what they hide, as the user put it.
+
+    Attributes:
+        name: of niah.drawn.TASKS.
+        kind: what `find` asks for.
+        distractors: share of the haystack's frames that show other scenes.
+    """
+
+    name: str
+    kind: FindKind
+    distractors: float
+
+
+@dataclass(frozen=True)
+class Needles:
+    """The needles, as the user put them.
+
+    Attributes:
+        place: a data set of needles; None draws them.
+        names: of those to take; none for all.
+        trials: how many; None for all there are, or DRAWN_TRIALS drawn ones.
+        seed: of drawing, and of shuffling shots.
+        task: what drawn needles are for.
+    """
+
+    place: str | None
+    names: tuple[str, ...]
+    trials: int | None
+    seed: int
+    task: Task
+
+    def read(self) -> DrawnTrials:
+        """The trials.
+
+        Raises:
+            LongtakeError: `usage.bad_option`, `media.*`.
+        """
+        from longtake.niah.drawn import draw_trials
+
+        return draw_trials(self.task.name, self.trials or DRAWN_TRIALS, seed=self.seed, kind=self.task.kind)
+
+    def symbols(self, beside: DrawnTrials, longest: int) -> list[NDArray[np.uint8]]:
+        """Pictures of other scenes for a haystack of `longest` frames; none where none are wanted."""
+        from longtake.niah.drawn import MOST_SYMBOLS, draw_symbols, film_symbols
+
+        wanted = min(MOST_SYMBOLS, ceil(self.task.distractors * longest))
+        return film_symbols(draw_symbols(beside, wanted, seed=self.seed), seed=self.seed)
+
+
+@dataclass(frozen=True)
+class Seeker:
+    """Which model is asked, and how it is run, as the user put it."""
+
+    model: str
+    layout: str | None
+    settings: Mapping[str, Mapping[str, str]]
+    device: str
+    dtype: str
+
+    def load(self) -> Model:
+        """The model; it goes beyond its trained context.
+
+        Raises:
+            LongtakeError: `model.*`, `usage.bad_option`.
+        """
+        from longtake import parts
+        from longtake.loading import load
+
+        if self.settings["sampler"]:
+            reason = "nothing is sampled here: the haystack is one frame a second, or with --every-frame all"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--set sampler", reason, "set options of the layout only")
+        model = load(self.model, device=self.device, dtype=self.dtype)
+        settings = self.settings["layout"]
+        layout: Any = (
+            parts.with_settings(model.layout, settings, label="layout")
+            if self.layout is None
+            else parts.build("layouts", self.layout, settings, label="layout")
+        )
+        return dataclasses.replace(model, layout=layout, beyond_trained_context=True)
+
+
+def hide_and_seek(hay: Hay, needles: Needles, seeker: Seeker, *, output: str | None, show: Show) -> None:
+    """`longtake niah`: hide needles, ask for them, print how often they were found; without `output` only the plan.
+
+    Raises:
+        LongtakeError: `partial.failed` if a cell could not be read, after all were asked.
+    """
+    from longtake.niah import Grid
+    from longtake.niah.ranges import depths, frame_counts
+
+    grid = Grid(frame_counts(hay.frames), depths(hay.depths))
+    with ExitStack() as stack:
+        progress = stack.enter_context(bars(wanted=show.talks))
+        chosen = _chosen(hay, grid.frames[-1], stack)
+        drawn, model = needles.read(), seeker.load()
+        hiding = _Hiding(hay, needles, seeker, grid, drawn, tuple(chosen), model)
+        plan = hiding.plan()
+        if output is None:
+            say(hiding.told(plan))
+            return
+        if show.talks:
+            remark(hiding.told(plan))
+        run, rows, origin = hiding.run(plan, Path(output), progress)
+    _finish(run, rows, origin, show)
+
+
+@dataclass(frozen=True)
+class _Hiding:
+    """All that one run is made of."""
+
+    hay: Hay
+    needles: Needles
+    seeker: Seeker
+    grid: Grid
+    drawn: DrawnTrials
+    chosen: tuple[Source, ...]
+    model: Model
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        return self.drawn.trials
+
+    @property
+    def cells(self) -> list[Cell]:
+        return self.grid.cells(self.trials)
+
+    @property
+    def eye(self) -> Eye:
+        from longtake.niah.looking import Eye
+
+        return Eye(self.model)
+
+    def plan(self) -> Plan:
+        """What asking all cells reads."""
+        from longtake.niah.looking import stand_in
+        from longtake.niah.planning import plan_of
+
+        return plan_of(self.model, self.cells, stand_in(self.eye, self.trials, self.grid.frames[-1]).prompt)
+
+    def told(self, plan: Plan) -> str:
+        """The plan in a line, with the time that it takes on this machine."""
+        from longtake.niah.looking import needles_of
+        from longtake.niah.planning import measure
+
+        (first,) = needles_of(self.eye, self.trials[:1]).values()
+        pace = measure(self.model.engine, first[0].shape[-1])
+        reads = self.model.engine.trained_context
+        begins = "" if plan.trained_frames is None else f", which ends after {plan.trained_frames:,} frames"
+        facts = [
+            f"{plan.cells:,} cells ({len(self.grid.frames)} lengths x {len(self.grid.depths)} depths x "
+            f"{len(self.trials)} needles)",
+            f"{plan.shared_tokens:,} tokens to read where one pass for each cell would read {plan.alone_tokens:,}: "
+            f"{plan.factor:.1f} times fewer",
+            f"about {_minutes(pace.seconds(plan))} after the haystack is read",
+            f"the longest prompt has {plan.longest_tokens:,} tokens, this model was trained to read {reads:,}{begins}",
+        ]
+        return "; ".join(facts)
+
+    def run(self, plan: Plan, output: Path, progress: Progress) -> tuple[Run, list[Row], Mapping[str, object]]:
+        """Ask what is left to ask in the folder `output`."""
+        from longtake.loading import folder_of
+        from longtake.niah.distracting import with_symbols
+        from longtake.niah.identity import digest_of_pictures, haystack_settings, model_settings, settings_of
+        from longtake.niah.looking import Laid, needles_of, read_haystack
+        from longtake.niah.rows import begin
+        from longtake.niah.running import Run
+
+        seed, share = self.needles.seed, self.needles.task.distractors
+        symbols = self.needles.symbols(self.drawn, self.grid.frames[-1])
+        haystack = haystack_settings(self.chosen, every_frame=self.hay.every_frame, seed=seed)
+        haystack["distractors"] = {"share": share, "pictures": digest_of_pictures(symbols)}
+        model = model_settings(folder_of(self.seeker.model), self.model.layout, dtype=self.seeker.dtype)
+        settings = settings_of(self.grid, self.trials, haystack, model=model)
+        folder = begin(output, settings, {cell.key for cell in self.cells})
+        run = Run(self.model, self.cells, plan, folder)
+        needles = needles_of(self.eye, self.trials, progress=progress)
+        hay = read_haystack(self.eye, self.chosen, self.grid.frames[-1], seed=seed, progress=progress)
+        if symbols:
+            hay = with_symbols(self.eye, hay, symbols, share=share, seed=seed)
+        return run, run.rows(Laid(self.eye, hay, needles).prompt, progress), {**hay.origin, "notes": list(hay.notes)}
+
+
+def _chosen(hay: Hay, wanted: int, stack: ExitStack) -> list[Source]:
+    """The frames that will be read, of files that stay open until `stack` ends."""
+    from longtake.niah.haystack import sources
+
+    videos = [stack.enter_context(opened_video(path, hay.way)) for path in hay.files]
+    return sources(videos, wanted, every_frame=hay.every_frame)
+
+
+def _finish(run: Run, rows: Sequence[Row], origin: Mapping[str, object], show: Show) -> None:
+    """Write and print the summary.
+
+    Raises:
+        LongtakeError: `partial.failed`.
+    """
+    summary = run.summary(rows, haystack=origin)
+    if show.as_json:
+        say_json(summary)
+    else:
+        say(_table(summary))
+    failed = sum(row.error is not None for row in rows)
+    if failed:
+        reason = f"{failed:,} of {len(rows):,} cells could not be read; rows.jsonl says why"
+        advice = "run the same command again to ask them once more"
+        raise LongtakeError(ErrorCode.PARTIAL_FAILED, str(run.folder.path), reason, advice)
+
+
+def _table(summary: Mapping[str, Any]) -> str:
+    """Columns, rows and mean with their intervals."""
+    lines = [("", "asked", "forced", "generated")]
+    for kind, label in (("frames", "frames"), ("depths", "depth")):
+        lines += [_line(f"{label} {one[label]:,g}", one) for one in summary[kind]]
+    lines.append(_line("mean", summary["mean"]))
+    return table(lines)
+
+
+def _line(label: str, scores: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    return label, str(scores["forced"]["asked"]), _told(scores["forced"]), _told(scores["generated"])
+
+
+def _told(share: Mapping[str, Any]) -> str:
+    if share["share"] is None:
+        return "-"
+    return f"{share['share']:6.1%}  ({share['low']:.1%} to {share['high']:.1%})"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"

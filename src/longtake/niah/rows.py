@@ -1,0 +1,104 @@
+"""niah.rows: rows to and from a folder, so that a run that was stopped goes on. Knows nothing of models or pictures.
+
+settings.json   what the run is: another one may not write here
+rows.jsonl      a line for each cell, written as it ends
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from longtake.errors import ErrorCode, LongtakeError, writing
+from longtake.niah import Row
+
+SETTINGS, ROWS = "settings.json", "rows.jsonl"
+_FIELDS = {field.name for field in dataclasses.fields(Row)}
+
+
+def line_of(row: Row) -> str:
+    """A row as a line of rows.jsonl."""
+    return json.dumps(dataclasses.asdict(row)) + "\n"
+
+
+def row_of(line: str) -> Row | None:
+    """The row of a line; None where it is no whole row."""
+    try:
+        written = json.loads(line)
+    except ValueError:
+        return None
+    if not (line.endswith("\n") and isinstance(written, dict) and set(written) == _FIELDS):
+        return None
+    return Row(**{**written, "places": tuple(written["places"])})
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """Where a run keeps its rows. Made by `begin`.
+
+    Attributes:
+        path: the folder.
+        done: the rows that were there already; those that failed are asked again.
+        dropped: how many lines were torn or had failed.
+    """
+
+    path: Path
+    done: tuple[Row, ...]
+    dropped: int
+
+    @contextmanager
+    def appending(self) -> Iterator[IO[str]]:
+        """rows.jsonl, to write lines behind the rows that are there; each line is handed to the system at once."""
+        with writing(str(self.path / ROWS)), open(self.path / ROWS, "a", encoding="utf-8", buffering=1) as file:
+            yield file
+
+
+def begin(path: Path, settings: Mapping[str, object], keys: Collection[tuple[int, float, str]]) -> Folder:
+    """Take up a folder: a new one, or one in which the same run was stopped.
+
+    Args:
+        path: is made if need be.
+        settings: all that the rows depend on; JSON values.
+        keys: of all cells of the run.
+
+    Raises:
+        LongtakeError: `usage.bad_option` where a run with other settings was begun here; `disk.write`.
+    """
+    with writing(str(path)):
+        path.mkdir(parents=True, exist_ok=True)
+        _refuse_other(path, json.loads(json.dumps(settings)))
+        lines = (path / ROWS).read_text(encoding="utf-8").splitlines(keepends=True) if (path / ROWS).exists() else []
+        rows = [row for row in map(row_of, lines) if row is not None and row.error is None and row.key in keys]
+        if len(rows) < len(lines):
+            _replace(path / ROWS, "".join(map(line_of, rows)))
+        _replace(path / SETTINGS, json.dumps(settings, indent=2) + "\n")
+    return Folder(path, tuple(rows), len(lines) - len(rows))
+
+
+def _refuse_other(path: Path, settings: Mapping[str, object]) -> None:
+    try:
+        written = json.loads((path / SETTINGS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        written = {} if (path / ROWS).exists() else settings
+    except ValueError:
+        written = {}
+    differing = sorted(name for name in {*settings, *written} if settings.get(name, ...) != written.get(name, ...))
+    if differing:
+        reason = f"holds a run with other settings: {', '.join(differing)}"
+        advice = f"give another --output, or remove {SETTINGS} and {ROWS} there"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(path), reason, advice)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    beside = path.with_name(path.name + ".new")
+    with open(beside, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)

@@ -1,0 +1,112 @@
+"""niah.scoring: answers in; right or wrong, shares and intervals out. Knows nothing of models.
+
+Two scores stand in each row. *Forced* is LongVA's: each token of the right answer is the likeliest, given the right
+ones before it. *Generated*: what the model says by itself, greedily, is the right answer by the rule of `is_right`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from longtake.niah import Row
+
+Z_95 = 1.959963984540054
+"""Standard normal quantile of 0.975."""
+
+_IN_BRACKETS = re.compile(r"\(([A-Z])\)")
+_BARE = re.compile(r"[A-Z]")
+
+
+def is_right(text: str, expected: str) -> bool:
+    """Whether a generated answer is the right one.
+
+    Word for word after case folding, white space and a full stop at the end left out. Where the right answer is or ends
+    in a letter of a choice, the letter alone counts: `(B)` is looked for in brackets, anywhere, the last one; a bare
+    `B` as the answer's first word (`B`, `B.`, `B) San Diego`).
+    """
+    bracketed = _IN_BRACKETS.findall(expected)
+    if bracketed and expected.endswith(")"):
+        return _IN_BRACKETS.findall(text)[-1:] == bracketed[-1:]
+    if _BARE.fullmatch(expected):
+        first = text.split()[:1]
+        return bool(first) and first[0].strip("().:,") == expected
+    return _folded(text) == _folded(expected)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split()).removesuffix(".")
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many right of so many asked, with the Wilson 95 % interval of the share."""
+
+    right: int
+    asked: int
+
+    @property
+    def share(self) -> float | None:
+        """None where nothing was asked."""
+        return self.right / self.asked if self.asked else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's score interval (E. B. Wilson 1927): also sound at 0 and 1, where mean +- error is not."""
+        if not self.asked:
+            return 0.0, 1.0
+        share, weight = self.right / self.asked, Z_95**2 / self.asked
+        middle = (share + weight / 2) / (1 + weight)
+        reach = math.sqrt(share * (1 - share) * weight + weight**2 / 4) / (1 + weight)
+        # At 0 and 1 the bounds are exact; the last bits of the two sums are not.
+        low = 0.0 if self.right == 0 else middle - reach
+        return low, 1.0 if self.right == self.asked else middle + reach
+
+    def as_dict(self) -> dict[str, object]:
+        """For summary.json."""
+        low, high = self.interval
+        share = None if self.share is None else round(self.share, 4)
+        return {"right": self.right, "asked": self.asked, "share": share, "low": round(low, 4), "high": round(high, 4)}
+
+
+Score = Callable[[Row], bool | None]
+
+SCORES: dict[str, Score] = {"forced": lambda row: row.forced, "generated": lambda row: row.generated}
+"""Each score by name; None where the row has none."""
+
+
+def share_of(rows: Iterable[Row], score: Score) -> Share:
+    """How many of the rows that have a score have it true."""
+    scored = [scored for scored in map(score, rows) if scored is not None]
+    return Share(sum(scored), len(scored))
+
+
+def summary_of(rows: Sequence[Row]) -> dict[str, object]:
+    """Per column (frames), per row (depth), and of all: both scores, what failed, and where the context is passed."""
+    frames = sorted({row.frames for row in rows})
+    depths = sorted({row.depth for row in rows})
+    beyond = [row.frames for row in rows if row.beyond_trained_context]
+    return {
+        "asked": len(rows),
+        "failed": sum(row.error is not None for row in rows),
+        "mean": _scores(rows),
+        "frames": [{"frames": one, **_scores([row for row in rows if row.frames == one])} for one in frames],
+        "depths": [{"depth": one, **_scores([row for row in rows if row.depth == one])} for one in depths],
+        "worst_column": _worst(rows, frames),
+        "beyond_trained_context_from_frames": min(beyond) if beyond else None,
+    }
+
+
+def _scores(rows: Sequence[Row]) -> dict[str, object]:
+    return {name: share_of(rows, score).as_dict() for name, score in SCORES.items()}
+
+
+def _worst(rows: Sequence[Row], frames: Sequence[int]) -> dict[str, object]:
+    """The smallest share of a column, by score; None where no column has one."""
+    worst = {}
+    for name, score in SCORES.items():
+        shares = [share_of([row for row in rows if row.frames == one], score).share for one in frames]
+        worst[name] = min((round(share, 4) for share in shares if share is not None), default=None)
+    return dict(worst)
