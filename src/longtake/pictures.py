@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ _BACKGROUND = (20, 21, 24)
 _FRAME = (44, 46, 52)
 _BRIGHT = (232, 232, 228)
 _DIM = (146, 149, 158)
+_MARK = (255, 190, 60)
+_MARK_PX = 4
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -48,20 +50,24 @@ class _Cell:
     picture: Image.Image
     time: str
     number: str
+    marked: bool
 
 
-def contact_sheet(frames: Iterable[Frames], *, title: str = "", style: SheetStyle | None = None) -> Image.Image:
+def contact_sheet(
+    frames: Iterable[Frames], *, title: str = "", style: SheetStyle | None = None, marked: Collection[int] = ()
+) -> Image.Image:
     """All frames in rows, each with its time and, dimmer, its number under it.
 
     Args:
         frames: chunks of frames; each picture is made as small as it goes on the sheet as its chunk comes.
         title: one line above the pictures.
+        marked: numbers of frames that stand out, in a bright frame.
 
     Raises:
         ValueError: if there are no frames.
     """
     style = style or SheetStyle()
-    cells = [cell for some in frames for cell in _cells(some, style)]
+    cells = [cell for some in frames for cell in _cells(some, style, marked)]
     if not cells:
         raise ValueError("a contact sheet needs at least one frame")
     width_px = max(cell.picture.width for cell in cells)
@@ -84,14 +90,15 @@ def contact_sheet(frames: Iterable[Frames], *, title: str = "", style: SheetStyl
     return sheet
 
 
-def _cells(frames: Frames, style: SheetStyle) -> list[_Cell]:
+def _cells(frames: Frames, style: SheetStyle, marked: Collection[int]) -> list[_Cell]:
     cells = []
     for pixels_CHW, time_s, number in zip(frames.pixels_TCHW, frames.times_s, frames.numbers, strict=True):
         picture = Image.fromarray(np.ascontiguousarray(pixels_CHW.transpose(1, 2, 0)))
         # As wide as a cell, but an upright picture no higher than that: rows stay rows.
         scale = min(1.0, style.cell_width_px / max(picture.size))
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        cells.append(_Cell(picture.resize(size, Image.Resampling.LANCZOS), format_time(float(time_s)), f"#{number}"))
+        small = picture.resize(size, Image.Resampling.LANCZOS)
+        cells.append(_Cell(small, format_time(float(time_s)), f"#{number}", int(number) in marked))
     return cells
 
 
@@ -109,11 +116,14 @@ def _paste(
     sheet: Image.Image, pen: ImageDraw.ImageDraw, cell: _Cell, box: tuple[int, int, int, int], font_px: int
 ) -> None:
     left, top, right, bottom = box
-    pen.rectangle((left - 1, top - 1, right, bottom), fill=_FRAME)
+    if cell.marked:
+        pen.rectangle((left - _MARK_PX, top - _MARK_PX, right + _MARK_PX - 1, bottom + _MARK_PX - 1), fill=_MARK)
+    else:
+        pen.rectangle((left - 1, top - 1, right, bottom), fill=_FRAME)
     across, down = (right - left - cell.picture.width) // 2, (bottom - top - cell.picture.height) // 2
     sheet.paste(cell.picture, (left + across, top + down))
     font = ImageFont.load_default(font_px)
-    pen.text((left, bottom + font_px * 0.35), cell.time, _BRIGHT, font)
+    pen.text((left, bottom + font_px * 0.35), cell.time, _MARK if cell.marked else _BRIGHT, font)
     if font.getlength(cell.time + " " + cell.number) <= right - left:
         pen.text((right, bottom + font_px * 0.35), cell.number, _DIM, font, anchor="ra")
 

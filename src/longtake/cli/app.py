@@ -119,7 +119,7 @@ def doctor(as_json: opt.AsJson = False) -> None:
 @app.command()
 def demo(output: opt.DemoFolder = "demo_output", quiet: opt.Quiet = False) -> None:
     """Ask the bundled hour-long film its questions."""
-    from longtake.cli.asking import play_demo
+    from longtake.cli.playing import play_demo
 
     play_demo(output, show=opt.Show(as_json=False, quiet=quiet))
 

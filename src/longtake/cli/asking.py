@@ -1,22 +1,19 @@
-"""cli/asking: the commands that ask: ask, demo. From here it is one hop to the pipeline and one more to the engine."""
+"""cli/asking: the command that asks: ask. From here it is one hop to the pipeline and one more to the engine."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longtake.cli.looking import draw_sheet, open_looked_at
+from longtake.cli.looking import open_looked_at
 from longtake.cli.options import Looked, Show
 from longtake.cli.output import remark, say, say_json
 from longtake.cli.progress import bars
-from longtake.errors import ErrorCode, LongtakeError, writing
+from longtake.errors import ErrorCode, LongtakeError
 
 if TYPE_CHECKING:
-    from longtake.demo import Asked
     from longtake.engines import GenerateOptions
     from longtake.families import Model
     from longtake.pipeline import Answer
@@ -109,53 +106,3 @@ def _part(label: str, name: str | None, own: Any, settings: Mapping[str, str]) -
     if name is None:
         return parts.with_settings(own, settings, label=label)
     return parts.build(f"{label}s", name, settings, label=label)
-
-
-def play_demo(folder: str, *, show: Show) -> None:
-    """`longtake demo`: watch the bundled film once, ask its questions, draw what was seen.
-
-    Raises:
-        LongtakeError: `partial.failed` if an answer is wrong, after all were asked.
-    """
-    from longtake.video.opening import open_video
-    from longtake.video.times import format_time
-
-    begin_s = time.perf_counter()
-    from longtake import demo, pipeline
-    from longtake.loading import load
-
-    video = open_video(demo.FILM)
-    say(f"{demo.FILM.name}: {format_time(video.duration_s)}, {len(video.times_s):,} frames")
-    model = load("nano")
-    with bars(wanted=show.talks) as progress:
-        watched = pipeline.watch(model, video, progress=progress)
-    seconds = sum(watched.seconds.values())
-    say(f"watched {len(watched.numbers)} of them, {watched.visual_tokens:,} tokens, in {seconds:.1f} s\n")
-    wrong = 0
-    for asked in demo.ask_all(model, watched):
-        wrong += not asked.right
-        said = " ".join(asked.answer.text.split())
-        say(f"  {asked.question}\n  {said}  [{_verdict(asked)}]\n")
-    with writing(folder):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    sheet = Path(folder) / "sheet.png"
-    with bars(wanted=show.talks) as progress:
-        draw_sheet(video, watched.numbers.tolist(), sheet, progress=progress)
-    say(f"what was seen: {sheet}")
-    say(f"all in {time.perf_counter() - begin_s:.1f} s, loading included")
-    if wrong:
-        reason, advice = f"{wrong} answers are wrong", "please report it, with the output of longtake doctor"
-        raise LongtakeError(ErrorCode.PARTIAL_FAILED, demo.FILM.name, reason, advice)
-
-
-def _verdict(asked: Asked) -> str:
-    from longtake.video.times import format_time
-
-    return "; ".join(
-        [
-            "right" if asked.right else f"wrong: {asked.expected}",
-            f"on screen from {format_time(asked.start_s)} to {format_time(asked.end_s)}",
-            f"{sum(asked.answer.tokens.values()):,} tokens",
-            f"{asked.seconds:.2f} s",
-        ]
-    )

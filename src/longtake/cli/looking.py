@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,8 +86,10 @@ def save_sheet(looked: Looked, output: str, *, show: Show) -> None:
         remark("; ".join([span, *video.notes, *seen.notes()]))
 
 
-def draw_sheet(video: Video, numbers: Sequence[int], path: Path, *, progress: Progress) -> Seen:
-    """Write a contact sheet of the frames `numbers`; returns what was seen of them.
+def draw_sheet(
+    video: Video, numbers: Sequence[int], path: Path, *, progress: Progress, marked: Collection[int] = ()
+) -> Seen:
+    """Write a contact sheet of the frames `numbers`, those `marked` in a bright frame; returns what was seen of them.
 
     Raises:
         LongtakeError: `disk.write`, before any frame is read where there is no such folder; `media.*`.
@@ -98,10 +100,11 @@ def draw_sheet(video: Video, numbers: Sequence[int], path: Path, *, progress: Pr
     with writing(str(path)):
         os.scandir(path.parent).close()
     title = f"{printable(Path(video.path).name)}: {len(numbers)} of {len(video.times_s):,} frames"
+    title += f"; marked: the {len(marked)} that answer" if marked else ""
     seen = Seen(video, numbers)
     # One by one, for frames may change size inside a video.
     frames = seen.passing(video.read(numbers, chunk=1))
-    sheet = contact_sheet(_counted(frames, len(numbers), progress), title=title)
+    sheet = contact_sheet(_counted(frames, len(numbers), progress), title=title, marked=marked)
     with writing(str(path)):
         sheet.save(path)
     return seen

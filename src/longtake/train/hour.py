@@ -8,9 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from longtake.world.film import write_film
-from longtake.world.hour import film, plan_film, questions_about
+from longtake.world.hour import SCENE_S, film, plan_film, questions_about
 
-SEED = 1895
+SEED = 1903
 FPS = 5
 WIDTH, HEIGHT = 320, 180
 CRF = 30
@@ -19,9 +19,11 @@ KINDS = ("value", "colour", "letter")
 
 
 def write_hour(folder: Path) -> None:
-    """Write hour.mp4 and questions.json (question, answer, and when the scene is on screen) into `folder`."""
+    """Write hour.mp4 and questions.json into `folder`: how often to look, and question, answer and when the scene that
+    it is about is on screen.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    takes = plan_film(SEED)
+    takes = plan_film(SEED, fps=FPS)
     pictures = film(takes, fps=FPS, width=WIDTH, height=HEIGHT)
     write_film(folder / "hour.mp4", pictures, fps=Fraction(FPS), crf=CRF)
     rows = [
@@ -33,7 +35,8 @@ def write_hour(folder: Path) -> None:
         }
         for asked, take in questions_about(takes, KINDS, seed=SEED)
     ]
-    (folder / "questions.json").write_text(json.dumps(rows, indent=2) + "\n")
+    told = {"look_every_s": SCENE_S, "questions": rows}
+    (folder / "questions.json").write_text(json.dumps(told, indent=2) + "\n")
 
 
 if __name__ == "__main__":

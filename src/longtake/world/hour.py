@@ -18,8 +18,8 @@ from longtake.world.scenes import Scene, Shot, draw_scene, draw_scenery
 HOUR_S = 3600.0
 SCENERY_S = (7.0, 24.0)
 """Shortest and longest shot of scenery."""
-SCENE_S = (76.0, 88.0)
-"""Shortest and longest time that a scene to find is on screen."""
+SCENE_S = 1.0
+"""So long a scene to find is on screen."""
 MARGIN_S = 60.0
 """No scene begins before this, none ends less than this before the end, and between two there is as much."""
 FIRST_PLACE = 5000
@@ -38,15 +38,18 @@ class Take:
     pan_px_per_s: float
 
 
-def plan_film(seed: int, *, duration_s: float = HOUR_S, scenes: int = 5) -> list[Take]:
+def plan_film(seed: int, *, fps: int, duration_s: float = HOUR_S, scenes: int = 5) -> list[Take]:
     """The takes of a film, in order, without gaps; scenes are held-out combinations at times that the seed alone knows.
+
+    Scenes begin with some frame of the film, whatever the second: each has exactly `SCENE_S * fps` frames, so that one
+    who looks every SCENE_S seconds sees each exactly once, whenever the first look is.
 
     Raises:
         ValueError: the scenes do not fit into the film.
     """
     rng = np.random.default_rng(seed)
     takes: list[Take] = []
-    for start_s, end_s in _scene_times(rng, duration_s, scenes):
+    for start_s, end_s in _scene_times(rng, duration_s, scenes, fps=fps):
         takes += _scenery(rng, takes[-1].end_s if takes else 0.0, start_s)
         takes.append(_take(rng, draw_scene(rng, held_out=True), start_s, end_s))
     return takes + _scenery(rng, takes[-1].end_s if takes else 0.0, duration_s)
@@ -73,14 +76,14 @@ def questions_about(takes: list[Take], kinds: tuple[str, ...], *, seed: int) -> 
     return [(ask_about(rng, [take.shot], kind), take) for kind, take in zip(kinds, chosen, strict=True)]
 
 
-def _scene_times(rng: np.random.Generator, duration_s: float, scenes: int) -> list[tuple[float, float]]:
-    lengths = rng.uniform(*SCENE_S, scenes)
-    free_s = duration_s - lengths.sum() - MARGIN_S * (scenes + 1)
+def _scene_times(rng: np.random.Generator, duration_s: float, scenes: int, *, fps: int) -> list[tuple[float, float]]:
+    free_s = duration_s - SCENE_S * scenes - MARGIN_S * (scenes + 1)
     if free_s < 0:
-        raise ValueError(f"{scenes} scenes of about {np.mean(SCENE_S):.0f} s do not fit into {duration_s:.0f} s")
+        raise ValueError(f"{scenes} scenes of {SCENE_S:.0f} s do not fit into {duration_s:.0f} s")
     gaps = MARGIN_S + free_s * rng.dirichlet(np.ones(scenes + 1))
-    starts = np.cumsum(gaps[:-1]) + np.concatenate([[0.0], np.cumsum(lengths[:-1])])
-    return [(float(start), float(start + length)) for start, length in zip(starts, lengths, strict=True)]
+    starts = np.cumsum(gaps[:-1]) + SCENE_S * np.arange(scenes)
+    first_frames = [round(float(start) * fps) for start in starts]
+    return [(first / fps, first / fps + SCENE_S) for first in first_frames]
 
 
 def _scenery(rng: np.random.Generator, start_s: float, end_s: float) -> list[Take]:
