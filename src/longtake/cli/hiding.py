@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from longtake.cli.found import report
 from longtake.cli.opening import Way, opened_video
 from longtake.cli.options import Show
-from longtake.cli.output import remark, say, say_json, table
+from longtake.cli.output import remark, say
 from longtake.cli.progress import Progress, bars
 from longtake.errors import ErrorCode, LongtakeError
 
@@ -88,8 +89,14 @@ class Needles:
         Raises:
             LongtakeError: `usage.bad_option`, `media.*`.
         """
-        from longtake.niah.drawn import draw_trials
+        from longtake.niah.drawn import DrawnTrials, draw_trials
+        from longtake.niah.needles import read_needles
 
+        if self.place is not None:
+            return DrawnTrials(tuple(read_needles(self.place, self.names)[: self.trials]))
+        if self.names:
+            reason, advice = "drawn needles have no names", "name a data set with --needles"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--needle {self.names[0]}", reason, advice)
         return draw_trials(self.task.name, self.trials or DRAWN_TRIALS, seed=self.seed, kind=self.task.kind)
 
     def symbols(self, beside: DrawnTrials, longest: int) -> list[NDArray[np.uint8]]:
@@ -153,8 +160,9 @@ def hide_and_seek(hay: Hay, needles: Needles, seeker: Seeker, *, output: str | N
             return
         if show.talks:
             remark(hiding.told(plan))
-        run, rows, origin = hiding.run(plan, Path(output), progress)
-    _finish(run, rows, origin, show)
+        with _resumable(output):
+            run, rows, origin = hiding.run(plan, Path(output), progress)
+    report(run, rows, origin, title=hiding.title, show=show)
 
 
 @dataclass(frozen=True)
@@ -176,6 +184,13 @@ class _Hiding:
     @property
     def cells(self) -> list[Cell]:
         return self.grid.cells(self.trials)
+
+    @property
+    def title(self) -> str:
+        """Of the heatmap."""
+        share = self.needles.task.distractors
+        among = f", {share:.0%} of the frames distractors" if share else ""
+        return f"{Path(self.model.name).name}: {len(self.trials)} needles a cell{among}"
 
     @property
     def eye(self) -> Eye:
@@ -233,49 +248,26 @@ class _Hiding:
         return run, run.rows(Laid(self.eye, hay, needles).prompt, progress), {**hay.origin, "notes": list(hay.notes)}
 
 
+@contextmanager
+def _resumable(output: str) -> Iterator[None]:
+    """Tells whoever stops the run that it can go on.
+
+    Raises:
+        LongtakeError: `interrupted`.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        advice = "run the same command again to go on from there"
+        raise LongtakeError(ErrorCode.INTERRUPTED, output, "stopped by Ctrl-C; its rows are kept", advice) from error
+
+
 def _chosen(hay: Hay, wanted: int, stack: ExitStack) -> list[Source]:
     """The frames that will be read, of files that stay open until `stack` ends."""
     from longtake.niah.haystack import sources
 
     videos = [stack.enter_context(opened_video(path, hay.way)) for path in hay.files]
     return sources(videos, wanted, every_frame=hay.every_frame)
-
-
-def _finish(run: Run, rows: Sequence[Row], origin: Mapping[str, object], show: Show) -> None:
-    """Write and print the summary.
-
-    Raises:
-        LongtakeError: `partial.failed`.
-    """
-    summary = run.summary(rows, haystack=origin)
-    if show.as_json:
-        say_json(summary)
-    else:
-        say(_table(summary))
-    failed = sum(row.error is not None for row in rows)
-    if failed:
-        reason = f"{failed:,} of {len(rows):,} cells could not be read; rows.jsonl says why"
-        advice = "run the same command again to ask them once more"
-        raise LongtakeError(ErrorCode.PARTIAL_FAILED, str(run.folder.path), reason, advice)
-
-
-def _table(summary: Mapping[str, Any]) -> str:
-    """Columns, rows and mean with their intervals."""
-    lines = [("", "asked", "forced", "generated")]
-    for kind, label in (("frames", "frames"), ("depths", "depth")):
-        lines += [_line(f"{label} {one[label]:,g}", one) for one in summary[kind]]
-    lines.append(_line("mean", summary["mean"]))
-    return table(lines)
-
-
-def _line(label: str, scores: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    return label, str(scores["forced"]["asked"]), _told(scores["forced"]), _told(scores["generated"])
-
-
-def _told(share: Mapping[str, Any]) -> str:
-    if share["share"] is None:
-        return "-"
-    return f"{share['share']:6.1%}  ({share['low']:.1%} to {share['high']:.1%})"
 
 
 def _minutes(seconds: float) -> str:

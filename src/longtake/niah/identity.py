@@ -77,6 +77,11 @@ def digest_of_pictures(pictures: Iterable[NDArray[np.uint8]]) -> str:
     return digest.hexdigest()
 
 
+def digest_of_ids(ids_L: NDArray[np.int64]) -> str:
+    """SHA-256 of token ids."""
+    return hashlib.sha256(ids_L.astype("<i8").tobytes()).hexdigest()
+
+
 def digest_of_files(paths: Iterable[Path]) -> str:
     """SHA-256 of the files' names and bytes."""
     digest = hashlib.sha256()

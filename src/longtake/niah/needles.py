@@ -1,7 +1,7 @@
 """niah.needles: a data set on disk in, trials out: LongVA's dataset.json, or rows of parquet. Knows nothing of models.
 
-    dataset.json    [{"path": "ucsd.jpeg", "prompt": "...", "answer": "B"}, ...], pictures beside it
-    *.parquet       columns image (bytes and path, as Hugging Face's `datasets` writes them), question, answer
+dataset.json    [{"path": "ucsd.jpeg", "prompt": "...", "answer": "B"}, ...], pictures beside it
+*.parquet       columns image (bytes and path, as Hugging Face's `datasets` writes them), question, answer
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def _trained_frames(lengths: Mapping[int, int], trained_context: int) -> int | N
 
 
 def measure(engine: Engine, width: int) -> Pace:
-    """Time readings of noise of the language model's width, and tell what any reading takes.
+    """Time readings of noise of the language model's width (0: of text), and tell what any reading takes.
 
     A second or two for nano; on a machine that does other things too the figure is as rough as its moment.
     """
@@ -134,5 +134,7 @@ def measure(engine: Engine, width: int) -> Pace:
 
 
 def _noise(tokens: int, width: int) -> Prompt:
+    if not width:
+        return Prompt(torch.zeros(tokens, dtype=torch.int64), torch.zeros(0, 1))
     generator = torch.Generator().manual_seed(0)
     return Prompt(torch.full((tokens,), VISUAL_PLACE), torch.randn(tokens, width, generator=generator))

@@ -99,7 +99,7 @@ class LaidText:
 
     model: Model
     haystack: TextHaystack
-    needles: Mapping[str, Sequence[Sequence[int]]]
+    needles: Mapping[str, Sequence[list[int]]]
 
     @classmethod
     def of(cls, model: Model, haystack: TextHaystack, trials: Sequence[Trial]) -> LaidText:
@@ -109,13 +109,13 @@ class LaidText:
 
     def prompt(self, cell: Cell) -> Prompt:
         """All that is read before the question: the haystack's first tokens with the insertions in their places."""
-        token_ids, begin = segment_ids(self.model.tokenizer, self.model.template.opening), 0
+        parts, begin = [np.asarray(segment_ids(self.model.tokenizer, self.model.template.opening))], 0
         placed = zip(cell.places, self.needles[cell.trial.name], strict=True)
         for place, needle_ids in sorted(placed, key=lambda one: one[0]):
-            token_ids += [*self.haystack.ids_L[begin:place].tolist(), *needle_ids]
+            parts += [self.haystack.ids_L[begin:place], np.asarray(needle_ids)]
             begin = place
-        token_ids += self.haystack.ids_L[begin : cell.frames].tolist()
-        return Prompt(torch.tensor(token_ids, dtype=torch.int64), torch.zeros(0, 1))
+        parts.append(self.haystack.ids_L[begin : cell.frames])
+        return Prompt(torch.from_numpy(np.concatenate(parts).astype(np.int64)), torch.zeros(0, 1))
 
 
 def number_needles(count: int, *, seed: int, distractors: int = 0) -> list[Trial]:
@@ -164,7 +164,7 @@ def read_texts(tokenizer: Tokenizer, paths: Sequence[Path], wanted: int) -> Text
         raise LongtakeError(ErrorCode.MEDIA_EMPTY, str(paths[0]), "holds no text", "give files with words in them")
     ids_L = np.resize(np.asarray(ids, dtype=np.int64), wanted)
     different = min(len(ids), wanted)
-    origin = {"tokens": wanted, "different_tokens": different, "cycled": different < wanted, "files": files}
+    origin = {"unit": "tokens", "tokens": wanted, "different_tokens": different, "cycled": different < wanted, "files": files}
     return TextHaystack(ids_L, _sentence_ends(tokenizer, ids_L), origin)
 
 
@@ -208,9 +208,9 @@ def write_world(
         ids += tokenizer.encode(" ".join(shot.caption))
         ends.append(len(ids))
         captions, replaced = captions + 1, replaced + symbol
-    origin = {"tokens": wanted, "captions": captions, "symbol_captions": replaced, "symbol_share_asked": share}
+    told = {"captions": captions, "symbol_captions": replaced, "symbol_share_asked": share}
     ends_L = np.asarray([end for end in ends if end <= wanted], dtype=np.int64)
-    return TextHaystack(np.asarray(ids[:wanted], dtype=np.int64), ends_L, origin)
+    return TextHaystack(np.asarray(ids[:wanted], dtype=np.int64), ends_L, {"unit": "tokens", "tokens": wanted, **told})
 
 
 @dataclass(frozen=True)
