@@ -34,6 +34,11 @@ RecipeSettings = Annotated[
 ]
 Plan = Annotated[bool, typer.Option("--plan", help="Time a few steps, say what it would take, and stop.")]
 
+Controls = Annotated[bool, typer.Option("--controls", help="Train nano's three controls, beside the nano in --output.")]
+Card = Annotated[
+    bool, typer.Option("--card", help="Only write the card anew, with the V-NIAH sweeps that --output/niah holds.")
+]
+
 train_app = typer.Typer(
     help="Train models; what was stopped goes on where it was.", no_args_is_help=True, rich_markup_mode="rich"
 )
@@ -44,13 +49,20 @@ def nano(
     output: opt.TrainFolder = "runs/nano",
     share: opt.Share = 1.0,
     seed: opt.Seed = 0,
-    questions: opt.ExamQuestions = 600,
+    questions: opt.ExamQuestions = 800,
+    controls: Controls = False,
+    card: Card = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Train the model that longtake ships, from nothing; goes on where it was stopped."""
-    from longtake.cli.training import train_nano
+    from longtake.cli.training import train_nano, train_nano_controls, write_nano_card
 
-    train_nano(output, share=share, seed=seed, questions=questions, as_json=as_json)
+    if controls:
+        train_nano_controls(output, share=share, seed=seed, questions=questions)
+    elif card:
+        write_nano_card(output)
+    else:
+        train_nano(output, share=share, seed=seed, questions=questions, as_json=as_json)
 
 
 @train_app.command()
@@ -72,6 +84,30 @@ def text(
 
     told = Told(recipe, (*(data or ()), *(more_data or ())), {"start": start, "seed": seed}, tuple(settings or ()))
     train_on_text(told, output, device=device, plan=plan, show=opt.Show(as_json, quiet))
+
+
+@train_app.command()
+def align(
+    more_data: MoreData = None,
+    recipe: Recipe = None,
+    data: Data = None,
+    pictures: Pictures = None,
+    model: AlignedModel = None,
+    on_bad: OnBad = None,
+    output: RunFolder = "runs/align",
+    seed: RunSeed = None,
+    device: opt.Device = "auto",
+    settings: RecipeSettings = None,
+    plan: Plan = False,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Align a model with pictures and conversations about them; goes on where it was stopped."""
+    from longtake.cli.training import Told, align_with_pictures
+
+    given = {"pictures": pictures, "model": model, "on_bad": on_bad, "seed": seed}
+    told = Told(recipe, (*(data or ()), *(more_data or ())), given, tuple(settings or ()))
+    align_with_pictures(told, output, device=device, plan=plan, show=opt.Show(as_json, quiet))
 
 
 def with_train(app: typer.Typer) -> typer.Typer:

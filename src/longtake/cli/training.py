@@ -2,34 +2,70 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from longtake.cli.options import Show
 from longtake.cli.output import say, say_json, table
 from longtake.errors import ErrorCode, LongtakeError, writing
 
+if TYPE_CHECKING:
+    from longtake.train.nano import Recipe
+
 
 def train_nano(output: str, *, share: float, seed: int, questions: int, as_json: bool) -> None:
     """`longtake train nano`: train, then print how many held-out questions the model gets right, by kind."""
-    from longtake.train.nano import Recipe, train
+    from longtake.train.nano import train
 
-    try:
-        recipe = Recipe(share=share, seed=seed, questions=questions)
-    except ValueError as error:
-        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "", str(error), "see longtake train --help") from error
+    recipe = _nano_recipe(share, seed, questions)
     with writing(output):
         figures = train(Path(output), recipe)
     if as_json:
         say_json(figures)
         return
-    rows = [("kind", "asked", "right", "blank video", "another's video")]
+    lengths = figures["by_length"]
+    rows = [("kind", "asked", "right", *(f"{frames} frames" for frames in lengths), "blank video", "another's video")]
     for kind, asked in figures["asked"].items():
-        rows.append((kind, str(asked), *(f"{figures[column][kind]:.3f}" for column in ("own", "blank", "other"))))
+        shares = [figures["own"][kind], *(of_length[kind] for of_length in lengths.values())]
+        shares += [figures["blank"][kind], figures["other"][kind]]
+        rows.append((kind, str(asked), *(f"{share:.3f}" for share in shares)))
     say(table(rows))
     say(f"the model is in {Path(output) / 'model'}; ask with --model {Path(output) / 'model'}")
+
+
+def train_nano_controls(output: str, *, share: float, seed: int, questions: int) -> None:
+    """`longtake train nano --controls`: what short text alone would have made of the same base, three times."""
+    from longtake.train.nano import CONTROLS, train_controls
+
+    with writing(output):
+        train_controls(Path(output), _nano_recipe(share, seed, questions))
+    say("the controls are in " + ", ".join(str(Path(output) / branch.name) for branch in CONTROLS))
+
+
+def write_nano_card(output: str) -> None:
+    """`longtake train nano --card`: the card and its figures, with every sweep that is there by now."""
+    from longtake.train.nano import write_card
+
+    kept = Path(output) / "model" / "figures.json"
+    if not kept.exists():
+        raise LongtakeError(
+            ErrorCode.USAGE_BAD_OPTION, str(kept), "is not there", "let longtake train nano end, then come back"
+        )
+    with writing(output):
+        write_card(Path(output), json.loads(kept.read_text(encoding="utf-8")))
+    say(f"the card is {kept.parent / 'README.md'}")
+
+
+def _nano_recipe(share: float, seed: int, questions: int) -> Recipe:
+    from longtake.train.nano import Recipe
+
+    try:
+        return Recipe(share=share, seed=seed, questions=questions)
+    except ValueError as error:
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "", str(error), "see longtake train nano --help") from error
 
 
 @dataclass(frozen=True)
@@ -72,6 +108,21 @@ def train_on_text(told: Told, output: str, *, device: str, plan: bool, show: Sho
         say_json(summary)
     elif not plan:
         _print_summary(summary)
+
+
+def align_with_pictures(told: Told, output: str, *, device: str, plan: bool, show: Show) -> None:
+    """`longtake train align`: train, then print what held-out answers lost."""
+    from longtake.train.align_recipe import AlignRecipe
+    from longtake.train.alignment import train_align
+    from longtake.train.showing import Teller
+
+    recipe = told.read(AlignRecipe)
+    summary = train_align(recipe, Path(output), device=device, plan_only=plan, teller=Teller(quiet=not show.talks))
+    if show.as_json:
+        say_json(summary)
+    elif not plan:
+        _print_summary(summary)
+        say(f"ask with --model {summary['model']}")
 
 
 def _print_summary(summary: Mapping[str, Any]) -> None:

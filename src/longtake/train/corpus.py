@@ -160,7 +160,7 @@ def _below(folder: Path) -> list[Path]:
 
 def _open(path: Path) -> io.BufferedIOBase:
     opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    return opened  # type: ignore[return-value]
+    return opened
 
 
 def _whole(path: Path) -> Iterator[Document]:
@@ -226,7 +226,7 @@ class _telling:
 
     def __init__(self, place: str, *more: type[Exception]) -> None:
         self._place = place
-        self._kinds = (OSError, EOFError, ValueError, RecursionError, *more)
+        self._kinds: tuple[type[BaseException], ...] = (OSError, EOFError, ValueError, RecursionError, *more)
 
     def __enter__(self) -> None:
         pass

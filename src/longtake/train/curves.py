@@ -60,7 +60,7 @@ def _ends(rows: Sequence[dict[str, Any]], began: int) -> list[int]:
     return ends
 
 
-def _short(tokens: float, place: int | None = None) -> str:
+def _short(tokens: float, place: float) -> str:
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
         if tokens >= size:
             return f"{tokens / size:g}{letter}"

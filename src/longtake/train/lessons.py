@@ -86,7 +86,7 @@ def timed(lesson: Lesson) -> tuple[float, float]:
             lesson.meter.take()
             started_s = time.perf_counter()
             for _ in range(lesson.batches):
-                (stage.loss(rng) / lesson.batches).backward()  # type: ignore[no-untyped-call]
+                (stage.loss(rng) / lesson.batches).backward()
             for optimiser, _ in optimisers:
                 optimiser.step()
                 optimiser.zero_grad()

@@ -1,0 +1,135 @@
+"""train/align_recipe: what `longtake train align` can be told. Knows nothing of how it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from longtake.train.tiles import LONGVA_TILES
+
+PARTS = ("vision", "projector", "language")
+
+
+def longva_rates() -> dict[str, float]:
+    """Rates of LongVA's second stage, and of its first for the projector (its released training scripts)."""
+    return {"vision": 2e-6, "projector": 1e-3, "language": 1e-5}
+
+
+def check_rates(rates: dict[str, float]) -> None:
+    """Refuse rates of parts that there are not, and rates below nothing.
+
+    Raises:
+        ValueError: naming them.
+    """
+    for part, rate in rates.items():
+        if part not in PARTS or rate < 0:
+            raise ValueError(f"rates has {part} = {rate}; want at least 0 for some of {', '.join(PARTS)}")
+
+
+@dataclass(frozen=True)
+class AlignStage:
+    """One step of the alignment.
+
+    Attributes:
+        train: the parts that learn: vision, projector, language. All others stay as they are.
+        epochs: rounds through the samples.
+        steps: instead of epochs.
+        rates: of parts, in place of the recipe's.
+    """
+
+    train: tuple[str, ...]
+    epochs: float = 0.0
+    steps: int = 0
+    rates: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.train or not set(self.train) <= set(PARTS):
+            raise ValueError(f"train is {', '.join(self.train) or 'empty'}; want some of {', '.join(PARTS)}")
+        if (self.epochs > 0) == (self.steps > 0) or self.epochs < 0 or self.steps < 0:
+            raise ValueError(f"epochs is {self.epochs} and steps {self.steps}; give one of them")
+        check_rates(self.rates)
+
+
+@dataclass(frozen=True)
+class AlignRecipe:
+    """Align a model with pictures.
+
+    Attributes:
+        data: files of conversations in LLaVA's form; `world` alone draws some first.
+        pictures: the folder that their pictures' names are relative to; empty takes each file's own.
+        model: that is aligned: a bundled name or a folder.
+        most_images: that one sample may show.
+        tiles: that one picture may be cut into.
+        on_bad: a sample that is not as it should be: an error, or left out and told.
+        held_out: share of the samples that is kept from training, to be examined with.
+        held_out_samples: so many are examined, at most.
+        world_samples: that are drawn.
+        step_samples: of one step.
+        samples_at_once: of one pass through the model.
+        rates: of each part that learns.
+        decay: of the weights.
+        schedule, warm_up_steps, hold: of each stage; see `schedule.Schedule`.
+        precision: what autocast computes in.
+        log_every, save_every: steps.
+        seed: of the order.
+    """
+
+    data: tuple[str, ...] = ("world",)
+    pictures: str = ""
+    model: str = "nano"
+    most_images: int = 4
+    tiles: int = LONGVA_TILES
+    on_bad: Literal["error", "skip"] = "error"
+    held_out: float = 0.02
+    held_out_samples: int = 64
+    world_samples: int = 400
+    step_samples: int = 16
+    samples_at_once: int = 8
+    rates: dict[str, float] = field(default_factory=longva_rates)
+    decay: float = 0.0
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    warm_up_steps: int = 5
+    hold: float = 0.0
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    log_every: int = 5
+    save_every: int = 25
+    seed: int = 0
+    stages: tuple[AlignStage, ...] = (
+        AlignStage(("projector",), epochs=1.0),
+        AlignStage(("projector", "language"), epochs=1.0, rates={"projector": 1e-5}),
+    )
+
+    def __post_init__(self) -> None:
+        if not self.data or not self.stages:
+            raise ValueError("want data and at least one stage")
+        if not 0 <= self.held_out < 1 or not 0 <= self.hold < 1:
+            raise ValueError("held_out and hold are shares: at least 0, less than 1")
+        counts = (self.most_images, self.tiles, self.step_samples, self.samples_at_once, self.log_every)
+        if min(*counts, self.save_every, self.world_samples) < 1:
+            raise ValueError("counts of pictures, tiles, samples and steps are at least 1")
+        if self.save_every % self.log_every:
+            raise ValueError(f"save_every is {self.save_every}; want a multiple of log_every, {self.log_every}")
+        if self.step_samples % self.samples_at_once and self.step_samples > self.samples_at_once:
+            raise ValueError(f"step_samples is {self.step_samples}; want a multiple of samples_at_once")
+        if min(self.held_out_samples, self.seed, self.warm_up_steps) < 0:
+            raise ValueError("held_out_samples, seed and warm_up_steps are at least 0")
+        check_rates(self.rates)
+
+    @property
+    def batches(self) -> int:
+        """Passes that make one step."""
+        return max(1, self.step_samples // self.samples_at_once)
+
+    @property
+    def batch_samples(self) -> int:
+        """Samples of one pass."""
+        return min(self.step_samples, self.samples_at_once)
+
+    def steps(self, stage: AlignStage, samples: int) -> int:
+        """Steps of a stage, by its own count or by its rounds through so many samples."""
+        return stage.steps or max(1, round(stage.epochs * samples / (self.batches * self.batch_samples)))
+
+    def rates_of(self, stage: AlignStage) -> dict[str, float]:
+        """The rate of each part that learns in a stage."""
+        both = {**longva_rates(), **self.rates, **stage.rates}
+        return {part: both[part] for part in stage.train}

@@ -1,0 +1,214 @@
+"""train/looking: samples with their pictures in, the loss of the answers out: a stage of alignment.
+
+Written over the parts of any model whose eye is an `Encoder` and whose engine is a `LocalEngine`; knows no family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from longtake.engines.local import LocalEngine
+from longtake.errors import ErrorCode, LongtakeError
+from longtake.families import Model
+from longtake.layouts import Piece
+from longtake.prompt import VISUAL_PLACE
+from longtake.train.dialogues import Dialogue, write_dialogue
+from longtake.train.llava import Sample, open_picture
+from longtake.train.reading_on import losses_of
+from longtake.train.schedule import Schedule
+from longtake.train.tiles import best_grid, cut, grids
+from longtake.vision import FeatureGrid
+from longtake.vision.encoding import Encoder
+
+
+@dataclass(frozen=True)
+class Looker:
+    """A model's parts, opened up so that they can learn.
+
+    Attributes:
+        model: whose layout, template and tokenizer are used as they are.
+        tiles: that one picture may be cut into.
+        most_images: that one sample may show.
+        half: compute in bfloat16 where torch's autocast does.
+    """
+
+    model: Model
+    tiles: int
+    most_images: int
+    half: bool
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model.encoder, Encoder) or not isinstance(self.model.engine, LocalEngine):
+            advice = "align a model whose tower, projector and language model run in this process"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, self.model.name, "its parts cannot be trained", advice)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The networks, by the names that recipes and checkpoints use."""
+        encoder: Any = self.model.encoder
+        engine: Any = self.model.engine
+        return {"vision": encoder.tower, "projector": encoder.projector, "language": engine.language}
+
+    def cut(self, sample: Sample, path: Path) -> torch.Tensor:
+        """The tiles of a picture, (T, 3, side, side) uint8. One that gets a single tile is shrunk as a frame is.
+
+        Raises:
+            LongtakeError: `data.bad` if the picture cannot be seen.
+        """
+        encoder: Any = self.model.encoder
+        image_HWC = open_picture(sample, path)
+        side_px = encoder.recipe.side_px
+        height, width = image_HWC.shape[:2]
+        grid = best_grid(width, height, side_px=side_px, choices=grids(self.tiles))
+        if grid == (1, 1):
+            return torch.from_numpy(encoder.shrink(image_HWC)[None])
+        return torch.from_numpy(cut(image_HWC, grid, side_px=side_px))
+
+    def pieces(self, pictures: Sequence[torch.Tensor], *, learning: bool) -> list[list[Piece]]:
+        """The pieces of a prompt for each picture: its tiles, laid out as the frames of a video are.
+
+        Args:
+            pictures: the tiles of each, (T, 3, side, side) uint8.
+            learning: whether the tower learns; else no gradient is kept for it.
+        """
+        if not pictures:
+            return []
+        encoder: Any = self.model.encoder
+        pixels = torch.cat(list(pictures)).to(next(encoder.tower.parameters()).device)
+        with torch.set_grad_enabled(learning and torch.is_grad_enabled()):
+            features_THWC = encoder.tower(encoder.recipe.normalise(pixels))
+        values_THWD = encoder.projector(features_THWC)
+        seen = values_THWD.split([len(tiles) for tiles in pictures])
+        return [self.model.layout.arrange(FeatureGrid(tiles, np.zeros(len(tiles)))) for tiles in seen]
+
+    def dialogues(self, batch: Sequence[tuple[Sample, list[torch.Tensor]]], *, learning: bool) -> list[Dialogue]:
+        """The conversations of some samples with their pictures' tiles."""
+        for sample, pictures in batch:
+            if len(pictures) != len(sample.pictures) or len(pictures) > self.most_images:
+                raise ValueError(f"{sample.place} shows {len(pictures)} pictures; want at most {self.most_images}")
+        pieces = self.pieces([tiles for _, pictures in batch for tiles in pictures], learning=learning)
+        width = self.parts["language"].config.hidden_size
+        written, used = [], 0
+        for sample, pictures in batch:
+            own, used = pieces[used : used + len(pictures)], used + len(pictures)
+            template, tokenizer = self.model.template, self.model.tokenizer
+            written.append(write_dialogue(template, tokenizer, sample.turns, own, width=width))
+        return written
+
+    def read(self, batch: Sequence[tuple[Sample, list[torch.Tensor]]], *, learning: bool) -> tuple[torch.Tensor, int]:
+        """(A,) float32, the negative log probability of each token of the answers; and how many tokens were read.
+
+        Args:
+            batch: samples with the tiles of their pictures.
+            learning: whether the tower learns.
+        """
+        device = next(self.parts["language"].parameters()).device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+            dialogues = self.dialogues(batch, learning=learning)
+            return self._losses(dialogues, device), sum(len(dialogue.token_ids_L) for dialogue in dialogues)
+
+    def _losses(self, dialogues: Sequence[Dialogue], device: torch.device) -> torch.Tensor:
+        language = self.parts["language"]
+        ids_BL = nn.utils.rnn.pad_sequence([one.token_ids_L for one in dialogues], batch_first=True).to(device)
+        answers_BL = nn.utils.rnn.pad_sequence([one.answers_L for one in dialogues], batch_first=True).to(device)
+        visual_ND = torch.cat([one.visual_ND.to(device) for one in dialogues])
+        words_BLD = language.get_input_embeddings()(ids_BL.clamp(min=0))
+        rows_N, columns_N = (ids_BL == VISUAL_PLACE).nonzero(as_tuple=True)
+        seen_BLD = words_BLD.index_put((rows_N, columns_N), visual_ND.to(words_BLD.dtype))
+        hidden_BLD = language.model(inputs_embeds=seen_BLD, use_cache=False).last_hidden_state
+        asked_BL = answers_BL[:, 1:]
+        return losses_of(hidden_BLD[:, :-1][asked_BL], ids_BL[:, 1:][asked_BL], language.lm_head)
+
+
+Batch = list[tuple[Sample, list[torch.Tensor]]]
+
+
+@dataclass
+class Queue:
+    """Samples with their tiles in an order that follows from the seed: every round through them is another permutation.
+
+    A sample whose picture turns out broken is an error, or its successor stands in for it and `skipped` hears of it.
+    """
+
+    samples: Sequence[Sample]
+    looker: Looker
+    seed: tuple[int, ...]
+    skipped: Callable[[LongtakeError], None] | None = None
+    next_place: int = 0
+    _order: tuple[int, list[int]] | None = field(default=None, repr=False)
+
+    def take(self, samples: int) -> Batch:
+        """The next samples.
+
+        Raises:
+            LongtakeError: `data.bad`.
+        """
+        taken = [self._seen(self.next_place + place) for place in range(samples)]
+        self.next_place += samples
+        return taken
+
+    def _seen(self, place: int) -> tuple[Sample, list[torch.Tensor]]:
+        round_, place = divmod(place, len(self.samples))
+        if self._order is None or self._order[0] != round_:
+            rng = np.random.default_rng([*self.seed, round_])
+            self._order = (round_, rng.permutation(len(self.samples)).tolist())
+        first = self._order[1][place]
+        for number in range(len(self.samples)):
+            sample = self.samples[(first + number) % len(self.samples)]
+            try:
+                return sample, [self.looker.cut(sample, path) for path in sample.pictures]
+            except LongtakeError as error:
+                if self.skipped is None:
+                    raise
+                self.skipped(error)
+                last = error
+        raise last
+
+
+@dataclass(frozen=True)
+class Looking:
+    """Some parts of a model learn to answer about pictures.
+
+    Attributes:
+        module: the parts that learn.
+        queue: where samples come from.
+        samples: of one batch.
+        heard: hears how many tokens each batch has.
+        exam: held-out samples with their tiles.
+    """
+
+    name: str
+    steps: int
+    rates: Schedule
+    module: nn.ModuleDict
+    looker: Looker
+    queue: Queue
+    samples: int
+    heard: Callable[[int], None]
+    exam: Batch
+
+    def loss(self, rng: np.random.Generator) -> torch.Tensor:
+        """The mean loss of the answers' tokens of the next samples."""
+        losses_A, tokens = self.looker.read(self.queue.take(self.samples), learning="vision" in self.module)
+        self.heard(tokens)
+        return losses_A.mean()
+
+    def figures(self) -> dict[str, float]:
+        """The mean loss of the held-out answers' tokens."""
+        return {"held_out_loss": examined(self.looker, self.exam)} if self.exam else {}
+
+
+@torch.inference_mode()
+def examined(looker: Looker, exam: Batch) -> float:
+    """The mean loss of the answers' tokens of some samples, one after the other, in evaluation mode."""
+    for part in looker.parts.values():
+        part.eval()
+    losses = [looker.read([one], learning=False)[0].cpu() for one in exam]
+    return float(torch.cat(losses).mean())
