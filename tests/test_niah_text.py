@@ -17,6 +17,7 @@ from longtake.niah.drawn import draw_symbols, draw_trials
 from longtake.niah.sweep import sweep
 from longtake.niah.text import AsReleased, LaidText, cells_in, number_needles, read_texts, write_world
 from longtake.prompt import segment_ids
+from running import Cli
 
 STORY = "the red star is on the sea. what is the number? the blue moon is in the city.\n"
 
@@ -24,6 +25,11 @@ STORY = "the red star is on the sea. what is the number? the blue moon is in the
 @pytest.fixture(scope="module")
 def nano() -> Model:
     return load("nano")
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    return Cli(capsys)
 
 
 def test_things_go_where_longva_puts_them(golden: Path) -> None:
@@ -135,3 +141,39 @@ def test_nano_finds_a_caption_among_captions(nano: Model) -> None:
     assert all(row.error is None and row.chance is not None and row.chance <= 1 / 200 for row in rows)
     assert sum(bool(row.forced) for row in rows) >= 0.8 * len(rows) == 16
     assert {row.places for row in rows if row.depth == 0.5} == {(100,), (300,)}
+
+
+def test_text_needles_from_the_command_line(cli: Cli, tmp_path: Path) -> None:
+    options = ("--text", "--tokens", "64,128", "--depths", "0,1", "--trials", "3")
+    found = cli.json("niah", "world", *options, "--task", "several", "--distractors", "0.5", "-o", tmp_path / "world")
+    assert found["asked"] == 12 and found["failed"] == 0
+    assert found["haystack"]["unit"] == "tokens" and found["haystack"]["captions"] == 32
+    story = tmp_path / "story.txt"
+    story.write_text(STORY)
+    found = cli.json("niah", story, *options, "--distractors", "3", "-o", tmp_path / "story")
+    assert found["haystack"]["cycled"] is True
+    rows = [json.loads(line) for line in (tmp_path / "story" / "rows.jsonl").read_text().splitlines()]
+    assert len(rows) == 12 and all(len(row["places"]) == 4 for row in rows)
+    assert all(row["tokens"] > row["frames"] and row["error"] is None for row in rows)
+    # The same run again has nothing left to ask and says the same; another text is another run.
+    again = cli.json("niah", story, *options, "--distractors", "3", "-o", tmp_path / "story")
+    assert again["mean"] == found["mean"]
+    story.write_text(STORY.replace("red", "blue"))
+    status, out, err = cli("niah", story, *options, "--distractors", "3", "-o", tmp_path / "story")
+    assert status == 2 and "other settings: text" in err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("world", "--distractors", "3"),
+        ("world", "other.txt"),
+        ("world", "--layout", "grid"),
+        ("story.txt", "--distractors", "0.5"),
+        ("story.txt", "--task", "order"),
+        ("story.txt", "--needle", "red"),
+    ],
+)
+def test_options_that_say_nothing_about_text_are_refused(cli: Cli, options: tuple[str, ...]) -> None:
+    status, out, err = cli("niah", *options, "--text", "--plan")
+    assert status == 2 and err.startswith("error[usage.bad_option]: ")

@@ -135,6 +135,8 @@ def niah(
     task: opt.NeedleTask = "find",
     kind: opt.NeedleKind = "value",
     distractors: opt.Distractors = 0.0,
+    text: opt.InText = False,
+    tokens: opt.HaystackTokens = "800:12000:800",
     every_frame: opt.EveryFrame = False,
     model: opt.ModelName = "nano",
     layout: opt.LayoutName = None,
@@ -152,9 +154,13 @@ def niah(
 ) -> None:
     """Hide pictures among the frames of long videos and ask for them: the visual needle in a haystack (V-NIAH)."""
     from longtake.cli.hiding import Hay, Needles, Seeker, Task, hide_and_seek
+    from longtake.cli.hiding_text import TextHay, hide_in_text
 
     way = Way(None, on_corrupt, "off", tuple(limits or ()), isolate=isolate)
-    hay = Hay(tuple(haystack), every_frame, frames, depths, way)
     sought = Needles(needles, tuple(needle or ()), trials, seed, Task(task, kind, distractors))
     seeker = Seeker(model, layout, opt.settings_by_part(settings), device, dtype)
-    hide_and_seek(hay, sought, seeker, output=None if plan else output, show=opt.Show(as_json, quiet))
+    folder, show = None if plan else output, opt.Show(as_json, quiet)
+    if text:
+        hide_in_text(TextHay(tuple(haystack), tokens, depths), sought, seeker, output=folder, show=show)
+    else:
+        hide_and_seek(Hay(tuple(haystack), every_frame, frames, depths, way), sought, seeker, output=folder, show=show)

@@ -100,9 +100,16 @@ class Needles:
         return draw_trials(self.task.name, self.trials or DRAWN_TRIALS, seed=self.seed, kind=self.task.kind)
 
     def symbols(self, beside: DrawnTrials, longest: int) -> list[NDArray[np.uint8]]:
-        """Pictures of other scenes for a haystack of `longest` frames; none where none are wanted."""
+        """Pictures of other scenes for a haystack of `longest` frames; none where none are wanted.
+
+        Raises:
+            LongtakeError: `usage.bad_option`.
+        """
         from longtake.niah.drawn import MOST_SYMBOLS, draw_symbols, film_symbols
 
+        if self.task.distractors > 1:
+            reason = f"cannot be {self.task.distractors:g} for frames"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--distractors", reason, "give a share from 0 to 1")
         wanted = min(MOST_SYMBOLS, ceil(self.task.distractors * longest))
         return film_symbols(draw_symbols(beside, wanted, seed=self.seed), seed=self.seed)
 
@@ -160,7 +167,7 @@ def hide_and_seek(hay: Hay, needles: Needles, seeker: Seeker, *, output: str | N
             return
         if show.talks:
             remark(hiding.told(plan))
-        with _resumable(output):
+        with resumable(output):
             run, rows, origin = hiding.run(plan, Path(output), progress)
     report(run, rows, origin, title=hiding.title, show=show)
 
@@ -219,7 +226,7 @@ class _Hiding:
             f"{len(self.trials)} needles)",
             f"{plan.shared_tokens:,} tokens to read where one pass for each cell would read {plan.alone_tokens:,}: "
             f"{plan.factor:.1f} times fewer",
-            f"about {_minutes(pace.seconds(plan))} after the haystack is read",
+            f"about {minutes(pace.seconds(plan))} after the haystack is read",
             f"the longest prompt has {plan.longest_tokens:,} tokens, this model was trained to read {reads:,}{begins}",
         ]
         return "; ".join(facts)
@@ -249,7 +256,7 @@ class _Hiding:
 
 
 @contextmanager
-def _resumable(output: str) -> Iterator[None]:
+def resumable(output: str) -> Iterator[None]:
     """Tells whoever stops the run that it can go on.
 
     Raises:
@@ -270,5 +277,6 @@ def _chosen(hay: Hay, wanted: int, stack: ExitStack) -> list[Source]:
     return sources(videos, wanted, every_frame=hay.every_frame)
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """A time as one says it."""
     return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"

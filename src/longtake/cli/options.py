@@ -78,7 +78,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and
 SheetFile = Annotated[str, typer.Option("--output", "-o", help="The picture to write, e.g. sheet.png.")]
 Haystack = Annotated[
     list[str],
-    typer.Argument(metavar="HAYSTACK...", help="Video files whose frames hide the needles.", show_default=False),
+    typer.Argument(
+        metavar="HAYSTACK...",
+        help="Video files whose frames hide the needles; with --text text files, or `world` for captions.",
+        show_default=False,
+    ),
 ]
 HaystackFrames = Annotated[
     str, typer.Option("--frames", "-n", metavar="RANGE", help="Lengths of the haystack: START:STOP:STEP or a list.")
@@ -108,7 +112,16 @@ NeedleKind = Annotated[
 ]
 Distractors = Annotated[
     float,
-    typer.Option("--distractors", metavar="SHARE", help="So much of the haystack shows other scenes.", min=0, max=1),
+    typer.Option(
+        "--distractors",
+        metavar="SHARE",
+        help="So much of the haystack shows other scenes; with --text FILES so many other sentences.",
+        min=0,
+    ),
+]
+InText = Annotated[bool, typer.Option("--text", help="Hide sentences in text, not pictures among frames.")]
+HaystackTokens = Annotated[
+    str, typer.Option("--tokens", metavar="RANGE", help="With --text: lengths of the haystack, as --frames.")
 ]
 EveryFrame = Annotated[bool, typer.Option("--every-frame", help="Take all frames, not one a second.")]
 NiahFolder = Annotated[str, typer.Option("--output", "-o", help="Where rows, heatmap and summary go.")]

@@ -164,7 +164,13 @@ def read_texts(tokenizer: Tokenizer, paths: Sequence[Path], wanted: int) -> Text
         raise LongtakeError(ErrorCode.MEDIA_EMPTY, str(paths[0]), "holds no text", "give files with words in them")
     ids_L = np.resize(np.asarray(ids, dtype=np.int64), wanted)
     different = min(len(ids), wanted)
-    origin = {"unit": "tokens", "tokens": wanted, "different_tokens": different, "cycled": different < wanted, "files": files}
+    origin = {
+        "unit": "tokens",
+        "tokens": wanted,
+        "different_tokens": different,
+        "cycled": different < wanted,
+        "files": files,
+    }
     return TextHaystack(ids_L, _sentence_ends(tokenizer, ids_L), origin)
 
 
