@@ -90,9 +90,9 @@ def ill_installation(place: Place) -> list[str]:
 
 
 def wrong_answer(place: Place) -> list[str]:
-    rows = json.loads(demo.QUESTIONS.read_text())
-    rows[0]["answer"] = "something else"
-    (place.folder / "questions.json").write_text(json.dumps(rows))
+    told = json.loads(demo.QUESTIONS.read_text())
+    told["questions"][0]["answer"] = "something else"
+    (place.folder / "questions.json").write_text(json.dumps(told))
     place.patch.setattr(demo, "QUESTIONS", place.folder / "questions.json")
     return ["demo", "--output", str(place.folder / "out"), "--quiet"]
 
