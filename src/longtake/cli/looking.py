@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,7 @@ def save_sheet(looked: Looked, output: str, *, show: Show) -> None:
     sampler = parts.build("samplers", looked.sampler or "uniform", looked.sampler_settings, label="sampler")
     with bars(wanted=show.talks) as progress, open_looked_at(looked, progress=progress) as video:
         numbers = sampler.pick(video, "")
-        seen = draw_sheet(video, numbers, Path(output), progress=progress)
+        seen = draw_sheet(video, Sheet(numbers), Path(output), progress=progress)
     times_s = video.times_s[seen.numbers].tolist()
     if show.as_json:
         frames = [{"number": number, "time_s": time_s} for number, time_s in zip(seen.numbers, times_s, strict=True)]
@@ -86,10 +87,23 @@ def save_sheet(looked: Looked, output: str, *, show: Show) -> None:
         remark("; ".join([span, *video.notes, *seen.notes()]))
 
 
-def draw_sheet(
-    video: Video, numbers: Sequence[int], path: Path, *, progress: Progress, marked: Collection[int] = ()
-) -> Seen:
-    """Write a contact sheet of the frames `numbers`, those `marked` in a bright frame; returns what was seen of them.
+@dataclass(frozen=True)
+class Sheet:
+    """What goes on a contact sheet.
+
+    Attributes:
+        numbers: of the frames, ascending.
+        among: out of what they were chosen, for the title; else all frames of the video.
+        marked: those that stand out.
+    """
+
+    numbers: Sequence[int]
+    among: str = ""
+    marked: Collection[int] = ()
+
+
+def draw_sheet(video: Video, sheet: Sheet, path: Path, *, progress: Progress) -> Seen:
+    """Write a contact sheet of some frames; returns what was seen of them.
 
     Raises:
         LongtakeError: `disk.write`, before any frame is read where there is no such folder; `media.*`.
@@ -99,14 +113,15 @@ def draw_sheet(
 
     with writing(str(path)):
         os.scandir(path.parent).close()
-    title = f"{printable(Path(video.path).name)}: {len(numbers)} of {len(video.times_s):,} frames"
-    title += f"; marked: the {len(marked)} that answer" if marked else ""
+    numbers = sheet.numbers
+    among = sheet.among or f"{len(video.times_s):,} frames"
+    title = f"{printable(Path(video.path).name)}: {len(numbers)} of {among}"
     seen = Seen(video, numbers)
     # One by one, for frames may change size inside a video.
     frames = seen.passing(video.read(numbers, chunk=1))
-    sheet = contact_sheet(_counted(frames, len(numbers), progress), title=title, marked=marked)
+    drawn = contact_sheet(_counted(frames, len(numbers), progress), title=title, marked=sheet.marked)
     with writing(str(path)):
-        sheet.save(path)
+        drawn.save(path)
     return seen
 
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longtake.cli.looking import draw_sheet
+from longtake.cli.looking import Sheet, draw_sheet
 from longtake.cli.options import Show
 from longtake.cli.output import say
 from longtake.cli.progress import bars
@@ -47,11 +47,12 @@ def play_demo(folder: str, *, show: Show) -> None:
         say(f"  {asked.question.question}\n  {said}  [{_verdict(asked, watched)}]\n")
     with writing(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
-    sheet = Path(folder) / "sheet.png"
+    path = Path(folder) / "sheet.png"
     numbers, answering = demo.sheet_numbers(watched)
+    among = f"the {len(watched.numbers):,} frames that were seen; marked: the {len(answering)} that answer"
     with bars(wanted=show.talks) as progress:
-        draw_sheet(video, numbers, sheet, progress=progress, marked=answering)
-    say(f"what was seen, the moments that answer marked: {sheet}")
+        draw_sheet(video, Sheet(numbers, among, answering), path, progress=progress)
+    say(f"what was seen, the moments that answer marked: {path}")
     say(f"all in {time.perf_counter() - begin_s:.1f} s, loading included")
     if wrong:
         reason, advice = f"{wrong} answers are wrong", "please report it, with the output of longtake doctor"
