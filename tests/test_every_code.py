@@ -127,6 +127,7 @@ CASES: dict[ErrorCode, Callable[[Place], list[str]]] = {
     ErrorCode.MEDIA_CORRUPT: corrupt,
     ErrorCode.MEDIA_CODEC: unknown_codec,
     ErrorCode.MEDIA_DECODER_FAILED: lambda place: ["info", str(place.bunny), "--isolate", "--limit", "memory=20M"],
+    ErrorCode.DATA_BAD: lambda place: ["train", "text", place.written("a.jsonl", b"{}"), "-o", str(place.folder / "o")],
     ErrorCode.MODEL_NOT_FOUND: lambda place: place.ask("What?", "--model", "no-such-model"),
     ErrorCode.MODEL_BAD_CHECKPOINT: bad_checkpoint,
     ErrorCode.MODEL_NONFINITE: nonfinite,

@@ -177,7 +177,7 @@ def _lines(path: Path, field: str) -> Iterator[Document]:
             number += 1
             with _telling(f"{path}:{number}"):
                 line = next(lines, None)
-                text = "" if line is None or not line.strip() else _field(json.loads(line), field)
+                text = "" if line is None or not line.strip() else _field(json.loads(line.strip()), field)
                 # A lone surrogate is valid JSON and no text; said here, where its line is known.
                 text.encode()
             if line is None:

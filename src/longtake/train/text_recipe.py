@@ -127,7 +127,7 @@ class TextRecipe:
 
     def rows_at_once(self, stage: TextStage) -> int:
         """Rows of one pass through the model."""
-        return max(1, self.tokens_at_once // stage.length)
+        return max(1, min(self.tokens_at_once, self.step_tokens) // stage.length)
 
     def batches(self, stage: TextStage) -> int:
         """Passes that make one step."""
