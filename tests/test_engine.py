@@ -308,3 +308,65 @@ def test_an_empty_prompt_and_strange_prefixes_are_misuse(engine: LocalEngine) ->
         list(engine.generate(prompt_of(3), [1], GenerateOptions()))
     with pytest.raises(ValueError, match="want 1 or more"):
         replace(engine, chunk_tokens=0)
+
+
+def joined(head: Prompt, keep: int, tail: Prompt) -> Prompt:
+    places = int((head.token_ids_L[:keep] == VISUAL_PLACE).sum())
+    return Prompt(
+        torch.cat([head.token_ids_L[:keep], tail.token_ids_L]), torch.cat([head.visual_ND[:places], tail.visual_ND])
+    )
+
+
+@pytest.mark.parametrize("keep", [0, 1, 17, 40])
+def test_what_was_read_on_is_as_if_read_from_the_start(engine: LocalEngine, keep: int) -> None:
+    engine = replace(engine, chunk_tokens=16)
+    head, tail = prompt_of(40, seed=1), prompt_of(25, seed=2)
+    whole = joined(head, keep, tail)
+    extended = engine.extend(engine.prefill(head), keep, tail)
+    fresh = engine.prefill(whole)
+    assert extended.length == fresh.length == keep + 25
+    torch.testing.assert_close(extended.last_hidden_1D, fresh.last_hidden_1D, rtol=1e-4, atol=1e-4)
+    options = GenerateOptions(max_new_tokens=12)
+    assert list(engine.generate(extended, QUESTION, options)) == list(engine.generate(fresh, QUESTION, options))
+
+
+def test_reading_on_again_and_again_takes_no_new_memory(engine: LocalEngine) -> None:
+    kept = engine.prefill(prompt_of(30), room_tokens=400)
+    where = [layer.keys.data_ptr() for layer in kept.layers]
+    for number, keep in enumerate((30, 100, 12, 200, 0)):
+        kept = engine.extend(kept, min(keep, kept.length), prompt_of(120, seed=number))
+        assert [layer.keys.data_ptr() for layer in kept.layers] == where
+
+
+def test_a_spent_prefix_is_refused_and_one_in_use_is_not_spent(engine: LocalEngine) -> None:
+    options = GenerateOptions(max_new_tokens=4)
+    kept = engine.prefill(prompt_of(30))
+    answer = engine.generate(kept, QUESTION, options)
+    first = next(answer)
+    with pytest.raises(ValueError, match="somebody is reading on"):
+        engine.extend(kept, 10, prompt_of(5))
+    rest = [first, *answer]
+    with pytest.raises(ValueError, match="want 0 to 30"):
+        engine.extend(kept, 31, prompt_of(5))
+    with pytest.raises(ValueError, match="empty"):
+        engine.extend(kept, 10, Prompt(torch.zeros(0, dtype=torch.int64), torch.zeros(0, WIDTH)))
+    assert list(engine.generate(kept, QUESTION, options)) == rest, "what was refused has spent nothing"
+    engine.extend(kept, 10, prompt_of(5))
+    with pytest.raises(ValueError, match="is spent"):
+        list(engine.generate(kept, QUESTION, options))
+    with pytest.raises(ValueError, match="is spent"):
+        engine.extend(kept, 10, prompt_of(5))
+
+
+@pytest.mark.parametrize("chunk_tokens", [2, 1024])
+def test_teacher_forcing_is_one_pass_over_prompt_and_answer(
+    model: Qwen2ForCausalLM, engine: LocalEngine, chunk_tokens: int
+) -> None:
+    engine, prompt, answer = replace(engine, chunk_tokens=chunk_tokens), prompt_of(40), [7, 3, 7, 90, 11]
+    forced = engine.force(engine.prefill(prompt), QUESTION, answer)
+    with torch.inference_mode():
+        logits_LV = model(inputs_embeds=embedded(model, prompt, [*QUESTION, *answer])).logits[0]
+    logits_AV = logits_LV[-len(answer) - 1 : -1]
+    assert forced.likeliest_A.tolist() == logits_AV.argmax(-1).tolist()
+    own = logits_AV.log_softmax(-1)[range(len(answer)), answer]
+    torch.testing.assert_close(forced.logprobs_A, own, rtol=1e-4, atol=1e-4)

@@ -275,8 +275,9 @@ def test_wilsons_intervals_by_hand() -> None:
 
 
 def test_a_failed_cell_is_no_score() -> None:
-    rows = [row(10, 0.0, forced=True, generated=False), row(10, 1.0, error="model.nonfinite: x"), row(20, 0.0)]
-    told = summary_of([*rows[:2], row(20, 0.0, forced=False, generated=False, beyond_trained_context=True)])
+    failed = row(10, 1.0, error="model.nonfinite: x")
+    beyond = row(20, 0.0, forced=False, generated=False, beyond_trained_context=True)
+    told = summary_of([row(10, 0.0, forced=True, generated=False), failed, beyond])
     assert told["failed"] == 1 and told["asked"] == 3
     assert [(one["forced"]["right"], one["forced"]["asked"]) for one in told["frames"]] == [(1, 1), (0, 1)]  # type: ignore[attr-defined]
     assert told["depths"][1]["forced"]["share"] is None  # type: ignore[index]

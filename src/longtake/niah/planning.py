@@ -11,9 +11,9 @@ import torch
 
 from longtake.engines import Engine
 from longtake.families import Model
-from longtake.niah import Cell, Trial
-from longtake.niah.sweep import PromptOf, in_reading_order, shared_tokens
-from longtake.prompt import VISUAL_PLACE, Prompt, question_ids
+from longtake.niah import Cell
+from longtake.niah.sweep import Asking, PromptOf, in_reading_order, shared_tokens
+from longtake.prompt import VISUAL_PLACE, Prompt
 
 FIRST_TOKENS, MORE_TOKENS = 1024, 3072
 """What is read to measure the machine: a short prompt, and what a longer one costs beyond it."""
@@ -25,11 +25,11 @@ class Plan:
 
     Attributes:
         cells: how many questions.
-        longest_tokens: positions of the longest prompt, without question and answer.
+        longest_tokens: positions of the longest prompt, its question included.
         reads: for each cell, positions that are there already and positions that are read.
         steps: times that a few tokens are read or one is generated.
-        alone_tokens: what one forward pass for each cell would read, questions and answers included.
-        shared_tokens: what is read.
+        alone_tokens: what one forward pass for each cell would read, question and right answer included.
+        shared_tokens: the same of what is read.
         trained_frames: the longest haystack that the model was trained to read; None where that is all of them.
     """
 
@@ -76,31 +76,26 @@ def plan_of(model: Model, cells: Sequence[Cell], prompt_of: PromptOf) -> Plan:
     """
     reads, before = list[tuple[int, int]](), None
     lengths: dict[int, int] = {}
-    words = {cell.trial.name: _text_tokens(model, cell.trial) for cell in cells}
+    asking = {cell.trial.name: Asking(model, cell.trial) for cell in cells}
     for cell in in_reading_order(cells):
-        prompt = prompt_of(cell)
+        asked = asking[cell.trial.name]
+        prompt = asked.after(prompt_of(cell))
         length = len(prompt.token_ids_L)
         keep = 0 if before is None else min(shared_tokens(before, prompt), length - 1)
         reads.append((keep, length - keep))
-        whole = length + sum(words[cell.trial.name])
-        lengths[cell.frames] = max(lengths.get(cell.frames, 0), whole)
+        lengths[cell.frames] = max(lengths.get(cell.frames, 0), length + len(asked.answer_ids))
         before = prompt
-    texts = [words[cell.trial.name] for cell in cells]
+    answers = [len(asking[cell.trial.name].answer_ids) for cell in cells]
     return Plan(
         cells=len(cells),
         longest_tokens=max(kept + new for kept, new in reads),
         reads=tuple(reads),
-        # Questions are read once for the given answer and once for the generated one.
-        steps=sum(answer + 3 for _, answer in texts),
-        alone_tokens=sum(kept + new for kept, new in reads) + sum(map(sum, texts)),
-        shared_tokens=sum(new for _, new in reads) + 2 * sum(map(sum, texts)),
+        # The given answer is read at once, the generated one token by token, to the one that ends it.
+        steps=sum(answer + 2 for answer in answers),
+        alone_tokens=sum(kept + new for kept, new in reads) + sum(answers),
+        shared_tokens=sum(new for _, new in reads) + sum(answers),
         trained_frames=_trained_frames(lengths, model.engine.trained_context),
     )
-
-
-def _text_tokens(model: Model, trial: Trial) -> tuple[int, int]:
-    question = question_ids(model.template, model.tokenizer, trial.question)
-    return len(question), len(model.tokenizer.encode(trial.answer))
 
 
 def _trained_frames(lengths: Mapping[int, int], trained_context: int) -> int | None:

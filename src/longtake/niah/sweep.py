@@ -59,19 +59,18 @@ def sweep(
     Raises:
         LongtakeError: `usage.blank_question`, `usage.bad_text`, before anything is read.
     """
-    asked = {cell.trial.name: _Asked(model, cell.trial) for cell in cells}
+    asked = {cell.trial.name: Asking(model, cell.trial) for cell in cells}
     reading = SharedReading(model, longest_tokens)
     for cell in in_reading_order(cells):
         if cell.key not in done:
             yield _row(reading, cell, asked[cell.trial.name], prompt_of)
 
 
-def _row(reading: SharedReading, cell: Cell, asked: _Asked, prompt_of: PromptOf) -> Row:
+def _row(reading: SharedReading, cell: Cell, asked: Asking, prompt_of: PromptOf) -> Row:
     frames, depth, name = cell.key
     row = Row(frames, depth, name, cell.places, cell.trial.question, cell.trial.answer, cell.trial.chance)
     try:
-        prefix = reading.read(prompt_of(cell))
-        scored = asked.score(prefix, row)
+        scored = asked.score(reading.read(asked.after(prompt_of(cell))), row)
     except (LongtakeError, RuntimeError, MemoryError) as error:
         reading.forget()
         code = error.code.value.code if isinstance(error, LongtakeError) else type(error).__name__
@@ -80,25 +79,33 @@ def _row(reading: SharedReading, cell: Cell, asked: _Asked, prompt_of: PromptOf)
     return scored
 
 
-class _Asked:
-    """A trial's question and answer as tokens, ready to be asked after any prefix."""
+class Asking:
+    """A trial's question and answer as tokens. The question is read as the prompt's end, once for both scores.
+
+    Attributes:
+        question_ids, answer_ids: as the model reads them.
+    """
 
     def __init__(self, model: Model, trial: Trial) -> None:
         self._model = model
-        self._question_ids = question_ids(model.template, model.tokenizer, trial.question)
-        self._answer_ids = model.tokenizer.encode(trial.answer)
+        self.question_ids = question_ids(model.template, model.tokenizer, trial.question)
+        self.answer_ids = model.tokenizer.encode(trial.answer)
+
+    def after(self, prompt: Prompt) -> Prompt:
+        """The prompt with the question behind it, up to where the answer begins."""
+        return Prompt(torch.cat([prompt.token_ids_L, torch.tensor(self.question_ids)]), prompt.visual_ND)
 
     def score(self, prefix: Prefix, row: Row) -> Row:
-        """`row` with both scores."""
+        """`row` with both scores, from a prefix that ends with the question."""
         engine = self._model.engine
-        forced = engine.force(prefix, self._question_ids, self._answer_ids)
-        options = GenerateOptions(max_new_tokens=len(self._answer_ids) + MORE_NEW_TOKENS)
-        text = self._model.tokenizer.decode(list(engine.generate(prefix, self._question_ids, options))).strip()
-        tokens = prefix.length + len(self._question_ids) + len(self._answer_ids)
+        forced = engine.force(prefix, [], self.answer_ids)
+        options = GenerateOptions(max_new_tokens=len(self.answer_ids) + MORE_NEW_TOKENS)
+        text = self._model.tokenizer.decode(list(engine.generate(prefix, [], options))).strip()
+        tokens = prefix.length + len(self.answer_ids)
         return replace(
             row,
             text=text,
-            forced=forced.likeliest_A.tolist() == self._answer_ids,
+            forced=forced.likeliest_A.tolist() == self.answer_ids,
             generated=is_right(text, row.expected),
             logprob=round(float(forced.logprobs_A.sum()), LOGPROB_DIGITS),
             tokens=tokens,
