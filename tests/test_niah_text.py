@@ -172,8 +172,16 @@ def test_text_needles_from_the_command_line(cli: Cli, tmp_path: Path) -> None:
         ("story.txt", "--distractors", "0.5"),
         ("story.txt", "--task", "order"),
         ("story.txt", "--needle", "red"),
+        ("story.txt", "--frames", "200"),
+        ("story.txt", "--every-frame"),
     ],
 )
 def test_options_that_say_nothing_about_text_are_refused(cli: Cli, options: tuple[str, ...]) -> None:
     status, out, err = cli("niah", *options, "--text", "--plan")
+    assert status == 2 and err.startswith("error[usage.bad_option]: ")
+
+
+@pytest.mark.parametrize("options", [("--tokens", "100"), ("--needles", "dataset.json", "--task", "order")])
+def test_options_that_say_nothing_about_frames_are_refused(cli: Cli, bunny: Path, options: tuple[str, ...]) -> None:
+    status, out, err = cli("niah", bunny, *options, "--plan")
     assert status == 2 and err.startswith("error[usage.bad_option]: ")

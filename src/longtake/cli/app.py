@@ -127,7 +127,7 @@ def demo(output: opt.DemoFolder = "demo_output", quiet: opt.Quiet = False) -> No
 @app.command()
 def niah(
     haystack: opt.Haystack,
-    frames: opt.HaystackFrames = "200:3000:200",
+    frames: opt.HaystackFrames = opt.FRAMES_RANGE,
     depths: opt.Depths = "0:1:0.2",
     needles: opt.NeedleSet = None,
     needle: opt.NeedleName = None,
@@ -136,7 +136,7 @@ def niah(
     kind: opt.NeedleKind = "value",
     distractors: opt.Distractors = 0.0,
     text: opt.InText = False,
-    tokens: opt.HaystackTokens = "800:12000:800",
+    tokens: opt.HaystackTokens = opt.TOKENS_RANGE,
     every_frame: opt.EveryFrame = False,
     model: opt.ModelName = "nano",
     layout: opt.LayoutName = None,
@@ -154,13 +154,15 @@ def niah(
 ) -> None:
     """Hide pictures among the frames of long videos and ask for them: the visual needle in a haystack (V-NIAH)."""
     from longtake.cli.hiding import Hay, Needles, Seeker, Task, hide_and_seek
-    from longtake.cli.hiding_text import TextHay, hide_in_text
+    from longtake.cli.hiding_text import TextHay, hide_in_text, is_text
 
     way = Way(None, on_corrupt, "off", tuple(limits or ()), isolate=isolate)
     sought = Needles(needles, tuple(needle or ()), trials, seed, Task(task, kind, distractors))
     seeker = Seeker(model, layout, opt.settings_by_part(settings), device, dtype)
     folder, show = None if plan else output, opt.Show(as_json, quiet)
-    if text:
-        hide_in_text(TextHay(tuple(haystack), tokens, depths), sought, seeker, output=folder, show=show)
+    if is_text(text, tokens):
+        hide_in_text(
+            TextHay(tuple(haystack), tokens, depths, frames, every_frame), sought, seeker, output=folder, show=show
+        )
     else:
         hide_and_seek(Hay(tuple(haystack), every_frame, frames, depths, way), sought, seeker, output=folder, show=show)

@@ -93,6 +93,9 @@ class Needles:
         from longtake.niah.needles import read_needles
 
         if self.place is not None:
+            if (self.task.name, self.task.kind) != ("find", "value"):
+                reason, advice = "is for drawn needles; a data set brings its questions", "leave it or --needles out"
+                raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--task", reason, advice)
             return DrawnTrials(tuple(read_needles(self.place, self.names)[: self.trials]))
         if self.names:
             reason, advice = "drawn needles have no names", "name a data set with --needles"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from longtake.cli.found import report
 from longtake.cli.hiding import DRAWN_TRIALS, Needles, Seeker, minutes, resumable
-from longtake.cli.options import Show
+from longtake.cli.options import FRAMES_RANGE, TOKENS_RANGE, Show
 from longtake.cli.output import remark, say
 from longtake.cli.progress import Progress, bars
 from longtake.errors import ErrorCode, LongtakeError
@@ -33,16 +33,31 @@ class TextHay:
     Attributes:
         files: text files; WORLD alone for captions.
         tokens, depths: ranges as typed.
+        frames, every_frame: what is for frames alone, as typed.
     """
 
     files: tuple[str, ...]
     tokens: str
     depths: str
+    frames: str
+    every_frame: bool
 
     @property
     def is_world(self) -> bool:
         """Whether captions are wanted."""
         return self.files == (WORLD,)
+
+
+def is_text(text: bool, tokens: str) -> bool:
+    """Whether a haystack of text is wanted.
+
+    Raises:
+        LongtakeError: `usage.bad_option` where its length is typed for frames.
+    """
+    if tokens != TOKENS_RANGE and not text:
+        reason, advice = "is the length of a haystack of text", "add --text, or give --frames"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--tokens", reason, advice)
+    return text
 
 
 def hide_in_text(hay: TextHay, needles: Needles, seeker: Seeker, *, output: str | None, show: Show) -> None:
@@ -168,6 +183,8 @@ def _refuse_what_is_for_frames(hay: TextHay, needles: Needles, seeker: Seeker) -
     """
     task, share = needles.task, needles.task.distractors
     wrong = {
+        "--frames": hay.frames != FRAMES_RANGE,
+        "--every-frame": hay.every_frame,
         "--needles": needles.place is not None,
         "--needle": bool(needles.names),
         "--layout": seeker.layout is not None,
@@ -176,7 +193,8 @@ def _refuse_what_is_for_frames(hay: TextHay, needles: Needles, seeker: Seeker) -
         WORLD: WORLD in hay.files and not hay.is_world,
     }
     for option in (option for option, given in wrong.items() if given):
-        advice = f"leave it out, or give `{WORLD}` alone in place of files" if option != "--layout" else "leave it out"
+        world = f", or give `{WORLD}` alone in place of files" if option in ("--task", "--kind", WORLD) else ""
+        advice = "give --tokens" if option == "--frames" else f"leave it out{world}"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, option, "does not go with these haystacks of text", advice)
     if not (share <= 1 if hay.is_world else share == int(share)):
         advice = "give a share from 0 to 1" if hay.is_world else "give a number of sentences; LongVA takes 0, 3 and 5"

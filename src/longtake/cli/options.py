@@ -87,6 +87,8 @@ Haystack = Annotated[
 HaystackFrames = Annotated[
     str, typer.Option("--frames", "-n", metavar="RANGE", help="Lengths of the haystack: START:STOP:STEP or a list.")
 ]
+FRAMES_RANGE, TOKENS_RANGE = "200:3000:200", "800:12000:800"
+"""Lengths of a haystack unless others are typed."""
 Depths = Annotated[str, typer.Option("--depths", metavar="RANGE", help="Where the needle goes: 0 first, 1 last.")]
 NeedleSet = Annotated[
     str | None,
