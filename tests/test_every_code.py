@@ -92,6 +92,7 @@ def ill_installation(place: Place) -> list[str]:
 def wrong_answer(place: Place) -> list[str]:
     told = json.loads(demo.QUESTIONS.read_text())
     told["questions"][0]["answer"] = "something else"
+    told["look_every_s"] = 900.0
     (place.folder / "questions.json").write_text(json.dumps(told))
     place.patch.setattr(demo, "QUESTIONS", place.folder / "questions.json")
     return ["demo", "--output", str(place.folder / "out"), "--quiet"]
