@@ -60,6 +60,20 @@ def test_each_caption_is_its_own(tmp_path: Path) -> None:
     assert np.where((second > 150).any(axis=0))[0].max() > np.where((first > 150).any(axis=0))[0].max()
 
 
+def test_what_is_marked_has_a_bright_frame_and_the_others_have_not() -> None:
+    style = SheetStyle(columns=3, cell_width_px=80, margin_px=10, font_px=11)
+    sheet = contact_sheet(plain_frames(3), style=style, marked={1})
+    plain = contact_sheet(plain_frames(3), style=style)
+    assert sheet.size == plain.size
+    differing = np.argwhere((np.asarray(sheet) != np.asarray(plain)).any(axis=2))
+    (top, left), (bottom, right) = differing.min(axis=0), differing.max(axis=0)
+    # The second of three pictures: 10 margin, 80 wide, 5 between.
+    assert (top, left) == (6, 91) and right <= 178 and bottom < 10 + 45 + 30
+    assert np.asarray(sheet)[7, 130].min() < np.asarray(sheet)[7, 130].max() > 200, "bright and coloured"
+    inside = np.asarray(sheet)[10:55, 95:175]
+    assert (inside == np.asarray(plain)[10:55, 95:175]).all(), "the picture itself is whole"
+
+
 def test_a_title_takes_room_above_and_is_cut_where_it_is_too_long() -> None:
     style = SheetStyle(columns=1, cell_width_px=80)
     bare = contact_sheet(plain_frames(1), style=style)
