@@ -32,7 +32,7 @@ def test_replaced_frames_are_the_symbols_and_the_others_stay() -> None:
     eye = Eye(load("nano"))
     beside = draw_trials("find", 1, seed=0)
     symbols = film_symbols(draw_symbols(beside, 3, seed=0), seed=0)
-    encoded = eye.look_at_pictures(symbols)
+    encoded = eye.look_at_pictures([picture for (picture,) in symbols])
     frames = torch.randn(5, *encoded.shape[1:])
     plain = Haystack(frames, np.arange(40) % 5, {"files": ["film"]})
     mixed = with_symbols(eye, plain, symbols, share=0.5, seed=7)
@@ -44,6 +44,21 @@ def test_replaced_frames_are_the_symbols_and_the_others_stay() -> None:
             assert torch.equal(frame, frames[place % 5])
     assert mixed.origin["files"] == ["film"]
     assert mixed.origin["symbol_frames"] == {"share_asked": 0.5, "frames": int(replaced.sum()), "different": 3}
+
+
+def test_clips_stay_together_and_in_order() -> None:
+    eye = Eye(load("nano"))
+    clips = film_symbols(draw_symbols(draw_trials("clip", 1, seed=0, in_words=True), 2, seed=0), seed=0)
+    assert [len(clip) for clip in clips] == [3, 3]
+    encoded = eye.look_at_pictures([picture for clip in clips for picture in clip])
+    plain = Haystack(torch.zeros(1, *encoded.shape[1:]), np.zeros(31, dtype=np.int64), {})
+    mixed = with_symbols(eye, plain, clips, share=0.5, seed=3)
+    shown = [
+        int((frame - encoded).abs().amax((1, 2, 3)).argmin()) if frame.any() else -1 for frame in mixed.part(0, 31)
+    ]
+    stretches = [tuple(shown[at : at + 3]) for at in range(0, 30, 3)]
+    assert set(stretches) == {(-1, -1, -1), (0, 1, 2), (3, 4, 5)}
+    assert shown[30] in (-1, 0, 3)
 
 
 def test_tasks_from_the_command_line(cli: Cli, tmp_path: Path, bunny: Path) -> None:

@@ -129,7 +129,7 @@ def test_captions_are_four_words_and_a_share_shows_other_scenes(nano: Model) -> 
     captions = [tuple(nano.tokenizer.decode(haystack.ids_L[at : at + 4].tolist()).split()) for at in range(0, 2000, 4)]
     plain = [caption for caption in captions if caption[:3] == ("only", "scenery", "here")]
     assert 200 < len(plain) < 300 and haystack.origin["symbol_captions"] == 500 - len(plain)
-    assert {caption for caption in captions if caption not in plain} <= {symbol.caption for symbol in symbols}
+    assert {caption for caption in captions if caption not in plain} <= {symbol.caption for (symbol,) in symbols}
     assert all(place % 4 == 0 for place in (haystack.place(share, 1999) for share in (0.1, 0.33, 0.9)))
 
 

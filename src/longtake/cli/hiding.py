@@ -102,8 +102,8 @@ class Needles:
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--needle {self.names[0]}", reason, advice)
         return draw_trials(self.task.name, self.trials or DRAWN_TRIALS, seed=self.seed, kind=self.task.kind)
 
-    def symbols(self, beside: DrawnTrials, longest: int) -> list[NDArray[np.uint8]]:
-        """Pictures of other scenes for a haystack of `longest` frames; none where none are wanted.
+    def symbols(self, beside: DrawnTrials, longest: int) -> list[tuple[NDArray[np.uint8], ...]]:
+        """Pictures of other things for a haystack of `longest` frames; none where none are wanted.
 
         Raises:
             LongtakeError: `usage.bad_option`.
@@ -246,7 +246,10 @@ class _Hiding:
         seed, share = self.needles.seed, self.needles.task.distractors
         symbols = self.needles.symbols(self.drawn, self.grid.frames[-1])
         haystack = haystack_settings(self.chosen, every_frame=self.hay.every_frame, seed=seed)
-        haystack["distractors"] = {"share": share, "pictures": digest_of_pictures(symbols)}
+        haystack["distractors"] = {
+            "share": share,
+            "pictures": digest_of_pictures(picture for symbol in symbols for picture in symbol),
+        }
         model = model_settings(folder_of(self.seeker.model), self.model.layout, dtype=self.seeker.dtype)
         settings = settings_of(self.grid, self.trials, haystack, model=model)
         folder = begin(output, settings, {cell.key for cell in self.cells})

@@ -21,14 +21,16 @@ from numpy.typing import NDArray
 
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.niah import Beside, Insertion, Trial
-from longtake.world.drawing import draw, random_staging
-from longtake.world.films import HELD_OUT, MOST_COUNTED, draw_needles
+from longtake.world.drawing import Staging, draw, random_staging
+from longtake.world.films import HELD_OUT, MOST_COUNTED, TRAINING, draw_needles
 from longtake.world.questions import COUNT_WORDS, LETTERS, WORDINGS, Asked, ask_about
 from longtake.world.scenes import Scene
 from longtake.world.vocabulary import COLOURS, NUMBERS, SHAPES, WORDS
 
 FindKind = Literal["value", "colour", "shape", "letter"]
 Picture = NDArray[np.uint8]
+Event = tuple[Scene, ...]
+"""What is seen, frame by frame: one scene, or a shape that moves."""
 Depth = tuple[float | None, Beside]
 """Of an insertion: its fields `depth` and `beside`."""
 AT_DEPTH: Depth = (None, "")
@@ -51,6 +53,7 @@ MOST_OTHERS = 3
 COUNTED_COLOURS, COUNTED_SHAPES = 3, 4
 """A run counts things of so many colours and shapes only, which no distractor has."""
 _TRIES = 2000
+_DrawOther = Callable[[np.random.Generator, Scene | None], Event]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +77,7 @@ class DrawnTrials:
 
     def may_stand_beside(self, scene: Scene) -> bool:
         """Whether `scene` leaves every answer as it is: it has no needle's value, and no needle's colour and shape
-        together; where things are counted it has no colour and no shape that is.
+        together; where things are counted it has no colour and no shape that is. Values of moving shapes do not count.
         """
         if self.counted:
             return scene.colour not in self.counted and scene.shape not in self.counted
@@ -134,38 +137,48 @@ def draw_trials(task: str, count: int, *, seed: int, kind: FindKind = "value", i
     return DrawnTrials(tuple(trials), tuple(shown), frozenset(counted) if task == "count" else frozenset())
 
 
-def draw_symbols(beside: DrawnTrials, count: int, *, seed: int) -> list[Scene]:
-    """`count` other held-out scenes, which leave the answers of `beside` as they are.
+def draw_symbols(beside: DrawnTrials, count: int, *, seed: int) -> list[Event]:
+    """`count` other things to see, which leave the answers of `beside` as they are: held-out scenes of one frame each;
+    beside clips other shapes that move, which may have been in training, for only 24 are held out.
 
     Two in five are lookalikes, with the colour or the shape of something that is asked for.
 
     Raises:
-        LongtakeError: `usage.bad_option` where so many needles are asked for that no other scene is left.
+        LongtakeError: `usage.bad_option` where so many needles are asked for that nothing else is left.
     """
     rng = np.random.default_rng([seed, MOST_SYMBOLS])
-    return [_symbol(rng, beside) for _ in range(count)]
+    draw_other = _other_move if any(needle.moving for needle in beside.needles) else _other_scene
+    return [_symbol(rng, beside, draw_other) for _ in range(count)]
 
 
-def film_symbols(symbols: Sequence[Scene], *, seed: int) -> list[Picture]:
-    """A picture of each."""
+def film_symbols(symbols: Sequence[Event], *, seed: int) -> list[tuple[Picture, ...]]:
+    """Pictures of each, one for each of its frames."""
     rng = np.random.default_rng([seed, MOST_SYMBOLS, 1])
     stagings = [random_staging(rng, places=SYMBOL_PLACES_EACH, first_place=FIRST_SYMBOL_PLACE) for _ in symbols]
-    return [
-        draw(symbol, staging, width=WIDTH_PX, height=HEIGHT_PX)
-        for symbol, staging in zip(symbols, stagings, strict=True)
-    ]
+    return [_film(event, staging) for event, staging in zip(symbols, stagings, strict=True)]
 
 
-def _symbol(rng: np.random.Generator, beside: DrawnTrials) -> Scene:
+def _symbol(rng: np.random.Generator, beside: DrawnTrials, draw_other: _DrawOther) -> Event:
     like = beside.needles[int(rng.integers(len(beside.needles)))] if beside.needles else None
     like = like if rng.random() < LIKE_SHARE else None
     for attempt in range(_TRIES):
         # A lookalike may be ruled out by what all the others ask for.
-        scene = HELD_OUT.scene(rng, like if attempt < _TRIES // 2 else None)
-        if beside.may_stand_beside(scene):
-            return scene
-    reason = f"with {len(beside.trials):,} of them hardly any other scene is left to hide them among"
+        event = draw_other(rng, like if attempt < _TRIES // 2 else None)
+        if beside.may_stand_beside(event[0]):
+            return event
+    reason = f"with {len(beside.trials):,} of them hardly anything else is left to hide them among"
     raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--trials", reason, "ask for fewer")
+
+
+def _other_scene(rng: np.random.Generator, like: Scene | None) -> Event:
+    return (HELD_OUT.scene(rng, like),)
+
+
+def _other_move(rng: np.random.Generator, like: Scene | None) -> Event:
+    while True:
+        move = TRAINING.move(rng)
+        if like is None or like.colour == move[0].colour or like.shape == move[0].shape:
+            return move
 
 
 def _find(rng: np.random.Generator, wanted: _Wanted) -> _Drawn:
@@ -233,9 +246,12 @@ def _filmed(rng: np.random.Generator, drawn: _Drawn) -> tuple[Insertion, ...]:
     for event, (depth, beside) in zip(drawn.events, drawn.depths, strict=True):
         # One camera for all frames of a clip: only the shape moves.
         staging = random_staging(rng, places=PLACES_EACH, first_place=FIRST_PLACE)
-        pictures = tuple(draw(scene, staging, width=WIDTH_PX, height=HEIGHT_PX) for scene in event)
-        insertions.append(Insertion(pictures, depth, beside))
+        insertions.append(Insertion(_film(event, staging), depth, beside))
     return tuple(insertions)
+
+
+def _film(event: Sequence[Scene], staging: Staging) -> tuple[Picture, ...]:
+    return tuple(draw(scene, staging, width=WIDTH_PX, height=HEIGHT_PX) for scene in event)
 
 
 def _captioned(drawn: _Drawn) -> tuple[Insertion, ...]:
@@ -252,4 +268,5 @@ def _value_chance(scene: Scene) -> float:
 
 
 def _unlike(one: Scene, other: Scene) -> bool:
-    return one.value != other.value and (one.colour, one.shape) != (other.colour, other.shape)
+    # Of two shapes that move the values are sides of the picture.
+    return (one.moving or one.value != other.value) and (one.colour, one.shape) != (other.colour, other.shape)

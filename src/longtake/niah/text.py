@@ -200,20 +200,22 @@ def _sentence_ends(tokenizer: Tokenizer, ids_L: NDArray[np.int64]) -> NDArray[np
 
 
 def write_world(
-    tokenizer: Tokenizer, wanted: int, symbols: Sequence[Scene] = (), *, share: float = 0.0, seed: int = 0
+    tokenizer: Tokenizer, wanted: int, symbols: Sequence[Sequence[Scene]] = (), *, share: float = 0.0, seed: int = 0
 ) -> TextHaystack:
-    """`wanted` tokens of captions of scenery, of which about a `share` is of `symbols` instead: what a model of the
-    drawn world reads instead of frames.
+    """`wanted` tokens of captions of scenery, of which about a `share` is of `symbols` instead, all captions of one
+    together: what a model of the drawn world reads instead of frames.
     """
     rng = np.random.default_rng([seed, _STREAM])
     ids: list[int] = []
     ends, captions, replaced = [0], 0, 0
+    # One caption of a symbol stands against one of scenery, however many captions a symbol has.
+    chance = share / (share + (1 - share) * len(symbols[0])) if symbols else 0.0
     while len(ids) < wanted:
-        symbol = bool(symbols) and rng.random() < share
-        shot = symbols[int(rng.integers(len(symbols)))] if symbol else draw_scenery(rng)
-        ids += tokenizer.encode(" ".join(shot.caption))
+        symbol = bool(symbols) and rng.random() < chance
+        shots = symbols[int(rng.integers(len(symbols)))] if symbol else (draw_scenery(rng),)
+        ids += [token_id for shot in shots for token_id in tokenizer.encode(" ".join(shot.caption))]
         ends.append(len(ids))
-        captions, replaced = captions + 1, replaced + symbol
+        captions, replaced = captions + len(shots), replaced + symbol * len(shots)
     told = {"captions": captions, "symbol_captions": replaced, "symbol_share_asked": share}
     ends_L = np.asarray([end for end in ends if end <= wanted], dtype=np.int64)
     return TextHaystack(np.asarray(ids[:wanted], dtype=np.int64), ends_L, {"unit": "tokens", "tokens": wanted, **told})
