@@ -1,0 +1,368 @@
+"""longtake train align: tiles as LongVA's, prompts as a user's, only answers learned; what was stopped goes on."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import tiny
+from longtake import load
+from longtake.errors import ErrorCode, LongtakeError
+from longtake.families.nano import TEMPLATE
+from longtake.layouts import Visual
+from longtake.layouts.grid import Grid
+from longtake.prompt import Control, chatml, prefix, question_ids, segment_ids
+from longtake.train.align_recipe import AlignRecipe
+from longtake.train.alignment import train_align
+from longtake.train.dialogues import write_dialogue
+from longtake.train.llava import Sample, Turn, open_picture, read_samples
+from longtake.train.looking import Looker, Queue
+from longtake.train.recipes import read_recipe
+from longtake.train.showing import Teller
+from longtake.train.tiles import best_grid, cut, grids, unires_tokens
+from longtake.vision import FeatureGrid
+from longtake.vision.pixels import PixelRecipe
+from running import Cli
+from test_train_text import Doing
+
+
+def test_longvas_grids_are_chosen_for_every_recorded_size(shared: Path) -> None:
+    recorded = json.loads((shared / "golden" / "b_preproc" / "anyres_grid_select_336.json").read_text())
+    choices = {}
+    for name, spelled in recorded["pinpoints"].items():
+        sizes = ast.literal_eval(spelled) if isinstance(spelled, str) else spelled
+        choices[name] = [(width // 336, height // 336) for width, height in sizes]
+    assert choices["longva_finetune_sh"] == grids(49, least=2), "LongVA's list is that of 2 to 49 tiles"
+    for row in recorded["rows"]:
+        width, height = row["size_wh"]
+        found = best_grid(width, height, side_px=336, choices=choices[row["pinpoints"]])
+        assert list(found) == row["grid_wh"], row
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_tiles_are_longvas_number_for_number(golden: Path, shared: Path, number: int) -> None:
+    image_HWC = load_file(golden / "b_preproc" / "inputs.safetensors")[f"img{number}"].numpy()
+    told = json.loads((shared / "golden" / "b_preproc" / "longva_anyres_grids.json").read_text())["grids"][str(number)]
+    columns, rows = told["grid_wh"]
+    tiles = torch.from_numpy(cut(image_HWC, (columns, rows), side_px=56))
+    expected = np.load(shared / "golden" / "b_preproc" / "longva.npz")[f"anyres_{number}"][1:]
+    np.testing.assert_allclose(PixelRecipe(56).normalise(tiles).numpy(), expected, atol=1e-6)
+
+
+def image_cases() -> list[dict[str, Any]]:
+    cases = json.loads((Path(__file__).parent / "golden" / "c_unires" / "cases.json").read_text())
+    return [case for case in cases if case["name"].startswith("image")]
+
+
+@pytest.mark.parametrize("case", image_cases(), ids=lambda case: case["name"])
+def test_tokens_of_a_picture_are_longvas(golden: Path, case: dict[str, Any]) -> None:
+    tensors = load_file(golden / "c_unires" / "unires.safetensors")
+    views_TND, expected = tensors[f"{case['name']}.in"], tensors[f"{case['name']}.out"]
+    views_THWD = views_TND.unflatten(1, (case["side"], case["side"]))
+    torch.testing.assert_close(unires_tokens(views_THWD), expected, atol=1e-6, rtol=0)
+    if len(views_THWD) > 1:
+        (piece,) = Grid().arrange(FeatureGrid(views_THWD[1:], np.zeros(len(views_THWD) - 1)))
+        assert isinstance(piece, Visual)
+        torch.testing.assert_close(piece.tokens_ND, expected, atol=1e-6, rtol=0)
+        if isinstance(case["pinpoints"], list):
+            side = case["clip_size"]
+            choices = [(width // side, height // side) for width, height in case["pinpoints"]]
+            assert list(best_grid(*case["image_size_wh"], side_px=side, choices=choices)) == case["grid_wh"]
+
+
+def test_tiles_lie_in_reading_order_and_bars_fill_the_rest() -> None:
+    image_HWC = np.zeros((20, 40, 3), np.uint8)
+    image_HWC[:, :20, 0] = 200
+    image_HWC[:, 20:, 1] = 100
+    tiles = cut(image_HWC, (2, 2), side_px=20)
+    assert tiles.shape == (4, 3, 20, 20)
+    assert tiles[:, 0].max((1, 2)).tolist() == [200, 0, 200, 0]
+    assert tiles[:, 1].max((1, 2)).tolist() == [0, 100, 0, 100]
+    assert tiles[0, 0, :, 0].tolist() == [0] * 10 + [200] * 10, "the bar is above"
+    assert tiles[2, 0, :, 0].tolist() == [200] * 10 + [0] * 10
+
+
+def row(number: int, shown: int = 1, **changes: Any) -> dict[str, Any]:
+    talk = said("<image>\n" * shown + "what is on the star", "the number")
+    return {"id": f"s{number}", "images": [f"{place}.png" for place in range(shown)], "conversations": talk, **changes}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """20 samples of one to three of five pictures of noise, and a tiny nano to align."""
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        Image.fromarray(rng.integers(0, 256, (60, 90, 3), np.uint8)).save(tmp_path / f"{number}.png")
+    rows = [row(number, 1 + number % 3) for number in range(20)]
+    for number, one in enumerate(rows):
+        one["conversations"][1]["value"] = f"number {number}"
+    (tmp_path / "data.json").write_text(json.dumps(rows))
+    tiny.checkpoint(tmp_path / "nano", dtype=torch.bfloat16)
+    return tmp_path
+
+
+def samples(data: Path, rows: list[Any], most_images: int = 4) -> list[Sample | LongtakeError]:
+    (data / "mine.json").write_text(json.dumps(rows))
+    return list(read_samples(data / "mine.json", data, most_images=most_images))
+
+
+def said(*values: str) -> list[dict[str, str]]:
+    return [{"from": ("human", "gpt")[place % 2], "value": value} for place, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"images": ["none.png"]}, "none.png is not there"),
+        ({"images": [f"{place}.png" for place in range(5)]}, "shows 5 pictures"),
+        ({"images": ["0.png", "1.png"]}, "has 2 pictures and 1 times <image>"),
+        ({"images": 3}, "neither a name nor a list"),
+        ({"conversations": said("<image>\nwhat", "this", "and")}, "has 3 parts"),
+        ({"conversations": said("<image>", "this")}, "the question of turn 0 has no words"),
+        ({"conversations": [{"from": "gpt", "value": "a"}, {"from": "human", "value": "b"}]}, "is from gpt and human"),
+        ({"conversations": [{"from": "human"}]}, "is not {from, value}"),
+        ({"conversations": "none"}, "has no list of conversations"),
+    ],
+)
+def test_a_sample_that_is_not_as_it_should_be_is_named(data: Path, changes: dict[str, Any], told: str) -> None:
+    good, bad = samples(data, [row(0), row(1, **changes)])
+    assert isinstance(good, Sample) and isinstance(bad, LongtakeError)
+    assert bad.code is ErrorCode.DATA_BAD
+    assert bad.subject == f"{data / 'mine.json'}: sample 1 (s1)"
+    assert told in bad.reason
+
+
+def test_marks_are_taken_out_and_pictures_come_before_the_words(data: Path) -> None:
+    conversation = said("what is <image>\n red\n<image>", " a star ", "why", "so")
+    (sample,) = samples(data, [row(0, 2, conversations=conversation)])
+    assert isinstance(sample, Sample)
+    assert sample.turns == (Turn("what is  red", "a star", 2), Turn("why", "so", 0))
+    (single,) = samples(data, [{"image": "1.png", "conversations": said("<image>\nwhat", "red")}])
+    assert isinstance(single, Sample) and single.pictures == (data / "1.png",)
+
+
+def test_pictures_are_turned_as_they_say_and_stand_on_white(data: Path) -> None:
+    sample = Sample("here", (), ())
+    tall = Image.new("RGB", (4, 8), "red")
+    exif = tall.getexif()
+    exif[0x0112] = 6
+    tall.save(data / "turned.jpg", exif=exif)
+    Image.new("RGBA", (3, 3), (9, 9, 9, 0)).save(data / "clear.png")
+    assert open_picture(sample, data / "turned.jpg").shape == (4, 8, 3)
+    assert open_picture(sample, data / "clear.png").tolist() == [[[255] * 3] * 3] * 3
+    (data / "broken.png").write_bytes((data / "0.png").read_bytes()[:100])
+    with pytest.raises(LongtakeError, match="broken.png cannot be seen"):
+        open_picture(sample, data / "broken.png")
+
+
+def test_a_dialogue_begins_as_the_prompt_that_a_user_gets_and_only_answers_are_learned() -> None:
+    tokenizer = tiny.tokenizer()
+    visual = Visual(torch.randn(6, 8), np.zeros(6))
+    asked = prefix(TEMPLATE, tokenizer, [visual]).token_ids_L.tolist() + question_ids(TEMPLATE, tokenizer, "what is")
+    turns = [Turn("what is", "red star", 1), Turn("number", "blue", 0)]
+    one = write_dialogue(TEMPLATE, tokenizer, turns, [[visual]], width=8)
+    assert one.token_ids_L[: len(asked)].tolist() == asked
+    end = tokenizer.control("<|im_end|>")
+    learned = one.token_ids_L[one.answers_L].tolist()
+    assert learned == [*tokenizer.encode("red star"), end, *tokenizer.encode("blue"), end]
+    assert torch.equal(one.visual_ND, visual.tokens_ND)
+
+
+def test_a_later_turn_is_chatml_without_a_second_system_turn() -> None:
+    tokenizer = tiny.tokenizer()
+    turns = [Turn("what", "red", 0), Turn("number", "blue", 0)]
+    one = write_dialogue(chatml("is the"), tokenizer, turns, [], width=8)
+    start, end = Control("<|im_start|>"), Control("<|im_end|>")
+    first = (start, "system\nis the", end, "\n", start, "user\n", "what", end, "\n", start, "assistant\n")
+    second = ("\n", start, "user\n", "number", end, "\n", start, "assistant\n")
+    expected = [
+        *segment_ids(tokenizer, first),
+        *tokenizer.encode("red"),
+        *segment_ids(tokenizer, (end, *second)),
+        *tokenizer.encode("blue"),
+        tokenizer.control(end.token),
+    ]
+    assert one.token_ids_L.tolist() == expected
+
+
+def looker(data: Path, tiles: int = 1, most_images: int = 4) -> Looker:
+    return Looker(load(str(data / "nano"), dtype="float32"), tiles, most_images, half=False)
+
+
+def test_one_tile_is_seen_as_a_frame_is_and_more_tiles_as_more_frames(data: Path) -> None:
+    (sample,) = samples(data, [row(0)])
+    assert isinstance(sample, Sample)
+    one = looker(data)
+    image_HWC = open_picture(sample, data / "0.png")
+    assert torch.equal(one.cut(sample, data / "0.png")[0], torch.from_numpy(one.model.encoder.shrink(image_HWC)))
+    tiles = looker(data, tiles=9).cut(sample, data / "0.png")
+    assert tiles.shape == (4, 3, 48, 48), "60 x 90 pixels in tiles of 48: two columns and two rows show all of them"
+    ((piece,),) = one.pieces([tiles], learning=False)
+    assert isinstance(piece, Visual) and len(piece.tokens_ND) == one.model.layout.count(4, 2, 2)
+
+
+def test_a_batch_with_more_pictures_than_allowed_is_never_trained_on(data: Path) -> None:
+    (three,) = samples(data, [row(0, 3)])
+    assert isinstance(three, Sample)
+    eye = looker(data, most_images=2)
+    with pytest.raises(ValueError, match="shows 3 pictures; want at most 2"):
+        eye.dialogues([(three, [eye.cut(three, path) for path in three.pictures])], learning=False)
+
+
+def test_losses_are_those_of_the_engine_that_answers(data: Path) -> None:
+    """Two roads: the batch that learns, padded, and the engine's teacher forcing on one prompt."""
+    eye = looker(data)
+    both = [sample for sample in samples(data, [row(0, 3), row(1, 1)]) if isinstance(sample, Sample)]
+    batch = [(sample, [eye.cut(sample, path) for path in sample.pictures]) for sample in both]
+    with torch.inference_mode():
+        losses, tokens = eye.read(batch, learning=False)
+        expected = []
+        for sample, pictures in batch:
+            pieces = [piece for picture in eye.pieces(pictures, learning=False) for piece in picture]
+            read = eye.model.engine.prefill(prefix(eye.model.template, eye.model.tokenizer, pieces))
+            asked = question_ids(eye.model.template, eye.model.tokenizer, sample.turns[0].question)
+            tokenizer = eye.model.tokenizer
+            answer = [*tokenizer.encode(sample.turns[0].answer), tokenizer.control("<|im_end|>")]
+            expected.append(eye.model.engine.logprobs(read, asked, answer))
+    torch.testing.assert_close(losses, -torch.cat(expected), atol=1e-4, rtol=1e-4)
+    assert tokens > 2 * len(losses)
+
+
+def test_the_order_is_a_permutation_in_every_round_and_can_be_entered_anywhere(data: Path) -> None:
+    found = [sample for sample in samples(data, [row(n) for n in range(7)]) if isinstance(sample, Sample)]
+    whole = [sample.place for sample, _ in Queue(found, looker(data), (3, 1)).take(21)]
+    assert sorted(whole[:7]) == sorted(whole[7:14]) == sorted(sample.place for sample in found)
+    assert whole[:7] != whole[7:14]
+    later = Queue(found, looker(data), (3, 1), next_place=10)
+    assert [sample.place for sample, _ in later.take(5)] == whole[10:15]
+
+
+def recipe(data: Path, *settings: str) -> AlignRecipe:
+    path = data / "recipe.toml"
+    path.write_text("""
+held_out = 0.2
+tiles = 1
+step_samples = 4
+samples_at_once = 2
+log_every = 2
+save_every = 4
+warm_up_steps = 2
+rates = { projector = 1e-3, language = 1e-3 }
+[[stages]]
+train = ["projector"]
+steps = 10
+[[stages]]
+train = ["projector", "language"]
+steps = 10
+""")
+    given = {"data": [str(data / "data.json")], "model": str(data / "nano")}
+    return read_recipe(AlignRecipe, str(path), settings, given)
+
+
+def train(recipe: AlignRecipe, folder: Path, teller: Teller | None = None) -> dict[str, Any]:
+    return train_align(recipe, folder, device="cpu", plan_only=False, teller=teller or Teller(quiet=True))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_train_align import recipe, train
+from test_train_text import Doing
+data, folder = Path(sys.argv[2]), Path(sys.argv[3])
+train(recipe(data), folder, Doing("align-2", 7, lambda: os.kill(os.getpid(), signal.SIGKILL)))
+"""
+
+
+def test_killed_and_gone_on_it_ends_with_the_same_bytes_and_learned_what_it_should(data: Path) -> None:
+    summary = train(recipe(data), data / "whole")
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(data), str(data / "killed")]
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    assert subprocess.run(command, env=os.environ | threads, timeout=600).returncode == -signal.SIGKILL
+    gone_on = train(recipe(data), data / "killed")
+    whole, killed = (data / name / "model" / "model.safetensors" for name in ("whole", "killed"))
+    assert whole.read_bytes() == killed.read_bytes()
+    assert gone_on["held_out"] == summary["held_out"] and gone_on["tokens"] == summary["tokens"]
+    assert summary["held_out"]["after"]["loss"] < summary["held_out"]["before"]["loss"]
+    before, after = load_file(data / "nano" / "model.safetensors"), load_file(whole)
+    changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"projector", "language"}
+    assert load(summary["model"]).engine.trained_context == 256
+
+
+def test_the_first_stage_leaves_all_but_the_projector(data: Path) -> None:
+    with pytest.raises(LongtakeError, match="stopped by Ctrl-C"):
+        train(recipe(data), data / "run", Doing("align-2", 1, lambda: signal.raise_signal(signal.SIGINT)))
+    kept = torch.load(data / "run" / "align-1.pt", weights_only=True)
+    assert {name.partition(".")[0] for name in kept["module"]} == {"projector"}
+    assert kept["step"] == 10
+
+
+def test_broken_pictures_are_an_error_or_left_out_counted_and_told(data: Path) -> None:
+    rows = json.loads((data / "data.json").read_text())
+    (data / "4.png").write_bytes(b"no picture")
+    for number in (3, 5):
+        rows[number] = row(number, images=["4.png"])
+    rows[6] = row(6, images=["gone.png"])
+    (data / "data.json").write_text(json.dumps(rows))
+    with pytest.raises(LongtakeError, match=r"sample 6 \(s6\): the picture .*gone.png is not there"):
+        train(recipe(data), data / "run")
+    with pytest.raises(LongtakeError, match=r"sample [35] \(s[35]\): the picture .*4.png cannot be seen"):
+        (data / "gone.png").write_bytes((data / "0.png").read_bytes())
+        train(recipe(data, "held_out=0.0"), data / "strict")
+    (data / "gone.png").unlink()
+    summary = train(recipe(data, "on_bad=skip", "held_out=0.0"), data / "lenient")
+    assert summary["skipped"] == 3
+    told = [json.loads(line) for line in (data / "lenient" / "skipped.jsonl").read_text().splitlines()]
+    assert {one["sample"].rpartition(" ")[2] for one in told} == {"(s3)", "(s5)", "(s6)"}
+    assert train(recipe(data, "on_bad=skip", "held_out=0.0"), data / "lenient")["skipped"] == 3
+
+
+def test_the_world_is_drawn_with_at_most_four_pictures_a_sample_and_the_result_answers(
+    tmp_path: Path, bunny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli = Cli(capsys)
+    nano = tiny.checkpoint(tmp_path / "nano", trained_context=2048)
+    settings = ["world_samples=12", "step_samples=2", "stages.0.epochs=0.0", "stages.0.steps=2", "held_out=0.3"]
+    settings += ["stages.1.epochs=0.0", "stages.1.steps=2", "tiles=2", "log_every=1", "save_every=1"]
+    given = [part for setting in settings for part in ("--set", setting)]
+    status, out, err = cli("train", "align", "--model", nano, "--output", tmp_path / "run", "--quiet", *given)
+    assert (status, err) == (0, "")
+    assert f"ask with --model {tmp_path / 'run' / 'model'}" in out
+    rows = json.loads((tmp_path / "run" / "world" / "data.json").read_text())
+    assert {len(one["images"]) for one in rows} == {1, 2, 3, 4}
+    assert all((tmp_path / "run" / "world" / name).is_file() for one in rows for name in one["images"])
+    answer = cli.json("ask", bunny, "What is shown?", "--model", tmp_path / "run" / "model", "--frames", "4")
+    assert answer["tokens"]["visual"] > 0  # type: ignore[index]
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "recipes").glob("align_*.toml")), ids=str)
+def test_recipes_that_ship_can_be_read_and_show_at_most_four_pictures(path: Path) -> None:
+    assert read_recipe(AlignRecipe, str(path)).most_images <= 4
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ('stages.0.train=["tower"]', "train is tower; want some of vision, projector, language"),
+        ("rates.tower=1.0", "rates has tower = 1.0"),
+        ("step_samples=3", "want a multiple of samples_at_once"),
+        ('on_bad="guess"', "take one of error, skip"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_says_what_would(data: Path, setting: str, told: str) -> None:
+    with pytest.raises(LongtakeError) as caught:
+        recipe(data, setting)
+    assert told in str(caught.value)
