@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from longtake.niah.rows import ROWS, SETTINGS, begin, line_of
 from longtake.niah.scoring import SCORES, Share, is_right, share_of, summary_of
 from longtake.video import Frames
 from longtake.video.opening import open_video
+from running import Cli
 
 SETTINGS_OF_RUN = {"seed": 0, "frames": [10, 20]}
 
@@ -324,6 +326,17 @@ def test_another_run_is_refused_and_told_apart(tmp_path: Path) -> None:
         begin(tmp_path, SETTINGS_OF_RUN, KEYS)
 
 
+def test_two_runs_do_not_write_in_one_folder(tmp_path: Path) -> None:
+    folder, other = begin(tmp_path, SETTINGS_OF_RUN, KEYS), begin(tmp_path, SETTINGS_OF_RUN, KEYS)
+    with folder.appending() as file:
+        file.write(line_of(row(10, 0.0)))
+        with pytest.raises(LongtakeError, match="another run is writing there"):
+            begin(tmp_path, SETTINGS_OF_RUN, KEYS)
+        with pytest.raises(LongtakeError, match="another run is writing there"), other.appending():
+            pass
+    assert len(begin(tmp_path, SETTINGS_OF_RUN, KEYS).done) == 1
+
+
 # ---- the picture
 
 
@@ -364,3 +377,29 @@ def test_what_was_not_scored_is_grey(rows: list[Row], tmp_path: Path) -> None:
     draw_heatmap(failed, tmp_path / "map.png", Caption("nano", score="generated"))
     red, green, blue = colours_at(tmp_path / "map.png")[1][1]
     assert max(red, green, blue) - min(red, green, blue) < 15
+
+
+def test_runs_side_by_side(rows: list[Row], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = {one.key for one in rows}
+    for name, some in (("nano", rows), ("control", [dataclasses.replace(one, forced=False) for one in rows])):
+        with begin(tmp_path / name, SETTINGS_OF_RUN, keys).appending() as file:
+            file.writelines(map(line_of, some))
+    (tmp_path / "nano" / "summary.json").write_text(json.dumps({"trained_frames": 150}))
+    cli, folders = Cli(capsys), (tmp_path / "nano", tmp_path / "control")
+    status, said, _ = cli("niah-compare", *folders, "-o", tmp_path / "both.png")
+    assert status == 0
+    assert [line.split() for line in said.splitlines()[1:]] == [
+        ["nano", "2", "50.0", "50.0", "0.0", "33.3", "(13.8", "to", "60.9)", "100.0"],
+        ["control", "2", "0.0", "0.0", "0.0", "0.0", "(0.0", "to", "24.2)", "100.0"],
+    ]
+    with Image.open(tmp_path / "both.png") as both:
+        assert both.width == 1600
+    found = cli.json("niah-compare", *folders, "-o", tmp_path / "both.png", "--title", "a", "--title", "b")
+    assert [run["title"] for run in found["runs"]] == ["a", "b"]
+    for wrong, told in (
+        ([tmp_path], "holds no rows of a run"),
+        ([*folders, "--title", "one"], "1 titles for 2 folders"),
+        ([*folders, "-o", "both.txt"], "its ending names no kind of picture"),
+    ):
+        status, _, said = cli("niah-compare", *wrong)
+        assert status == 2 and told in said

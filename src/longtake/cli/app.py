@@ -166,3 +166,17 @@ def niah(
         )
     else:
         hide_and_seek(Hay(tuple(haystack), every_frame, frames, depths, way), sought, seeker, output=folder, show=show)
+
+
+@app.command("niah-compare")
+def niah_compare(
+    folders: opt.NiahFolders,
+    output: opt.HeatmapFile = "niah.png",
+    title: opt.RunTitle = None,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Draw several runs of niah side by side, and print their means in one table."""
+    from longtake.cli.comparing import compare_runs
+
+    compare_runs(folders, tuple(title or ()), output, show=opt.Show(as_json, quiet))

@@ -128,6 +128,13 @@ HaystackTokens = Annotated[
 EveryFrame = Annotated[bool, typer.Option("--every-frame", help="Take all frames, not one a second.")]
 NiahFolder = Annotated[str, typer.Option("--output", "-o", help="Where rows, heatmap and summary go.")]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Say what it would read and how long that takes, and stop.")]
+NiahFolders = Annotated[
+    list[str], typer.Argument(metavar="FOLDER...", help="What `longtake niah` left: its --output.", show_default=False)
+]
+HeatmapFile = Annotated[str, typer.Option("--output", "-o", help="The picture to write.")]
+RunTitle = Annotated[
+    list[str] | None, typer.Option("--title", help="Of each run, in their order; else the folders' names. Repeatable.")
+]
 DemoFolder = Annotated[str, typer.Option("--output", "-o", help="Where the contact sheet goes.")]
 TrainFolder = Annotated[str, typer.Option("--output", "-o", help="Where the training keeps and leaves its files.")]
 Share = Annotated[float, typer.Option("--share", help="Do this share of all steps; 1 makes the weights that ship.")]

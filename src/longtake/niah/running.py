@@ -73,6 +73,7 @@ class Run:
             "trained_frames": self.plan.trained_frames,
             "read_tokens": {**read, "factor": round(self.plan.factor, 2)},
             **more,
+            "settings": dict(self.folder.settings),
         }
         path = self.folder.path / SUMMARY
         with writing(str(path)):

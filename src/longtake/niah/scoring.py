@@ -91,12 +91,20 @@ def summary_of(rows: Sequence[Row]) -> dict[str, object]:
     return {
         "asked": len(rows),
         "failed": sum(row.error is not None for row in rows),
+        "trials": len({row.trial for row in rows}),
+        "chance": _chance(rows),
         "mean": _scores(rows),
         "frames": [{"frames": one, **_scores([row for row in rows if row.frames == one])} for one in frames],
         "depths": [{"depth": one, **_scores([row for row in rows if row.depth == one])} for one in depths],
         "worst_column": _worst(rows, frames),
         "beyond_trained_context_from_frames": min(beyond) if beyond else None,
     }
+
+
+def _chance(rows: Sequence[Row]) -> float | None:
+    """What guessing gets on average; None where some row's is not known."""
+    known = [row.chance for row in rows if row.chance is not None]
+    return round(sum(known) / len(known), 4) if known and len(known) == len(rows) else None
 
 
 def _scores(rows: Sequence[Row]) -> dict[str, object]:
