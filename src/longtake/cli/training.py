@@ -6,14 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from longtake.cli.options import Show
 from longtake.cli.output import say, say_json, table
 from longtake.errors import ErrorCode, LongtakeError, writing
-
-if TYPE_CHECKING:
-    from longtake.train.nano import Recipe
 
 
 def train_nano(output: str, *, share: float, seed: int, questions: int, as_json: bool) -> None:
@@ -59,7 +56,7 @@ def write_nano_card(output: str) -> None:
     say(f"the card is {kept.parent / 'README.md'}")
 
 
-def _nano_recipe(share: float, seed: int, questions: int) -> Recipe:
+def _nano_recipe(share: float, seed: int, questions: int) -> Any:
     from longtake.train.nano import Recipe
 
     try:
