@@ -40,8 +40,12 @@ from test_train_text import Doing
 
 def test_longvas_grids_are_chosen_for_every_recorded_size(shared: Path) -> None:
     recorded = json.loads((shared / "golden" / "b_preproc" / "anyres_grid_select_336.json").read_text())
-    choices = {}
-    for name, spelled in recorded["pinpoints"].items():
+    choices = {
+        f"range_1x1_{most}x{most}": [(columns + 1, rows + 1) for columns in range(most) for rows in range(most)]
+        for most in (2, 6)
+    }
+    for name in ("longva_finetune_sh", "llava16"):
+        spelled = recorded["pinpoints"][name]
         sizes = ast.literal_eval(spelled) if isinstance(spelled, str) else spelled
         choices[name] = [(width // 336, height // 336) for width, height in sizes]
     assert choices["longva_finetune_sh"] == grids(49, least=2), "LongVA's list is that of 2 to 49 tiles"
