@@ -370,3 +370,14 @@ def test_teacher_forcing_is_one_pass_over_prompt_and_answer(
     assert forced.likeliest_A.tolist() == logits_AV.argmax(-1).tolist()
     own = logits_AV.log_softmax(-1)[range(len(answer)), answer]
     torch.testing.assert_close(forced.logprobs_A, own, rtol=1e-4, atol=1e-4)
+
+
+def test_teacher_forcing_tells_whether_the_answer_ends_there(engine: LocalEngine) -> None:
+    kept = engine.prefill(prompt_of(40))
+    said = list(engine.generate(kept, QUESTION, GenerateOptions(max_new_tokens=6)))
+    last = next(place for place in range(1, 6) if said[place] not in said[:place])
+    ending = replace(engine, stop_ids=(said[last],))
+    assert list(ending.generate(kept, QUESTION, GenerateOptions(max_new_tokens=6))) == said[:last]
+    forced = ending.force(kept, QUESTION, said[:last])
+    assert forced.likeliest_A.tolist() == said[:last] and forced.ends
+    assert not ending.force(kept, QUESTION, said[: last - 1]).ends

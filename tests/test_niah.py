@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -403,3 +404,17 @@ def test_runs_side_by_side(rows: list[Row], tmp_path: Path, capsys: pytest.Captu
     ):
         status, _, said = cli("niah-compare", *wrong)
         assert status == 2 and told in said
+
+
+def test_what_extras_bring_is_told_where_they_are_missing(
+    needles: Path, rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    (tmp_path / "some.parquet").write_bytes(b"PAR1")
+    with pytest.raises(LongtakeError, match=r'pyarrow: .*pip install "longtake\[data\]"') as refused:
+        read_needles(str(tmp_path / "some.parquet"))
+    assert refused.value.code is ErrorCode.ENVIRONMENT_MISSING
+    with pytest.raises(LongtakeError, match=r'matplotlib: .*pip install "longtake\[plots\]"'):
+        draw_heatmap(rows, tmp_path / "map.png", Caption("nano"))
+    assert len(read_needles(str(needles))) == 2, "LongVA's own format needs neither"

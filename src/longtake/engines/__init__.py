@@ -51,10 +51,12 @@ class Forced:
     Attributes:
         logprobs_A: (A,) float32 on the processor: natural-log probability of each of the answer's tokens.
         likeliest_A: (A,) int64 on the processor: the id with the largest logit at each; the first of equals.
+        ends: whether behind the whole answer the likeliest token is one that ends it.
     """
 
     logprobs_A: torch.Tensor
     likeliest_A: torch.Tensor
+    ends: bool
 
 
 class Engine(Protocol):

@@ -127,7 +127,8 @@ class LocalEngine:
                 found.append(logits_AV.log_softmax(-1).gather(1, chunk_A[:, None])[:, 0])
                 likeliest.append(logits_AV.argmax(-1))
                 last_hidden_1D = hidden_AD[-1:]
-        return Forced(torch.cat(found), torch.cat(likeliest))
+            behind = int(self._logits(last_hidden_1D).argmax())
+        return Forced(torch.cat(found), torch.cat(likeliest), ends=behind in self.stop_ids)
 
     def _read_ids(self, cache: Cache, token_ids: Sequence[int], last_hidden_1D: torch.Tensor) -> torch.Tensor:
         """Read text only; returns the last position's hidden state (1, D): the one given, if there is no text."""

@@ -26,6 +26,8 @@ COLOURS = ("#c8324b", "#e8784a", "#f6c85f", "#9fcf6d", "#2f9e6e")
 FAILED_COLOUR, INK, QUIET_INK = "#c9ccd1", "#1f2328", "#57606a"
 MOST_WIDTH_IN, DPI = 10.0, 160
 """1,600 pixels across: sharp at twice the width of a README."""
+LETTER_IN, MEAN_IN = 0.11, 3.4
+"""Width of a bold letter of the title, and of the mean with its interval and the depths' labels."""
 MOST_COLUMNS_IN_HALF = 6
 """So many columns are readable in half of that."""
 
@@ -69,16 +71,17 @@ def draw_heatmaps(panels: Sequence[tuple[Sequence[Row], Caption]], path: Path) -
     wide_in = MOST_WIDTH_IN if in_a_line == 2 else min(MOST_WIDTH_IN, 3.4 + 0.6 * max(4, lengths))
     size_in = wide_in, lines * (1.75 + 0.42 * max(3, depths))
     figure = _figure()(figsize=size_in, dpi=DPI, layout="constrained")
+    figure.get_layout_engine().set(hspace=0.06, wspace=0.04)
     places = figure.subplots(lines, in_a_line, squeeze=False).flatten()
     for axes, (rows, caption) in zip(places, panels, strict=False):
-        _draw_panel(axes, rows, caption)
+        _draw_panel(axes, rows, caption, wide_in=wide_in / in_a_line)
     for axes in places[len(panels) :]:
         axes.set_axis_off()
     with writing(str(path)):
         figure.savefig(path, facecolor="white")
 
 
-def _draw_panel(axes: Axes, rows: Sequence[Row], caption: Caption) -> None:
+def _draw_panel(axes: Axes, rows: Sequence[Row], caption: Caption, *, wide_in: float) -> None:
     frames = sorted({row.frames for row in rows})
     depths = sorted({row.depth for row in rows})
     _draw_cells(axes, _shares(rows, frames, depths, caption.score))
@@ -88,8 +91,20 @@ def _draw_panel(axes: Axes, rows: Sequence[Row], caption: Caption) -> None:
     scored = share_of(rows, SCORES[caption.score])
     low, high = scored.interval
     mean = "nothing scored" if scored.share is None else f"mean {scored.share:.1%} ({low:.1%} to {high:.1%})"
-    axes.set_title(caption.title, loc="left", fontsize=12, color=INK, fontweight="bold", pad=20)
-    axes.set_title(mean, loc="right", fontsize=9.5, color=QUIET_INK, pad=20)
+    # A title that would run into the mean goes one line higher.
+    pad = 20 if len(caption.title) * LETTER_IN + MEAN_IN < wide_in else 36
+    axes.set_title(caption.title, loc="left", fontsize=12, color=INK, fontweight="bold", pad=pad)
+    axes.annotate(
+        mean,
+        (1, 1),
+        (0, 20),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=9.5,
+        color=QUIET_INK,
+    )
 
 
 def _figure() -> Any:

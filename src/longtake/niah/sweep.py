@@ -99,18 +99,24 @@ class Asking:
         """`row` with both scores, from a prefix that ends with the question."""
         engine = self._model.engine
         forced = engine.force(prefix, [], self.answer_ids)
-        options = GenerateOptions(max_new_tokens=len(self.answer_ids) + MORE_NEW_TOKENS)
-        text = self._model.tokenizer.decode(list(engine.generate(prefix, [], options))).strip()
+        right = forced.likeliest_A.tolist() == self.answer_ids
+        # Where the likeliest tokens are the answer's and then the end, that is what greedy generation says.
+        new_ids = self.answer_ids if right and forced.ends else self._generated(prefix)
+        text = self._model.tokenizer.decode(new_ids).strip()
         tokens = prefix.length + len(self.answer_ids)
         return replace(
             row,
             text=text,
-            forced=forced.likeliest_A.tolist() == self.answer_ids,
+            forced=right,
             generated=is_right(text, row.expected),
             logprob=round(float(forced.logprobs_A.sum()), LOGPROB_DIGITS),
             tokens=tokens,
             beyond_trained_context=tokens > engine.trained_context,
         )
+
+    def _generated(self, prefix: Prefix) -> list[int]:
+        options = GenerateOptions(max_new_tokens=len(self.answer_ids) + MORE_NEW_TOKENS)
+        return list(self._model.engine.generate(prefix, [], options))
 
 
 class SharedReading:
