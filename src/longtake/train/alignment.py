@@ -20,7 +20,7 @@ from torch import nn
 
 from longtake.checkpoint import CONFIG, TOKENIZER, WEIGHTS, bad_checkpoint, read_weights, stored_tensors
 from longtake.errors import LongtakeError, writing
-from longtake.loading import BUNDLED, bundled_names, load
+from longtake.loading import folder_of, load
 from longtake.train.align_recipe import AlignRecipe
 from longtake.train.corpus import bad_data, find_files
 from longtake.train.drawn import draw_samples
@@ -67,7 +67,10 @@ def train_align(recipe: AlignRecipe, folder: Path, *, device: str, plan_only: bo
     course = _Course(recipe, looker, skips, *_samples(recipe, files, skips))
     lessons = course.lessons()
     pace = Pace(recipe.log_every, recipe.save_every, recipe.seed)
-    parameters = {name: sum(p.numel() for p in part.parameters()) for name, part in looker.parts.items()}
+    learning = {part for stage in recipe.stages for part in stage.train}
+    parameters = {
+        name: sum(p.numel() for p in part.parameters()) for name, part in looker.parts.items() if name in learning
+    }
     planned = {"samples": len(course.training), **plan(lessons, parameters, pace, folder)}
     tell_plan(planned, teller)
     if plan_only:
@@ -75,7 +78,7 @@ def train_align(recipe: AlignRecipe, folder: Path, *, device: str, plan_only: bo
     before = course.measured_before(folder)
     run_lessons(lessons, folder, pace, teller)
     with writing(str(folder)):
-        write_parts(_folder(recipe.model), folder / "model", looker.parts)
+        write_parts(folder_of(recipe.model), folder / "model", looker.parts)
         held_out = {"before": before, "after": course.measured()}
         return finish(folder, lessons, {"held_out": held_out, "skipped": skips.count, "notes": skips.notes()})
 
@@ -127,10 +130,6 @@ def write_parts(source: Path, out: Path, parts: dict[str, nn.Module]) -> None:
     save_file(tensors, out / WEIGHTS, metadata={"format": "pt"})
     for name in (CONFIG, TOKENIZER):
         shutil.copyfile(source / name, out / name)
-
-
-def _folder(name: str) -> Path:
-    return BUNDLED / name if name in bundled_names() else Path(name).expanduser()
 
 
 def _files(recipe: AlignRecipe, folder: Path) -> tuple[Path, ...]:
