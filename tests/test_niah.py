@@ -191,7 +191,8 @@ def test_the_five_of_the_paper_need_all_their_pictures(shared: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("{", "is not JSON"),
+        ("{", "cannot be read as JSON"),
+        ("[" * 200_000, "cannot be read as JSON"),
         ("{}", "holds no list"),
         ("[]", "holds no list"),
         ('[{"path": "red.png", "prompt": "?", "answer": "x"}, 3]', "row 2: is no object"),
@@ -321,6 +322,9 @@ def test_another_run_is_refused_and_told_apart(tmp_path: Path) -> None:
     with pytest.raises(LongtakeError, match=r"holds a run with other settings: seed, weights") as refused:
         begin(tmp_path, {**SETTINGS_OF_RUN, "seed": 1, "weights": "x"}, KEYS)
     assert refused.value.code is ErrorCode.USAGE_BAD_OPTION
+    (tmp_path / SETTINGS).write_text("[]")
+    with pytest.raises(LongtakeError, match="other settings"):
+        begin(tmp_path, SETTINGS_OF_RUN, KEYS)
     (tmp_path / SETTINGS).unlink()
     (tmp_path / ROWS).write_text(line_of(row(10, 0.0)))
     with pytest.raises(LongtakeError, match="other settings"):

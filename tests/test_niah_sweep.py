@@ -202,6 +202,9 @@ def test_the_command_leaves_rows_summary_and_heatmap(cli: Cli, bunny: Path, fold
     before = (tmp_path / "run" / "rows.jsonl").read_text()
     assert cli.json(*command(bunny, folder, tmp_path / "run")) == found
     assert (tmp_path / "run" / "rows.jsonl").read_text() == before
+    # What is told of a model in its folder may change, what answers come from may not.
+    (Path(folder) / "figures.json").write_text('{"niah": {}}')
+    assert cli.json(*command(bunny, folder, tmp_path / "run")) == found
     status, _, said = cli(*command(bunny, folder, tmp_path / "run", "--seed", "1"))
     assert status == 2 and "holds a run with other settings: needles, seed" in said
 
@@ -250,6 +253,7 @@ def test_needles_of_ones_own(cli: Cli, bunny: Path, folder: str, tmp_path: Path)
     [
         ("--frames", "0", "--frames"),
         ("--depths", "2", "--depths"),
+        ("--distractors", "2", "cannot be 2 for frames"),
         ("--set", "sampler.frames=3", "nothing is sampled here"),
         ("--needle", "x", "drawn needles have no names"),
         ("--layout", "none", "is none of the layouts"),

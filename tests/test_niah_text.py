@@ -90,6 +90,10 @@ def test_a_bad_file_is_named(nano: Model, tmp_path: Path) -> None:
         with pytest.raises(LongtakeError) as refused:
             read_texts(nano.tokenizer, [path], 10)
         assert (refused.value.code, refused.value.subject) == (code, str(path))
+    enough = tmp_path / "enough.txt"
+    enough.write_text("red circle " * 20)
+    with pytest.raises(LongtakeError, match="there is no such file"):
+        read_texts(nano.tokenizer, [enough, tmp_path / "none.txt"], 10)
 
 
 def test_a_needle_goes_where_a_sentence_ends(nano: Model, tmp_path: Path) -> None:
@@ -169,7 +173,12 @@ def test_text_needles_from_the_command_line(cli: Cli, tmp_path: Path) -> None:
         ("world", "--distractors", "3"),
         ("world", "other.txt"),
         ("world", "--layout", "grid"),
+        ("world", "--set", "layout.pool=3"),
+        ("world", "--isolate"),
         ("story.txt", "--distractors", "0.5"),
+        ("story.txt", "--distractors", "inf"),
+        ("story.txt", "--on-corrupt", "skip"),
+        ("story.txt", "--limit", "bytes=10"),
         ("story.txt", "--task", "order"),
         ("story.txt", "--needle", "red"),
         ("story.txt", "--frames", "200"),

@@ -162,7 +162,7 @@ def niah(
     folder, show = None if plan else output, opt.Show(as_json, quiet)
     if is_text(text, tokens):
         hide_in_text(
-            TextHay(tuple(haystack), tokens, depths, frames, every_frame), sought, seeker, output=folder, show=show
+            TextHay(tuple(haystack), tokens, depths, frames, every_frame, way), sought, seeker, output=folder, show=show
         )
     else:
         hide_and_seek(Hay(tuple(haystack), every_frame, frames, depths, way), sought, seeker, output=folder, show=show)

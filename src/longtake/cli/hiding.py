@@ -92,6 +92,9 @@ class Needles:
         from longtake.niah.drawn import DrawnTrials, draw_trials
         from longtake.niah.needles import read_needles
 
+        if self.task.distractors > 1:
+            reason = f"cannot be {self.task.distractors:g} for frames"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--distractors", reason, "give a share from 0 to 1")
         if self.place is not None:
             if (self.task.name, self.task.kind) != ("find", "value"):
                 reason, advice = "is for drawn needles; a data set brings its questions", "leave it or --needles out"
@@ -110,9 +113,6 @@ class Needles:
         """
         from longtake.niah.drawn import MOST_SYMBOLS, draw_symbols, film_symbols
 
-        if self.task.distractors > 1:
-            reason = f"cannot be {self.task.distractors:g} for frames"
-            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--distractors", reason, "give a share from 0 to 1")
         wanted = min(MOST_SYMBOLS, ceil(self.task.distractors * longest))
         return film_symbols(draw_symbols(beside, wanted, seed=self.seed), seed=self.seed)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from longtake.cli.found import report
 from longtake.cli.hiding import DRAWN_TRIALS, Needles, Seeker, minutes, resumable
+from longtake.cli.opening import Way
 from longtake.cli.options import FRAMES_RANGE, TOKENS_RANGE, Show
 from longtake.cli.output import remark, say
 from longtake.cli.progress import Progress, bars
@@ -33,7 +34,7 @@ class TextHay:
     Attributes:
         files: text files; WORLD alone for captions.
         tokens, depths: ranges as typed.
-        frames, every_frame: what is for frames alone, as typed.
+        frames, every_frame, way: what is for frames alone, as typed.
     """
 
     files: tuple[str, ...]
@@ -41,6 +42,7 @@ class TextHay:
     depths: str
     frames: str
     every_frame: bool
+    way: Way
 
     @property
     def is_world(self) -> bool:
@@ -71,7 +73,7 @@ def hide_in_text(hay: TextHay, needles: Needles, seeker: Seeker, *, output: str 
     from longtake.niah.ranges import depths, frame_counts
 
     _refuse_what_is_for_frames(hay, needles, seeker)
-    grid = Grid(frame_counts(hay.tokens), depths(hay.depths))
+    grid = Grid(frame_counts(hay.tokens, "--tokens"), depths(hay.depths))
     model = seeker.load()
     trials, haystack = _hidden(hay, needles, model, grid.frames[-1])
     reading = _Reading(hay, needles, seeker, grid, trials, haystack, model)
@@ -188,6 +190,10 @@ def _refuse_what_is_for_frames(hay: TextHay, needles: Needles, seeker: Seeker) -
         "--needles": needles.place is not None,
         "--needle": bool(needles.names),
         "--layout": seeker.layout is not None,
+        "--set layout": bool(seeker.settings["layout"]),
+        "--on-corrupt": hay.way.on_corrupt != "error",
+        "--limit": bool(hay.way.limits),
+        "--isolate": hay.way.isolate,
         "--task": not hay.is_world and task.name != "find",
         "--kind": not hay.is_world and task.kind != "value",
         WORLD: WORLD in hay.files and not hay.is_world,
@@ -196,6 +202,6 @@ def _refuse_what_is_for_frames(hay: TextHay, needles: Needles, seeker: Seeker) -
         world = f", or give `{WORLD}` alone in place of files" if option in ("--task", "--kind", WORLD) else ""
         advice = "give --tokens" if option == "--frames" else f"leave it out{world}"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, option, "does not go with these haystacks of text", advice)
-    if not (share <= 1 if hay.is_world else share == int(share)):
+    if not (share <= 1 if hay.is_world else share.is_integer()):
         advice = "give a share from 0 to 1" if hay.is_world else "give a number of sentences; LongVA takes 0, 3 and 5"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--distractors", f"cannot be {share:g} here", advice)

@@ -19,6 +19,8 @@ from longtake.niah.haystack import Source
 
 VERSION = 1
 """Counted up where the same settings no longer make the same rows."""
+MODEL_FILES = ("*config.json", "tokenizer*.json", "*.safetensors")
+"""Of a model's folder, what its answers come from."""
 _BLOCK_BYTES = 1 << 20
 
 
@@ -51,8 +53,8 @@ def haystack_settings(chosen: Sequence[Source], *, every_frame: bool, seed: int)
 
 
 def model_settings(folder: Path, layout: Any, *, dtype: str) -> dict[str, object]:
-    """Which weights, and how frames become tokens."""
-    weights = digest_of_files(sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]))
+    """Which weights, and how frames become tokens. What only tells of a model (a card's figures) may change."""
+    weights = digest_of_files(sorted(path for pattern in MODEL_FILES for path in folder.glob(pattern)))
     kind = f"{type(layout).__module__}:{type(layout).__qualname__}"
     return {"weights": weights, "dtype": dtype, "layout": {"part": kind, **parts.options(layout)}}
 

@@ -77,8 +77,8 @@ def _read(place: Path) -> Iterator[_Needle]:
 def _rows_of_json(path: Path) -> Iterator[_Needle]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _bad(str(path), f"is not JSON: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _bad(str(path), f"cannot be read as JSON: {error}") from error
     if not isinstance(rows, list) or not rows:
         raise _bad(str(path), "holds no list of needles")
     for number, row in enumerate(rows, 1):

@@ -15,15 +15,15 @@ _SLACK = 1e-9
 """Of a step: 1.0000000000000002 is still the end of 0:1:0.2."""
 
 
-def frame_counts(text: str) -> tuple[int, ...]:
+def frame_counts(text: str, option: str = "--frames") -> tuple[int, ...]:
     """Lengths of a haystack from `START:STOP:STEP` (STOP included) or a list, or both: `64,200:3000:200`.
 
     Raises:
-        LongtakeError: `usage.bad_option`.
+        LongtakeError: `usage.bad_option`, about `option`.
     """
-    counts = _numbers(text, int, "--frames", "200:3000:200 or 64,256,1024")
+    counts = _numbers(text, int, option, "200:3000:200 or 64,256,1024")
     if min(counts) < 1:
-        raise _bad("--frames", f"{min(counts)} frames are no haystack", "give numbers above 0")
+        raise _bad(option, f"a length of {min(counts)} is no haystack", "give numbers above 0")
     return counts
 
 

@@ -134,7 +134,8 @@ def _refuse_other(path: Path, settings: Mapping[str, object]) -> None:
     except FileNotFoundError:
         written = {} if (path / ROWS).exists() else settings
     except ValueError:
-        written = {}
+        written = None
+    written = written if isinstance(written, dict) else {}
     differing = sorted(name for name in {*settings, *written} if settings.get(name, ...) != written.get(name, ...))
     if differing:
         reason = f"holds a run with other settings: {', '.join(differing)}"

@@ -33,11 +33,6 @@ class Run:
     plan: Plan
     folder: Folder
 
-    @property
-    def finished(self) -> bool:
-        """Whether every cell has its row already."""
-        return len(self.folder.done) == len(self.cells)
-
     def rows(self, prompt_of: PromptOf, progress: Progress | None = None) -> list[Row]:
         """Ask what has not been asked yet, writing each row as it comes; all rows, in the order of the cells.
 

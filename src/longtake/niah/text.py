@@ -34,6 +34,7 @@ LOWEST, HIGHEST = 1_000_000, 9_999_999
 MOST_MOVED_TOKENS = 256
 """Where no sentence ends within so many tokens, a needle stays in its place."""
 _ENDINGS = (".", "!", "?", "\n")
+_ADVICE = "give a text file in UTF-8"
 _BLOCK_CHARACTERS = 1 << 16
 _STREAM = 4
 """Keeps these random numbers apart from others drawn from the same seed."""
@@ -152,6 +153,10 @@ def read_texts(tokenizer: Tokenizer, paths: Sequence[Path], wanted: int) -> Text
     ids: list[int] = []
     files = []
     for path in paths:
+        # Also those that are not needed: a name mistyped is not passed over in silence.
+        if not path.exists():
+            raise LongtakeError(ErrorCode.MEDIA_NOT_FOUND, str(path), "there is no such file", _ADVICE)
+    for path in paths:
         before = len(ids)
         for block in _blocks(path):
             ids += tokenizer.encode(block)
@@ -176,18 +181,15 @@ def read_texts(tokenizer: Tokenizer, paths: Sequence[Path], wanted: int) -> Text
 
 def _blocks(path: Path) -> Iterator[str]:
     """The file's text, some lines at a time: what is not needed is not read."""
-    advice = "give a text file in UTF-8"
     try:
         with open(path, encoding="utf-8") as file:
             while lines := file.readlines(_BLOCK_CHARACTERS):
                 yield "".join(lines)
-    except FileNotFoundError as error:
-        raise LongtakeError(ErrorCode.MEDIA_NOT_FOUND, str(path), "there is no such file", advice) from error
     except OSError as error:
-        raise LongtakeError(ErrorCode.MEDIA_NOT_A_FILE, str(path), error.strerror or str(error), advice) from error
+        raise LongtakeError(ErrorCode.MEDIA_NOT_A_FILE, str(path), error.strerror or str(error), _ADVICE) from error
     except UnicodeDecodeError as error:
         reason = f"is not UTF-8 text: {error.reason}"
-        raise LongtakeError(ErrorCode.MEDIA_UNKNOWN_FORMAT, str(path), reason, advice) from error
+        raise LongtakeError(ErrorCode.MEDIA_UNKNOWN_FORMAT, str(path), reason, _ADVICE) from error
 
 
 def _sentence_ends(tokenizer: Tokenizer, ids_L: NDArray[np.int64]) -> NDArray[np.int64]:
