@@ -25,9 +25,10 @@ from longtake.layouts import Visual
 from longtake.layouts.grid import Grid
 from longtake.prompt import Control, chatml, prefix, question_ids, segment_ids
 from longtake.train.align_recipe import AlignRecipe
-from longtake.train.alignment import train_align
+from longtake.train.alignment import Skips, train_align
+from longtake.train.corpus import find_files
 from longtake.train.dialogues import write_dialogue
-from longtake.train.llava import Sample, Turn, open_picture, read_samples
+from longtake.train.llava import PAIR_ENDINGS, Sample, Turn, open_picture, read_samples
 from longtake.train.looking import Looker, Queue
 from longtake.train.recipes import read_recipe
 from longtake.train.showing import Teller
@@ -138,6 +139,7 @@ def said(*values: str) -> list[dict[str, str]]:
         ({"conversations": [{"from": "gpt", "value": "a"}, {"from": "human", "value": "b"}]}, "is from gpt and human"),
         ({"conversations": [{"from": "human"}]}, "is not {from, value}"),
         ({"conversations": "none"}, "has no list of conversations"),
+        ({"conversations": said("<image>\nwhat \ud800", "this")}, "holds no Unicode text"),
     ],
 )
 def test_a_sample_that_is_not_as_it_should_be_is_named(data: Path, changes: dict[str, Any], told: str) -> None:
@@ -314,6 +316,40 @@ def test_the_first_stage_leaves_all_but_the_projector(data: Path) -> None:
     assert kept["step"] == 10
 
 
+def test_words_alone_teach_a_projector_nothing_and_do_no_harm(data: Path) -> None:
+    rows = [{"id": number, "conversations": said("what is on the star", "red")} for number in range(4)]
+    (data / "data.json").write_text(json.dumps(rows))
+    summary = train(recipe(data, "held_out=0.0", "stages.0.steps=2", "stages.1.steps=2"), data / "run")
+    before, after = (
+        load_file(path) for path in (data / "nano" / "model.safetensors", Path(summary["model"]) / "model.safetensors")
+    )
+    changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"language"}
+
+
+def test_lines_end_where_lines_end_and_folders_hold_json(data: Path) -> None:
+    rows = [row(number, conversations=said("<image>\nwhat\u2028is\x85it", "red")) for number in range(3)]
+    (data / "pairs").mkdir()
+    path = data / "pairs" / "some.jsonl"
+    path.write_text("\n".join(json.dumps(one, ensure_ascii=False) for one in rows), encoding="utf-8")
+    (data / "pairs" / "one.json").write_text(json.dumps([row(9)]))
+    (data / "pairs" / "README.md").write_text("no samples")
+    found = find_files([str(data / "pairs")], PAIR_ENDINGS)
+    assert [one.name for one in found] == ["one.json", "some.jsonl"]
+    assert len([one for one in read_samples(path, data, most_images=4) if isinstance(one, Sample)]) == 3
+
+
+def test_half_a_line_of_what_was_skipped_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "skipped.jsonl"
+    Skips(path).hear(LongtakeError(ErrorCode.DATA_BAD, "one", "broken", ""))
+    with path.open("a") as file:
+        file.write('{"sample": "tw')
+    again = Skips(path)
+    assert again.count == 1
+    again.hear(LongtakeError(ErrorCode.DATA_BAD, "two", "broken", ""))
+    assert Skips(path).count == 2
+
+
 def test_broken_pictures_are_an_error_or_left_out_counted_and_told(data: Path) -> None:
     rows = json.loads((data / "data.json").read_text())
     (data / "4.png").write_bytes(b"no picture")
@@ -339,15 +375,16 @@ def test_the_world_is_drawn_with_at_most_four_pictures_a_sample_and_the_result_a
 ) -> None:
     cli = Cli(capsys)
     nano = tiny.checkpoint(tmp_path / "nano", trained_context=2048)
-    settings = ["world_samples=12", "step_samples=2", "stages.0.epochs=0.0", "stages.0.steps=2", "held_out=0.3"]
-    settings += ["stages.1.epochs=0.0", "stages.1.steps=2", "tiles=2", "log_every=1", "save_every=1"]
+    settings = ["world_samples=12", "step_samples=2", "stages.0.steps=2", "held_out=0.3"]
+    settings += ["stages.1.steps=2", "tiles=2", "log_every=1", "save_every=1"]
     given = [part for setting in settings for part in ("--set", setting)]
     status, out, err = cli("train", "align", "--model", nano, "--output", tmp_path / "run", "--quiet", *given)
     assert (status, err) == (0, "")
     assert f"ask with --model {tmp_path / 'run' / 'model'}" in out
-    rows = json.loads((tmp_path / "run" / "world" / "data.json").read_text())
-    assert {len(one["images"]) for one in rows} == {1, 2, 3, 4}
-    assert all((tmp_path / "run" / "world" / name).is_file() for one in rows for name in one["images"])
+    (world,) = (tmp_path / "run").glob("world-*")
+    rows = json.loads((world / "data.json").read_text())
+    assert len(rows) == 12 and {len(one["images"]) for one in rows} == {1, 2, 3, 4}
+    assert all((world / name).is_file() for one in rows for name in one["images"])
     answer = cli.json("ask", bunny, "What is shown?", "--model", tmp_path / "run" / "model", "--frames", "4")
     assert answer["tokens"]["visual"] > 0  # type: ignore[index]
 

@@ -148,10 +148,24 @@ def test_ctrl_c_keeps_the_step_under_way_and_the_same_command_goes_on(corpus: Pa
     with pytest.raises(LongtakeError, match="stopped by Ctrl-C in text-1 after step 8") as caught:
         train(recipe(corpus, *short), corpus / "stopped", interrupted)
     assert caught.value.code is ErrorCode.INTERRUPTED
-    train(recipe(corpus, *short), corpus / "stopped")
-    train(recipe(corpus, *short), corpus / "whole")
+    summaries = [train(recipe(corpus, *short), corpus / name) for name in ("stopped", "whole")]
+    assert summaries[0]["tokens"] == summaries[1]["tokens"]
     weights = [(corpus / name / "model" / "model.safetensors").read_bytes() for name in ("stopped", "whole")]
     assert weights[0] == weights[1]
+
+
+def test_a_training_that_runs_away_says_so(corpus: Path) -> None:
+    with pytest.raises(LongtakeError, match="the loss of stage text-1 is nan") as caught:
+        train(recipe(corpus, "rate=1e30"), corpus / "run")
+    assert caught.value.code is ErrorCode.MODEL_NONFINITE
+
+
+def test_half_a_file_of_a_folder_is_told(corpus: Path) -> None:
+    (corpus / "run").mkdir()
+    (corpus / "run" / "recipe.json").write_text('{"rate": 0.')
+    with pytest.raises(LongtakeError, match="is no recipe of a training") as caught:
+        train(recipe(corpus), corpus / "run")
+    assert caught.value.code is ErrorCode.USAGE_BAD_OPTION
 
 
 def test_what_is_written_is_a_hugging_face_folder_that_loses_what_the_summary_says(corpus: Path) -> None:

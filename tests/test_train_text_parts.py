@@ -267,13 +267,14 @@ def test_schedules_rise_and_fall() -> None:
         ("[model]\nwidht = 3", [], "model.widht: there is no such key (there are width"),
         ('tokens = "many"', [], 'tokens: is "many" (want a whole number)'),
         ('schedule = "cubic"', [], "take one of constant, linear, cosine"),
-        ("[[stages]]\nlength = 8", [], "stages.0: share is 0.0 and steps 0; give one of them"),
+        ("[[stages]]\nlength = 8", [], "stages.0: share is 0.0 and steps 0; want one of them"),
         ("[[stages]]\nshare = 1.0", [], "stages.0: has no length"),
         ("model = 4", [], "model: is 4 (want a table"),
         ("tokens = ", [], "cannot be read as TOML"),
         ("", ["tokens"], "is not KEY=VALUE"),
         ("", ["stages.3.steps=4"], "there is no 3 in the list"),
         ("", ["save_every=7"], "multiple of log_every"),
+        ("rate = nan", [], "rate: is nan (want a finite number)"),
     ],
 )
 def test_a_recipe_that_does_not_fit_says_what_would(tmp_path: Path, text: str, settings: list[str], told: str) -> None:
@@ -293,7 +294,7 @@ def test_settings_go_over_options_and_options_over_the_file(tmp_path: Path) -> N
     recipe = read_recipe(TextRecipe, str(path), settings, given)
     assert (recipe.tokens, recipe.rate, recipe.model.width, recipe.model.layers) == (5000, 1.0, 64, 2)
     assert (recipe.stages[0].length, recipe.seed, recipe.data, recipe.tokenizer) == (16, 5, ("a.txt",), "mine.json")
-    assert read_recipe(TextRecipe, None, ["stages.0.steps=3", "stages.0.share=0.0"]).stages[0].steps == 3
+    assert read_recipe(TextRecipe, None, ["stages.0.steps=3"]).stages[0].steps == 3
 
 
 def test_a_folder_keeps_its_recipe_and_names_what_differs(tmp_path: Path) -> None:

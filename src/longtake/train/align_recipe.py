@@ -33,7 +33,7 @@ class AlignStage:
     Attributes:
         train: the parts that learn: vision, projector, language. All others stay as they are.
         epochs: rounds through the samples.
-        steps: instead of epochs.
+        steps: in place of epochs, also where there are some.
         rates: of parts, in place of the recipe's.
     """
 
@@ -45,8 +45,8 @@ class AlignStage:
     def __post_init__(self) -> None:
         if not self.train or not set(self.train) <= set(PARTS):
             raise ValueError(f"train is {', '.join(self.train) or 'empty'}; want some of {', '.join(PARTS)}")
-        if (self.epochs > 0) == (self.steps > 0) or self.epochs < 0 or self.steps < 0:
-            raise ValueError(f"epochs is {self.epochs} and steps {self.steps}; give one of them")
+        if (not self.epochs and not self.steps) or self.epochs < 0 or self.steps < 0:
+            raise ValueError(f"epochs is {self.epochs} and steps {self.steps}; want one of them")
         check_rates(self.rates)
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import nn
 
@@ -24,15 +25,14 @@ from longtake.loading import folder_of, load
 from longtake.train.align_recipe import AlignRecipe
 from longtake.train.corpus import bad_data, find_files
 from longtake.train.drawn import draw_samples
-from longtake.train.lessons import Lesson, Meter, Pace, finish, plan, run_lessons, tell_plan
-from longtake.train.llava import Sample, read_samples
+from longtake.train.lessons import Lesson, Meter, Pace, finish, measured_once, plan, run_lessons, tell_plan
+from longtake.train.llava import PAIR_ENDINGS, Sample, read_samples
 from longtake.train.looking import Batch, Looker, Looking, Queue, examined
 from longtake.train.loop import Optimisers, Stage
 from longtake.train.recipes import keep_recipe
 from longtake.train.schedule import Schedule, adam
 from longtake.train.showing import Teller
 
-BEFORE = "before.json"
 SKIPPED = "skipped.jsonl"
 
 
@@ -64,6 +64,8 @@ def train_align(recipe: AlignRecipe, folder: Path, *, device: str, plan_only: bo
         recipe.most_images,
         half=recipe.precision == "bfloat16",
     )
+    # What cannot be written is refused now, not after the training.
+    stored_dtypes(folder_of(recipe.model), looker.parts)
     course = _Course(recipe, looker, skips, *_samples(recipe, files, skips))
     lessons = course.lessons()
     pace = Pace(recipe.log_every, recipe.save_every, recipe.seed)
@@ -75,7 +77,7 @@ def train_align(recipe: AlignRecipe, folder: Path, *, device: str, plan_only: bo
     tell_plan(planned, teller)
     if plan_only:
         return planned
-    before = course.measured_before(folder)
+    before = measured_once(folder, course.measured)
     run_lessons(lessons, folder, pace, teller)
     with writing(str(folder)):
         write_parts(folder_of(recipe.model), folder / "model", looker.parts)
@@ -90,8 +92,12 @@ class Skips:
     path: Path | None
 
     def __post_init__(self) -> None:
-        kept = self.path.read_text(encoding="utf-8").splitlines() if self.path and self.path.exists() else []
-        self._seen = {json.loads(line)["sample"] for line in kept}
+        kept = self.path.read_text(encoding="utf-8") if self.path and self.path.exists() else ""
+        whole = kept[: kept.rfind("\n") + 1]
+        if self.path and whole != kept:
+            # A process that was killed may have left half a line; that sample will be met again.
+            self.path.write_text(whole, encoding="utf-8")
+        self._seen = {json.loads(line)["sample"] for line in whole.splitlines()}
 
     @property
     def count(self) -> int:
@@ -120,22 +126,33 @@ def write_parts(source: Path, out: Path, parts: dict[str, nn.Module]) -> None:
     Raises:
         LongtakeError: `model.bad_checkpoint` for another family.
     """
-    old = read_weights(source / WEIGHTS)
-    new = stored_tensors(parts)
-    if old.keys() != new.keys():
-        reason = "its tensors are not named after vision, projector and language"
-        raise bad_checkpoint(source / WEIGHTS, reason, "such a family cannot be written yet")
+    dtypes = stored_dtypes(source, parts)
     out.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.to(old[name].dtype) for name, tensor in new.items()}
+    tensors = {name: tensor.to(dtypes[name]) for name, tensor in stored_tensors(parts).items()}
     save_file(tensors, out / WEIGHTS, metadata={"format": "pt"})
     for name in (CONFIG, TOKENIZER):
         shutil.copyfile(source / name, out / name)
 
 
+def stored_dtypes(source: Path, parts: dict[str, nn.Module]) -> dict[str, torch.dtype]:
+    """What numbers each tensor of the checkpoint `source` is stored in.
+
+    Raises:
+        LongtakeError: `model.bad_checkpoint` where these are not the tensors of `parts`.
+    """
+    dtypes = {name: tensor.dtype for name, tensor in read_weights(source / WEIGHTS).items()}
+    if dtypes.keys() != stored_tensors(parts).keys():
+        reason = "its tensors are not named after vision, projector and language"
+        raise bad_checkpoint(source / WEIGHTS, reason, "such a family cannot be written yet")
+    return dtypes
+
+
 def _files(recipe: AlignRecipe, folder: Path) -> tuple[Path, ...]:
     if recipe.data == ("world",):
-        return (draw_samples(folder / "world", recipe.world_samples, most_images=recipe.most_images, seed=recipe.seed),)
-    return find_files(recipe.data)
+        # A folder for each choice: pictures that were drawn for another plan are not trained on.
+        world = folder / f"world-{recipe.world_samples}x{recipe.most_images}-{recipe.seed}"
+        return (draw_samples(world, recipe.world_samples, most_images=recipe.most_images, seed=recipe.seed),)
+    return find_files(recipe.data, PAIR_ENDINGS)
 
 
 def _samples(recipe: AlignRecipe, files: tuple[Path, ...], skips: Skips) -> tuple[list[Sample], list[Sample]]:
@@ -175,17 +192,6 @@ class _Course:
         """The loss of held-out answers; None where nothing was held out."""
         exam = self._exam()
         return {"loss": round(examined(self.looker, exam), 4)} if exam else None
-
-    def measured_before(self, folder: Path) -> dict[str, float] | None:
-        """The same before the first step; measured once."""
-        kept = folder / BEFORE
-        if not kept.exists():
-            partial = kept.with_suffix(".partial")
-            with writing(str(folder)):
-                partial.write_text(json.dumps(self.measured()) + "\n", encoding="utf-8")
-                partial.replace(kept)
-        found: dict[str, float] | None = json.loads(kept.read_text(encoding="utf-8"))
-        return found
 
     @property
     def _skipped(self) -> Callable[[LongtakeError], None] | None:

@@ -23,6 +23,7 @@ from longtake.errors import ErrorCode, LongtakeError
 TEXT_ENDINGS = (".txt", ".text", ".md", ".rst")
 LINE_ENDINGS = (".jsonl", ".ndjson")
 TABLE_ENDINGS = (".parquet",)
+ENDINGS = (*TEXT_ENDINGS, *LINE_ENDINGS, *TABLE_ENDINGS)
 ROWS_AT_ONCE = 256
 
 
@@ -101,8 +102,8 @@ class Corpus:
         return int.from_bytes(digest, "big") < self.held_out_share * 2**64
 
 
-def find_files(patterns: Sequence[str]) -> tuple[Path, ...]:
-    """Files, folders (all files below that end in a known way) and globs as a sorted list of files.
+def find_files(patterns: Sequence[str], endings: Sequence[str] = ENDINGS) -> tuple[Path, ...]:
+    """Files, folders (all files below that end in one of `endings`) and globs as a sorted list of files.
 
     Raises:
         LongtakeError: `usage.bad_option` if a pattern finds nothing.
@@ -110,9 +111,9 @@ def find_files(patterns: Sequence[str]) -> tuple[Path, ...]:
     found: dict[Path, None] = {}
     for pattern in patterns:
         some = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))] or [Path(pattern)]
-        files = [file for path in some for file in (_below(path) if path.is_dir() else [path])]
+        files = [file for path in some for file in (_below(path, endings) if path.is_dir() else [path])]
         if not files or not all(file.is_file() for file in files):
-            fits = f"name files, folders or globs of {', '.join((*TEXT_ENDINGS, *LINE_ENDINGS, *TABLE_ENDINGS))}"
+            fits = f"name files, folders or globs of {', '.join(endings)}"
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--data {pattern}", "finds no file", fits)
         found.update(dict.fromkeys(files))
     return tuple(found)
@@ -153,9 +154,9 @@ def bad_data(place: str, reason: str, advice: str) -> LongtakeError:
     return LongtakeError(ErrorCode.DATA_BAD, place, reason, advice)
 
 
-def _below(folder: Path) -> list[Path]:
-    endings = (*TEXT_ENDINGS, *LINE_ENDINGS, *TABLE_ENDINGS)
-    return sorted(path for path in folder.rglob("*") if path.name.lower().removesuffix(".gz").endswith(endings))
+def _below(folder: Path, endings: Sequence[str]) -> list[Path]:
+    known = tuple(endings)
+    return sorted(path for path in folder.rglob("*") if path.name.lower().removesuffix(".gz").endswith(known))
 
 
 def _open(path: Path) -> io.BufferedIOBase:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
@@ -221,7 +222,7 @@ def _from_hub(folder: Path, told: dict[str, Any], where: Placement) -> Start:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         with torch.random.fork_rng(devices=[]):
             language = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
-    except (KeyError, OSError, TypeError, ValueError) as error:
+    except (KeyError, OSError, TypeError, ValueError, StrictDataclassError) as error:
         reason = f"is no language model that transformers knows: {' '.join(str(error).split())[:200]}"
         raise bad_checkpoint(folder / CONFIG, reason, advice) from error
     if not (hasattr(language, "model") and hasattr(language, "lm_head") and getattr(config, "rope_parameters", None)):

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.train.curves import draw_curves, read_log
 from longtake.train.loop import Manner, Optimisers, Stage, run
+from longtake.train.recipes import write_whole
 from longtake.train.showing import Teller, spoken_s, stop_between_steps
 
+BEFORE = "before.json"
 SUMMARY = "summary.json"
 CURVES = "curves.png"
 LONG_STEP_S = 5.0
@@ -143,7 +145,8 @@ def run_lessons(lessons: Sequence[Lesson], folder: Path, pace: Pace, teller: Tel
     """Run the stages in order, each from its last checkpoint in `folder`.
 
     Raises:
-        LongtakeError: `interrupted` after Ctrl-C, when the step that was under way is done and kept.
+        LongtakeError: `interrupted` after Ctrl-C, when the step that was under way is done and kept;
+            `model.nonfinite` for a loss that is no number.
     """
     with stop_between_steps() as stop:
         for lesson in lessons:
@@ -161,10 +164,27 @@ def run_lessons(lessons: Sequence[Lesson], folder: Path, pace: Pace, teller: Tel
                 lesson.meter.take()
                 try:
                     run(stage, folder, seed=pace.seed, manner=manner)
+                except FloatingPointError as error:
+                    advice = "take lower rates or a longer warm-up, and another --output"
+                    raise LongtakeError(ErrorCode.MODEL_NONFINITE, str(folder), str(error), advice) from error
                 except KeyboardInterrupt:
                     reason = f"stopped by Ctrl-C in {stage.name} after step {done_steps(folder, stage, pace):,}"
                     advice = "the same command goes on from there"
                     raise LongtakeError(ErrorCode.INTERRUPTED, str(folder), reason, advice) from None
+
+
+def measured_once(folder: Path, measure: Callable[[], Any]) -> Any:
+    """What `measure` finds before the first step, as JSON values; whoever goes on takes what was found then.
+
+    Raises:
+        LongtakeError: `disk.write`.
+    """
+    kept = folder / BEFORE
+    if not kept.exists():
+        found = json.dumps(measure()) + "\n"
+        with writing(str(folder)):
+            write_whole(kept, found)
+    return json.loads(kept.read_text(encoding="utf-8"))
 
 
 def finish(folder: Path, lessons: Sequence[Lesson], more: dict[str, Any]) -> dict[str, Any]:

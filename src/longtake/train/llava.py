@@ -21,6 +21,7 @@ from longtake.errors import LongtakeError
 from longtake.train.corpus import LINE_ENDINGS, bad_data
 
 MARK = "<image>"
+PAIR_ENDINGS = (".json", *LINE_ENDINGS)
 ASKS = ("human", "user")
 ANSWERS = ("gpt", "assistant")
 
@@ -95,7 +96,8 @@ def _rows(path: Path) -> list[Any]:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix in LINE_ENDINGS:
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
+            # Not splitlines: other ends of lines, such as U+2028, may stand inside a JSON text.
+            return [json.loads(line) for line in text.split("\n") if line.strip()]
         rows = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise bad_data(str(path), f"cannot be read as JSON: {error}", "mend it") from error
@@ -144,7 +146,16 @@ def _turns(conversation: Sequence[Any], place: str) -> Iterator[Turn]:
         words = _words(question)
         if not words:
             raise bad_data(place, f"the question of turn {number} has no words", "ask something")
+        _refuse_half_characters(words + answer, place)
         yield Turn(words, answer.strip(), question.count(MARK))
+
+
+def _refuse_half_characters(text: str, place: str) -> None:
+    """A lone surrogate is valid JSON and no text; said here, where its sample is known."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise bad_data(place, f"holds no Unicode text: {error.reason}", "mend or remove it") from error
 
 
 def _words(question: str) -> str:

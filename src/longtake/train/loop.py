@@ -86,7 +86,7 @@ def run(stage: Stage, folder: Path, *, seed: int, manner: Manner | None = None) 
     began = _restore(state, stage, optimisers) if state.exists() else 0
     log_path = folder / f"{stage.name}.jsonl"
     stage.module.train()
-    started, lost = time.monotonic(), 0.0
+    started, losses = time.monotonic(), list[float]()
     for step in range(began, stage.steps):
         manner.before_step(step)
         _set_rates(optimisers, stage.rates.share(step, stage.steps))
@@ -94,23 +94,23 @@ def run(stage: Stage, folder: Path, *, seed: int, manner: Manner | None = None) 
         torch.manual_seed(int(np.random.SeedSequence([seed, number, step]).generate_state(1)[0]))
         rng = np.random.default_rng([seed, number, step])
         loss = _take_step(stage, optimisers, rng, step=step, batches=manner.batches)
-        lost += loss
+        losses.append(loss)
         done = step + 1
         last = done == stage.steps
         stop = manner.after_step(done, loss)
-        if done % manner.log_every == 0 or last:
-            mean = lost / (1 + step % manner.log_every)
-            row: dict[str, Any] = {"step": done, "steps": stage.steps, "loss": round(mean, 4)}
+        # Also where it stops: who goes on knows nothing of the steps since the last row.
+        if done % manner.log_every == 0 or last or stop:
+            row: dict[str, Any] = {"step": done, "steps": stage.steps, "loss": round(float(np.mean(losses)), 4)}
             row["seconds"] = round(time.monotonic() - started, 1)
             row |= manner.told()
-            lost = 0.0
+            losses.clear()
             if done % manner.save_every == 0 or last:
                 row |= _figures(stage)
+            if done % manner.save_every == 0 or last or stop:
                 _save(state, stage, optimisers, done)
             with log_path.open("a") as log:
                 log.write(json.dumps(row) + "\n")
         if stop and not last:
-            _save(state, stage, optimisers, done)
             raise KeyboardInterrupt
     stage.module.eval()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import tomllib
 import types
 import typing
@@ -49,9 +50,12 @@ def keep_recipe(folder: Path, told: Mapping[str, Any]) -> None:
     path = folder / KEPT
     mine = json.loads(json.dumps(told))
     if not path.exists():
-        path.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
+        write_whole(path, json.dumps(mine, indent=2) + "\n")
         return
-    kept = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        kept = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise bad_recipe(str(path), f"is no recipe of a training: {error}", "give another --output") from error
     differ = [key for key in {**kept, **mine} if kept.get(key) != mine.get(key)]
     if differ:
         reason = "holds a training of another recipe or of other data: " + "; ".join(
@@ -59,6 +63,13 @@ def keep_recipe(folder: Path, told: Mapping[str, Any]) -> None:
         )
         advice = "give the same again to go on, or another --output to begin anew"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(folder), reason, advice)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all, whenever the process is killed."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 def bad_recipe(where: str, reason: str, advice: str) -> LongtakeError:
@@ -163,4 +174,6 @@ def _plain(hint: Any, value: Any, where: str) -> Any:
         return float(value)
     if type(value) is not hint:
         raise bad_recipe(where, f"is {_short(value)}", f"want {names[hint]}")
+    if hint is float and not math.isfinite(value):
+        raise bad_recipe(where, f"is {value}", "want a finite number")
     return value

@@ -8,7 +8,6 @@ in whatever way, goes on there and ends with the very weights it would have had 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -23,7 +22,7 @@ from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.prompt import HubTokenizer
 from longtake.train.corpus import Corpus, Source, find_files
 from longtake.train.language import Start, Turning, from_folder, from_scratch, train_tokenizer, turned
-from longtake.train.lessons import Lesson, Meter, Pace, finish, plan, run_lessons, tell_plan
+from longtake.train.lessons import Lesson, Meter, Pace, finish, measured_once, plan, run_lessons, tell_plan
 from longtake.train.loop import Optimisers, Stage
 from longtake.train.packing import Packer, Rows
 from longtake.train.reading_on import ReadingOn, by_position, examined
@@ -32,8 +31,6 @@ from longtake.train.schedule import Schedule, adam, muon
 from longtake.train.showing import Teller
 from longtake.train.text_recipe import TextRecipe, TextStage
 from longtake.train.worldly import World
-
-BEFORE = "before.json"
 
 
 def train_text(recipe: TextRecipe, folder: Path, *, device: str, plan_only: bool, teller: Teller) -> dict[str, Any]:
@@ -56,7 +53,7 @@ def train_text(recipe: TextRecipe, folder: Path, *, device: str, plan_only: bool
         with writing(str(folder)):
             folder.mkdir(parents=True, exist_ok=True)
             keep_recipe(folder, {"command": "text", **asdict(recipe), **source.told()})
-            start.tokenizer.save(folder / TOKENIZER)
+            _keep_tokenizer(start, folder / TOKENIZER)
     lessons = _Course(recipe, start, source).lessons()
     pace = Pace(recipe.log_every, recipe.save_every, recipe.seed)
     planned = {"start": start.kind, **plan(lessons, _parameters(start.language), pace, folder)}
@@ -64,7 +61,8 @@ def train_text(recipe: TextRecipe, folder: Path, *, device: str, plan_only: bool
     if plan_only:
         return planned
     last: Any = lessons[-1].stage
-    before = _measured_before(folder, start, last)
+    # With positions turned as they came.
+    before = measured_once(folder, lambda: _measured(start.language, last))
     run_lessons(lessons, folder, pace, teller)
     with writing(str(folder)):
         dtype = None if recipe.dtype == "keep" else DTYPES[recipe.dtype]
@@ -91,6 +89,13 @@ def _start(recipe: TextRecipe, source: Source, folder: Path, device: torch.devic
         documents = source.training([recipe.seed])
         tokenizer = train_tokenizer(documents, vocabulary=recipe.vocabulary, characters=recipe.tokenizer_characters)
     return from_scratch(recipe.model, tokenizer, _turning(recipe.stages[0]), seed=recipe.seed, device=device)
+
+
+def _keep_tokenizer(start: Start, path: Path) -> None:
+    """Whole or not at all: whoever goes on takes it from here."""
+    partial = path.with_name(f"{path.name}.partial")
+    start.tokenizer.save(partial)
+    partial.replace(path)
 
 
 def _turning(stage: TextStage) -> Turning:
@@ -180,15 +185,3 @@ def _measured(language: nn.Module, stage: ReadingOn) -> dict[str, Any] | None:
         return None
     losses_NL = examined(language, stage.exam_NL, half=stage.half)
     return {"loss": round(float(losses_NL.mean()), 4), "by_position": by_position(losses_NL)}
-
-
-def _measured_before(folder: Path, start: Start, stage: ReadingOn) -> dict[str, Any] | None:
-    """What the model could do before the first step, with positions turned as they came; measured once."""
-    kept = folder / BEFORE
-    if not kept.exists():
-        partial = kept.with_suffix(".partial")
-        with writing(str(folder)):
-            partial.write_text(json.dumps(_measured(start.language, stage)) + "\n", encoding="utf-8")
-            partial.replace(kept)
-    found: dict[str, Any] | None = json.loads(kept.read_text(encoding="utf-8"))
-    return found

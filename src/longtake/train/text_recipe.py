@@ -15,7 +15,7 @@ class TextStage:
     Attributes:
         length: tokens of a row.
         share: of the recipe's tokens; the stages' shares need not add up to 1.
-        steps: instead of a share.
+        steps: in place of a share, also where there is one.
         theta: base of the rotary positions; 0 keeps the model's.
         scaling: of the positions; see `language.Turning`.
         factor: of the scaling; 0 makes it this stage's context over the model's first.
@@ -37,8 +37,8 @@ class TextStage:
     def __post_init__(self) -> None:
         if self.length < 2:
             raise ValueError(f"length is {self.length}; want at least 2 tokens")
-        if (self.share > 0) == (self.steps > 0) or self.share < 0 or self.steps < 0:
-            raise ValueError(f"share is {self.share} and steps {self.steps}; give one of them")
+        if (not self.share and not self.steps) or self.share < 0 or self.steps < 0:
+            raise ValueError(f"share is {self.share} and steps {self.steps}; want one of them")
         if self.span and self.span < self.length:
             raise ValueError(f"span is {self.span}, less than length {self.length}")
         if not 1 <= self.pieces <= self.length:
