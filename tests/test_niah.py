@@ -390,6 +390,7 @@ def test_runs_side_by_side(rows: list[Row], tmp_path: Path, capsys: pytest.Captu
         with begin(tmp_path / name, SETTINGS_OF_RUN, keys).appending() as file:
             file.writelines(map(line_of, some))
     (tmp_path / "nano" / "summary.json").write_text(json.dumps({"trained_frames": 150}))
+    (tmp_path / "control" / "summary.json").write_text("[]")
     cli, folders = Cli(capsys), (tmp_path / "nano", tmp_path / "control")
     status, said, _ = cli("niah-compare", *folders, "-o", tmp_path / "both.png")
     assert status == 0

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from longtake.train.loop import Manner, Rates, run
+from longtake.train.loop import Manner, Rates, logged, run
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,17 @@ def test_a_stage_that_is_asked_to_stop_keeps_that_very_step_and_goes_on_from_it(
     run(resumed, tmp_path / "stopped", seed=7, manner=again)
     assert asked == list(range(40))
     assert torch.equal(whole.module.weight, resumed.module.weight)
-    logged = rows(tmp_path / "stopped")
-    assert [row["step"] for row in logged] == [5, 10, 13, 15, 20, 25, 30, 35, 40]
-    assert [row["step"] for row in logged if "bias" in row] == [10, 20, 30, 40]
-    assert ["tokens" in row for row in logged] == [False] * 3 + [True] * 6
-    assert logged[3]["loss"] == pytest.approx(np.mean(resumed.losses[:2]), abs=1e-4), "of steps 14 and 15 alone"
+    written = rows(tmp_path / "stopped")
+    assert [row["step"] for row in written] == [5, 10, 13, 15, 20, 25, 30, 35, 40]
+    assert [row["step"] for row in written if "bias" in row] == [10, 20, 30, 40]
+    assert ["tokens" in row for row in written] == [False] * 3 + [True] * 6
+    assert written[3]["loss"] == pytest.approx(np.mean(resumed.losses[:2]), abs=1e-4), "of steps 14 and 15 alone"
+
+
+def test_the_newest_row_of_a_log_is_a_whole_one(tmp_path: Path) -> None:
+    assert logged(tmp_path, "slope") == {}
+    (tmp_path / "slope.jsonl").write_text('{"step": 5}\n{"step": 10}\n{"st')
+    assert logged(tmp_path, "slope") == {"step": 10}
 
 
 def test_checkpoints_fall_on_rows_of_the_log() -> None:

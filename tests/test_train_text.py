@@ -149,6 +149,8 @@ def test_ctrl_c_keeps_the_step_under_way_and_the_same_command_goes_on(corpus: Pa
         train(recipe(corpus, *short), corpus / "stopped", interrupted)
     assert caught.value.code is ErrorCode.INTERRUPTED
     summaries = [train(recipe(corpus, *short), corpus / name) for name in ("stopped", "whole")]
+    (corpus / "whole" / "text-1.jsonl").unlink()
+    assert train(recipe(corpus, *short), corpus / "whole")["loss"]["text-1"] is None
     assert summaries[0]["tokens"] == summaries[1]["tokens"]
     weights = [(corpus / name / "model" / "model.safetensors").read_bytes() for name in ("stopped", "whole")]
     assert weights[0] == weights[1]

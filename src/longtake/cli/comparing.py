@@ -57,10 +57,10 @@ def compare_runs(folders: Sequence[str], titles: Sequence[str], output: str, *, 
 def _told(path: Path) -> Mapping[str, Any]:
     """A run's summary; nothing where it has not ended."""
     try:
-        summary: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {}
-    return summary
+    return summary if isinstance(summary, dict) else {}
 
 
 def _table(found: Sequence[Mapping[str, Any]]) -> str:

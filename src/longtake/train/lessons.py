@@ -194,7 +194,8 @@ def finish(folder: Path, lessons: Sequence[Lesson], more: dict[str, Any]) -> dic
     summary = {
         "model": str(folder / "model"),
         "tokens": sum(row["tokens"] for rows in logs.values() for row in rows),
-        "loss": {name: rows[-1]["loss"] for name, rows in logs.items()},
+        # A log may have been thrown away with its checkpoint kept.
+        "loss": {name: rows[-1]["loss"] if rows else None for name, rows in logs.items()},
         **more,
         "curves": str(folder / CURVES) if draw_curves(folder, names, folder / CURVES) else None,
     }

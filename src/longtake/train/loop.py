@@ -150,10 +150,10 @@ def load_module(folder: Path, name: str, module: nn.Module) -> None:
 
 
 def logged(folder: Path, name: str) -> dict[str, Any]:
-    """The newest row of stage `name`'s log; empty before its first."""
+    """The newest whole row of stage `name`'s log, which another process may be writing; empty before its first."""
     log = folder / f"{name}.jsonl"
-    rows = log.read_text().splitlines() if log.exists() else []
-    newest: dict[str, Any] = json.loads(rows[-1]) if rows else {}
+    whole = log.read_text().rpartition("\n")[0] if log.exists() else ""
+    newest: dict[str, Any] = json.loads(whole.splitlines()[-1]) if whole else {}
     return newest
 
 
