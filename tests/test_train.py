@@ -27,7 +27,8 @@ from longtake.train.see import pooled
 from longtake.train.vocabulary import build_tokenizer, word_ids, words
 from longtake.vision import FeatureGrid
 from longtake.vision.pixels import PixelRecipe
-from longtake.world.films import HELD_OUT, TRAINING
+from longtake.world.films import HELD_OUT, TRAINING, Hay
+from longtake.world.foreign import foreign_picture
 from longtake.world.questions import Asked
 from longtake.world.scenes import Scene
 
@@ -211,7 +212,7 @@ def test_a_stretched_text_is_still_one_text_to_the_language_model(tmp_path: Path
 def test_a_haystack_asks_only_about_needles_that_are_there_once() -> None:
     rng = np.random.default_rng(6)
     for _ in range(20):
-        shots, questions = haystack_talk(rng, TRAINING, 200, symbols=0.5)
+        shots, questions = haystack_talk(rng, TRAINING, Hay(200, 0.5, 0.5))
         keys = [(shot.colour, shot.shape) for shot in shots if isinstance(shot, Scene)]
         for asked in questions:
             if asked.kind in ("value", "several"):
@@ -246,7 +247,7 @@ def test_pools_are_drawn_once_hold_only_their_part_and_are_found_by_what_they_sh
     pool = read_pool([path, path])
     assert pool.pixels_NCHW.shape == (80, 3, 24, 24)
     scenes = [shot for shot in pool.shots if shot.caption[0] != "only"]
-    assert 20 < len(scenes) < 80
+    assert 10 < len(scenes) < 80
     assert all(scene.held_out for scene in scenes)  # type: ignore[union-attr]
     album = make_album(nn.Sequential(nn.Conv2d(3, 5, 6, 6), nn.Flatten(2)), pool, recipe)
     rng = np.random.default_rng(0)
@@ -257,6 +258,13 @@ def test_pools_are_drawn_once_hold_only_their_part_and_are_found_by_what_they_sh
     assert alike.colour == scene.colour or alike.shape == scene.shape
     expected = album.features_NHWC[[number for number, shot in enumerate(pool.shots) if shot == scene]].float()
     assert any(torch.equal(album.pick(rng, [scene])[0], features) for features in expected)
+
+
+def test_foreign_pictures_follow_from_their_seed_and_differ() -> None:
+    drawn = [foreign_picture(np.random.default_rng(seed), 64, 36) for seed in (0, 1, 2, 0)]
+    assert all(picture.shape == (36, 64, 3) and picture.dtype == np.uint8 for picture in drawn)
+    assert (drawn[0] == drawn[3]).all()
+    assert all(np.abs(drawn[one].astype(int) - drawn[other]).mean() > 10 for one, other in ((0, 1), (0, 2), (1, 2)))
 
 
 def test_right_means_word_for_word_but_of_letters_the_letter_alone() -> None:

@@ -16,6 +16,7 @@ from longtake.world.films import (
     HELD_OUT,
     MOST_COUNTED,
     TRAINING,
+    Hay,
     draw_counted,
     draw_haystack,
     draw_needles,
@@ -110,7 +111,7 @@ def test_a_haystack_has_each_needle_once_and_nothing_that_could_be_taken_for_it(
     rng = np.random.default_rng(12)
     for symbols in (0.0, 0.5, 1.0):
         needles = draw_needles(rng, 6, HELD_OUT)
-        shots = draw_haystack(rng, 400, [[needle] for needle in needles], TRAINING, symbols=symbols)
+        shots = draw_haystack(rng, [[needle] for needle in needles], TRAINING, Hay(400, symbols))
         others = [shot for shot in shots if isinstance(shot, Scene) and shot not in needles]
         assert len(shots) == 400
         assert all(shots.count(needle) == 1 for needle in needles)

@@ -57,8 +57,10 @@ class Album:
         return self._shown(rng, self.alike[key])
 
     def move(self, rng: np.random.Generator) -> tuple[Scene, ...]:
-        """A random shape that moves, every moment of which there is a picture of."""
+        """A random shape that moves, every moment of which there is a picture of; empty where there is none."""
         whole = [by_side for by_side in self.moments.values() if len(by_side) == len(SIDES)]
+        if not whole:
+            return ()
         by_side = whole[rng.integers(len(whole))]
         return tuple(self._shown(rng, by_side[side]) for side in (SIDES if rng.random() < 0.5 else SIDES[::-1]))
 

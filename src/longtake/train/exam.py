@@ -7,13 +7,14 @@ a model still gets right there it has guessed.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from longtake import parts
 from longtake.engines import GenerateOptions
 from longtake.families import Model
 from longtake.pipeline import Watched, ask, watch
@@ -21,12 +22,13 @@ from longtake.video.opening import open_video
 from longtake.world.drawing import draw, random_staging
 from longtake.world.film import write_film
 from longtake.world.films import HELD_OUT, draw_counted, draw_shots
-from longtake.world.questions import Asked, ask_about, can_ask
+from longtake.world.questions import KINDS, Asked, ask_about, can_ask
 from longtake.world.scenes import Shot
 
 GRADED = ("value", "colour", "shape", "letter")
 REPORTED = ("count", "order", "missing", "several", "motion")
-MOST_FRAMES = 64
+LENGTHS: Mapping[int, float] = {8: 0.5, 32: 0.2, 64: 0.2, 512: 0.1}
+"""Frames of a film, at a frame a second, and the share of the films that are so long."""
 PLACES_EACH = 20
 FIRST_PLACE = 1000
 """Panoramas of the exam are numbered from here: none of them was in training."""
@@ -51,39 +53,45 @@ class Mark:
 
 
 def examine(
-    model: Model, *, questions: int = 600, seed: int = 2026, progress: Callable[[int, int], None] | None = None
+    model: Model,
+    *,
+    questions: int = 800,
+    seed: int = 2026,
+    lengths: Mapping[int, float] = LENGTHS,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Mark]:
-    """Ask `questions` graded questions (a quarter of each kind) and a third as many that are only reported."""
+    """Ask `questions` graded questions, as many of each kind, and as many of each kind that is only reported.
+
+    Every film is asked one question of each kind but for counting, which has films of its own.
+    """
     rng = np.random.default_rng(seed)
-    kinds = [GRADED[number % len(GRADED)] for number in range(questions)]
-    kinds += [REPORTED[number % len(REPORTED)] for number in range(questions // 3)]
+    films = {frames: max(1, round(questions / len(GRADED) * share)) for frames, share in lengths.items()}
     marks: list[Mark] = []
+    done, total = 0, 2 * sum(films.values())
     with tempfile.TemporaryDirectory(prefix="longtake-exam-") as folder:
         path = Path(folder) / "film.mp4"
-        blank = _watch_blank(model, path)
-        before: Watched | None = None
-        for number, kind in enumerate(kinds):
-            shots = _film_for(rng, kind)
-            asked = ask_about(rng, shots, kind)
-            write_film(path, [_shown(shot, rng) for shot in shots], fps=Fraction(1), crf=26)
-            own = watch(model, open_video(str(path)))
-            answer = _answer(model, own, asked)
-            marks.append(
-                Mark(
-                    kind=kind,
-                    frames=len(shots),
-                    question=asked.question,
-                    expected=asked.answer,
-                    answer=answer,
-                    own=is_right(answer, asked),
-                    blank=is_right(_answer(model, blank, asked), asked),
-                    other=before is not None and is_right(_answer(model, before, asked), asked),
-                )
-            )
-            before = own
-            if progress is not None:
-                progress(number + 1, len(kinds))
+        blank = _watch(model, path, [np.zeros((180, 320, 3), dtype=np.uint8)] * 16)
+        for frames, many in films.items():
+            for kinds in (("count",), tuple(kind for kind in KINDS if kind != "count")):
+                before: Watched | None = None
+                for _ in range(many):
+                    shots = _film_for(rng, frames, kinds)
+                    own = _watch(model, path, [_shown(shot, rng) for shot in shots])
+                    for kind in kinds:
+                        asked = ask_about(rng, shots, kind)
+                        marks.append(_mark(model, frames, asked, (own, blank, before or blank)))
+                    before = own
+                    done += 1
+                    if progress is not None:
+                        progress(done, total)
     return marks
+
+
+def _mark(model: Model, frames: int, asked: Asked, films: tuple[Watched, Watched, Watched]) -> Mark:
+    """Ask about the question's own film, a blank one, and another question's."""
+    answer, blank, other = (_answer(model, film, asked) for film in films)
+    right = [is_right(said, asked) for said in (answer, blank, other)]
+    return Mark(asked.kind, frames, asked.question, asked.answer, answer, *right)
 
 
 def is_right(answer: str, asked: Asked) -> bool:
@@ -103,11 +111,17 @@ def shares(marks: list[Mark], column: str) -> dict[str, float]:
     return {"all": sum(graded) / len(graded), **found}
 
 
-def _film_for(rng: np.random.Generator, kind: str) -> list[Shot]:
-    draw_film = draw_counted if kind == "count" else draw_shots
+def by_length(marks: list[Mark]) -> dict[str, dict[str, float]]:
+    """The shares of right answers about own films, for each length in frames."""
+    lengths = sorted({mark.frames for mark in marks})
+    return {str(frames): shares([mark for mark in marks if mark.frames == frames], "own") for frames in lengths}
+
+
+def _film_for(rng: np.random.Generator, frames: int, kinds: tuple[str, ...]) -> list[Shot]:
+    draw_film = draw_counted if kinds == ("count",) else draw_shots
     while True:
-        shots = draw_film(rng, int(rng.integers(1, MOST_FRAMES + 1)), HELD_OUT)
-        if can_ask(shots, kind):
+        shots = draw_film(rng, frames, HELD_OUT)
+        if all(can_ask(shots, kind) for kind in kinds):
             return shots
 
 
@@ -116,9 +130,11 @@ def _shown(shot: Shot, rng: np.random.Generator) -> np.ndarray:
     return draw(shot, staging, width=320, height=180)
 
 
-def _watch_blank(model: Model, path: Path) -> Watched:
-    write_film(path, [np.zeros((180, 320, 3), dtype=np.uint8)] * 16, fps=Fraction(1))
-    return watch(model, open_video(str(path)))
+def _watch(model: Model, path: Path, pictures: list[np.ndarray]) -> Watched:
+    """Film the pictures and let the model see every one of them."""
+    write_film(path, pictures, fps=Fraction(1), crf=26)
+    sampler = parts.find("samplers", "every")(seconds=1.0)
+    return watch(replace(model, sampler=sampler), open_video(str(path)))
 
 
 def _answer(model: Model, watched: Watched, asked: Asked) -> str:

@@ -13,12 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
-import sys
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,17 +21,18 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from longtake.checkpoint import WEIGHTS
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.families.nano import TEMPLATE, NanoModules, build, encoder, write_checkpoint
 from longtake.loading import load
 from longtake.prompt import HubTokenizer
-from longtake.train.align import PULL, SHARPNESS, Aligning, make_album
+from longtake.train.align import MOST_PICTURES, PULL, SHARPNESS, Aligning, make_album
 from longtake.train.card import model_card
 from longtake.train.conversations import TOKENS_A_FRAME, Writer
-from longtake.train.exam import GRADED, REPORTED, Mark, examine, shares
+from longtake.train.exam import GRADED, REPORTED, Mark, by_length, examine, shares
+from longtake.train.lanes import Lane, progress_bars, run_lanes
 from longtake.train.loop import Rates, load_module, logged, run, spent_s
 from longtake.train.pictures import draw_pool, read_pool
 from longtake.train.read import LONG, SHORT, Diet, Reading
@@ -48,6 +44,8 @@ from longtake.world.vocabulary import COLOURS, PLACES, SHAPES, WORDS
 SIDE_PX = 96
 TOWER_WIDTH = 128
 WIDTH = 128
+PROJECTOR_WIDTH = 2048
+"""Wide enough to hold the vectors of 1,200 values: with 512 they came out at a cosine of 0.8 to their words."""
 LAYERS = 4
 BASE_THETA = 1e4
 """RoPE's base while short films are read."""
@@ -58,7 +56,7 @@ SHARDS = 2
 """Files that the training pictures are drawn into, each by a process of its own; one more holds the held-out ones."""
 MINUTES = 55
 """About what the whole recipe takes on two cores with bfloat16 matrix units (docs/log.md)."""
-BASE_STEPS = 1_100
+BASE_STEPS = 1_600
 
 
 @dataclass(frozen=True)
@@ -83,25 +81,12 @@ class Branch:
 
 
 SHORT_CONTEXT = 256
-NANO = Branch("long", LONG_THETA, LONG, 1_500, LONG.span)
-SHORT_ONLY = Branch("control_a", BASE_THETA, SHORT, 1_500, SHORT_CONTEXT)
+NANO = Branch("long", LONG_THETA, LONG, 2_600, LONG.span)
+SHORT_ONLY = Branch("control_a", BASE_THETA, SHORT, 2_600, SHORT_CONTEXT)
 WIDER_BASE_AT_TEST = Branch("control_b", LONG_THETA, SHORT, 0, SHORT_CONTEXT, from_stage="control_a")
-SHORT_AT_WIDER_BASE = Branch("control_c", LONG_THETA, SHORT, 1_500, SHORT_CONTEXT)
+SHORT_AT_WIDER_BASE = Branch("control_c", LONG_THETA, SHORT, 2_600, SHORT_CONTEXT)
 STAGES = ("base", NANO.name, "see", "meet", "align")
 CONTROLS = (SHORT_ONLY, WIDER_BASE_AT_TEST, SHORT_AT_WIDER_BASE)
-
-KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
-"""Tells glibc to reuse the large blocks that every step frees; else the kernel clears 40,000 pages a second anew."""
-
-Job = Callable[[Path, "Recipe"], None]
-
-
-@dataclass(frozen=True)
-class Lane:
-    """Stages that follow one another in one process, and their names."""
-
-    jobs: tuple[Job, ...]
-    stages: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -116,7 +101,7 @@ class Recipe:
 
     share: float = 1.0
     seed: int = 0
-    questions: int = 600
+    questions: int = 800
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 10:
@@ -137,27 +122,50 @@ def train(folder: Path, recipe: Recipe) -> dict[str, Any]:
     _keep_recipe(folder, recipe)
     console = Console(stderr=True)
     console.print(f"About {max(1.0, MINUTES * recipe.share):.0f} min on two cores. Stop and start again as you like.")
-    with _bars(console) as bars:
-        draws = [Lane((partial(_draw, shard=shard),), (f"draw {shard}",)) for shard in range(SHARDS + 1)]
-        _together(folder, recipe, bars, *draws)
-        words = Lane((_base, partial(_branch, branch=NANO)), ("base", NANO.name))
-        eyes = Lane((_see, _meet, _align), ("see", "meet", "align"))
-        _together(folder, recipe, bars, words, eyes)
+    with progress_bars(console) as bars:
+        draws = [
+            Lane((partial(_draw, folder, recipe, shard=shard),), (f"draw {shard}",)) for shard in range(SHARDS + 1)
+        ]
+        run_lanes(folder, bars, *draws)
+        words = Lane(
+            (partial(_base, folder, recipe), partial(_branch, folder, recipe, branch=NANO)), ("base", NANO.name)
+        )
+        eyes = Lane(tuple(partial(job, folder, recipe) for job in (_see, _meet, _align)), ("see", "meet", "align"))
+        run_lanes(folder, bars, words, eyes)
         write_model(folder, recipe, NANO, folder / "model")
         marks = _examined(folder, recipe, bars)
-    figures = _figures(folder, recipe, marks)
+    return write_card(folder, _figures(folder, recipe, marks))
+
+
+def write_card(folder: Path, figures: dict[str, Any]) -> dict[str, Any]:
+    """Write figures.json and README.md of the model in `folder`, with the V-NIAH sweeps that `folder`/niah holds."""
+    sweeps = {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob("niah/*/summary.json"))}
+    figures["niah"] = {name: _kept(summary) for name, summary in sweeps.items()}
     (folder / "model" / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     (folder / "model" / "README.md").write_text(model_card(figures))
     return figures
 
 
+def _kept(summary: dict[str, Any]) -> dict[str, Any]:
+    """What the card needs of a sweep's summary."""
+    return {key: summary[key] for key in ("asked", "failed", "mean", "frames", "haystack") if key in summary}
+
+
 def train_controls(folder: Path, recipe: Recipe) -> None:
-    """Train the controls into `folder`/control_a and so on, beside the nano that `train` made there."""
-    with _bars(Console(stderr=True)) as bars:
+    """Train the controls into `folder`/control_a and so on, beside the nano that `train` made there.
+
+    Raises:
+        LongtakeError: `usage.bad_option` if there is no nano, or one of another recipe.
+    """
+    for stage in ("base", "meet", "align"):
+        if not logged(folder, stage):
+            reason = f"holds no stage {stage}: the controls branch from a nano"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(folder), reason, "run longtake train nano first")
+    _keep_recipe(folder, recipe)
+    with progress_bars(Console(stderr=True)) as bars:
         trained = [branch for branch in CONTROLS if branch.steps]
-        _together(
-            folder, recipe, bars, *[Lane((partial(_branch, branch=branch),), (branch.name,)) for branch in trained]
-        )
+        jobs = [(partial(_branch, folder, recipe, branch=branch), branch.name) for branch in trained]
+        run_lanes(folder, bars, *[Lane((job,), (name,)) for job, name in jobs])
     for branch in CONTROLS:
         write_model(folder, recipe, branch, folder / branch.name)
 
@@ -170,7 +178,7 @@ def first_modules(recipe: Recipe, theta: float = BASE_THETA) -> tuple[dict[str, 
     )
     config = {
         "vision": {"side_px": SIDE_PX, "width": TOWER_WIDTH, "layers": 2, "heads": 4},
-        "projector": {"in_width": TOWER_WIDTH, "hidden_width": 4 * WIDTH, "out_width": WIDTH},
+        "projector": {"in_width": TOWER_WIDTH, "hidden_width": PROJECTOR_WIDTH, "out_width": WIDTH},
         "language": language.to_diff_dict(),
         "trained_context": SHORT_CONTEXT,
         "frames": DEFAULT_FRAMES,
@@ -278,7 +286,7 @@ def _meet(folder: Path, recipe: Recipe) -> None:
     pixels_TCHW = seen.recipe.normalise(torch.from_numpy(seen.pool.pixels_NCHW[:256]))
     seen.module.shorten(pixels_TCHW, float(words_VD.norm(dim=-1).mean()))
     rates = Rates(matrices=1e-2, others=1.5e-3, hold=0.3)
-    stage = replace(seen, name="meet", steps=recipe.part(1_500), sharpness=SHARPNESS, pull=PULL, rates=rates)
+    stage = replace(seen, name="meet", steps=recipe.part(2_000), sharpness=SHARPNESS, pull=PULL, rates=rates)
     run(stage, folder, seed=recipe.seed)
 
 
@@ -292,69 +300,6 @@ def _align(folder: Path, recipe: Recipe) -> None:
     album = make_album(modules.vision, pool, encoder(modules).recipe)
     stage = Aligning(modules.projector, modules.language, _writer(tokenizer), album, steps=recipe.part(400))
     run(stage, folder, seed=recipe.seed)
-
-
-def _together(folder: Path, recipe: Recipe, bars: Progress, *lanes: Lane) -> None:
-    """Run each lane in a process of its own with one thread, and show how far the stages' logs say they are."""
-    os.environ.update(KEEP_FREED_MEMORY)
-    spawn = multiprocessing.get_context("spawn")
-    running = [(spawn.Process(target=_alone, args=(lane.jobs, folder, recipe)), lane) for lane in lanes]
-    tasks = {name: bars.add_task(name, total=None) for lane in lanes for name in lane.stages}
-    for process, _ in running:
-        process.start()
-    try:
-        while any(process.is_alive() for process, _ in running):
-            for process, lane in running:
-                for name in lane.stages:
-                    _show(folder, name, bars, tasks[name])
-                if process.exitcode:
-                    raise RuntimeError(f"stages {', '.join(lane.stages)} ended with exit status {process.exitcode}")
-            time.sleep(0.5)
-    finally:
-        for process, _ in running:
-            process.terminate()
-            process.join()
-    for process, lane in running:
-        if process.exitcode:
-            raise RuntimeError(f"stages {', '.join(lane.stages)} ended with exit status {process.exitcode}")
-        for name in lane.stages:
-            bars.update(tasks[name], total=1, completed=1)
-
-
-def _alone(jobs: tuple[Job, ...], folder: Path, recipe: Recipe) -> None:
-    # Two threads that share a busy machine wait for each other at every step; two processes do not.
-    torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        for job in jobs:
-            job(folder, recipe)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _end_with_parent() -> None:
-    """A stage whose parent was killed would go on and write beside its successor."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _show(folder: Path, name: str, bars: Progress, task: Any) -> None:
-    row = logged(folder, name)
-    if row:
-        bars.update(task, completed=row["step"], total=row["steps"], description=f"{name}  loss {row['loss']:.3f}")
-
-
-def _bars(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description:<18}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console)
 
 
 def _examined(folder: Path, recipe: Recipe, bars: Progress) -> list[Mark]:
@@ -386,6 +331,11 @@ def _figures(folder: Path, recipe: Recipe, marks: list[Mark]) -> dict[str, Any]:
         "parameters": parameters,
         "context": NANO.context,
         "most_frames": NANO.context // TOKENS_A_FRAME,
+        "base_frames": SHORT.most_frames,
+        "base_theta": BASE_THETA,
+        "long_frames": LONG.most_frames,
+        "long_theta": LONG_THETA,
+        "most_pictures": MOST_PICTURES,
         "minutes": round(_stage_seconds(folder) / 60),
         "seed": recipe.seed,
     }
@@ -393,7 +343,7 @@ def _figures(folder: Path, recipe: Recipe, marks: list[Mark]) -> dict[str, Any]:
     right = {column: shares(marks, column) for column in ("own", "blank", "other")}
     logs = {stage: logged(folder, stage) for stage in STAGES}
     weights = hashlib.sha256((folder / "model" / WEIGHTS).read_bytes()).hexdigest()
-    return {"weights_sha256": weights, "asked": asked, **right, "facts": facts, **logs}
+    return {"weights_sha256": weights, "asked": asked, **right, "by_length": by_length(marks), "facts": facts, **logs}
 
 
 def _stage_seconds(folder: Path) -> float:

@@ -13,13 +13,15 @@ from PIL import Image
 from longtake.vision.pixels import PixelRecipe
 from longtake.world.drawing import draw, random_staging
 from longtake.world.scenes import Scene, Scenery, Shot, draw_move, draw_scene, draw_scenery
+from longtake.world.vocabulary import NOWHERE
 
 PLACES_EACH = 40
 """Panoramas of each place that training pictures are filmed before."""
-SCENERY_SHARE = 0.17
+SCENERY_SHARE = 0.33
 MOVING_SHARE = 0.08
-STRANGE_SHARE = 0.4
-"""Part of the scenery that is recoloured, turned and blended, so that film of anywhere counts as scenery too."""
+NOWHERE_SHARE, STRANGE_SHARE = 0.65, 0.4
+"""Part of the scenery that is of no place at all; part of the rest that is recoloured, turned and blended. So film of
+anywhere counts as scenery too."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def _shot(caption: tuple[str, str, str, str]) -> Shot:
 def _shown(rng: np.random.Generator, *, held_out: bool) -> Shot:
     kind = rng.random()
     if kind < SCENERY_SHARE:
-        return draw_scenery(rng)
+        return draw_scenery(rng, nowhere=NOWHERE_SHARE)
     if kind < SCENERY_SHARE + MOVING_SHARE:
         moments = draw_move(rng, held_out=held_out)
         return moments[rng.integers(len(moments))]
@@ -76,7 +78,7 @@ def _filmed(shot: Shot, rng: np.random.Generator, recipe: PixelRecipe) -> NDArra
     """Draw at the size of a small video, compress half of the pictures as video does, and make them small."""
     width = int(rng.integers(200, 400))
     picture_HWC = draw(shot, random_staging(rng, places=PLACES_EACH), width=width, height=round(width * 9 / 16))
-    if isinstance(shot, Scenery) and rng.random() < STRANGE_SHARE:
+    if isinstance(shot, Scenery) and shot.place != NOWHERE and rng.random() < STRANGE_SHARE:
         picture_HWC = _strange(picture_HWC, rng)
     if rng.random() < 0.5:
         packed = io.BytesIO()

@@ -15,6 +15,7 @@ from transformers import Qwen2ForCausalLM
 from longtake.train.conversations import (
     TOKENS_A_FRAME,
     TOKENS_A_TURN,
+    Batch,
     Talk,
     Writer,
     answer_loss,
@@ -23,8 +24,10 @@ from longtake.train.conversations import (
     draw_talks,
 )
 from longtake.train.loop import Rates
-from longtake.world.films import HELD_OUT, TRAINING, Source, draw_counted, draw_haystack, draw_needles, draw_shots
+from longtake.world.films import HELD_OUT, TRAINING, Hay, Source, draw_counted, draw_haystack, draw_needles, draw_shots
 from longtake.world.questions import KINDS, ask_about, can_ask
+from longtake.world.scenes import Scene
+from longtake.world.vocabulary import COLOURS, NUMBERS, PLACES, SHAPES, SIDES, WORDS
 
 HAYSTACK_SHARES = {
     "value": 0.36,
@@ -39,10 +42,20 @@ HAYSTACK_SHARES = {
 SYMBOLS = (0.0, 0.15, 0.5, 1.0)
 SYMBOLS_SHARES = (0.25, 0.15, 0.45, 0.15)
 """Haystacks of which this much shows other scenes are read that often."""
+CLUTTER = (0.0, 0.1, 0.4, 0.9)
+"""Haystacks of which this much of what is no scene shows bits of one are equally frequent."""
+NOWHERE_SHARES = (0.0, 0.5, 1.0)
+"""Haystacks of which this much of the scenery is of no place are equally frequent."""
 NEEDLES = 6
 HAYSTACK_TURNS = 8
 PIECES = 16
 """A stretched text has so many places at which its numbering jumps."""
+TAKE_FRAMES = 30
+"""Mean length of a take in frames, for noise that is alike within it."""
+HALF_SEEN, HALF_SEEN_OFTEN = 0.6, 0.5
+"""At most this share of a word that is not there is mixed into frames without a scene, in so many of the steps."""
+SLOTS: tuple[tuple[str, ...], ...] = (tuple(COLOURS), SHAPES, (*NUMBERS, *WORDS, *SIDES), PLACES)
+"""The words that can stand at each of a frame's four places."""
 EXAM_QUESTIONS = 32
 
 
@@ -77,7 +90,7 @@ class Diet:
 
 
 SHORT = Diet()
-LONG = Diet(counting=0.2, haystacks=0.5, span=16_384)
+LONG = Diet(counting=0.35, haystacks=0.4, span=16_384)
 
 
 @dataclass(frozen=True)
@@ -98,19 +111,22 @@ class Reading:
     steps: int
     diet: Diet = SHORT
     tokens: int = 4096
-    noise: float = 0.4
+    noise: float = 0.6
     exam_frames: tuple[int, ...] = (8, 32)
     name: str = "read"
     rates: Rates = Rates(matrices=1e-2, others=1.5e-3, hold=0.6)
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
         """Films of one class of lengths, and questions about each."""
-        batch = self.writer.write(self.draw(rng))
+        talks = self.draw(rng)
+        batch = self.writer.write(talks)
         positions_BL = stretched(rng, *batch.ids_BL.shape, span=self.diet.span)
+        counting = talks[0][1][0].kind == "count"
         with torch.autocast("cpu", torch.bfloat16):
             words_BLD = self.module.model.embed_tokens(batch.ids_BL)
-            noise = self.noise * float(rng.random()) * words_BLD.std()
-            noisy_BLD = words_BLD + noise * torch.randn_like(words_BLD)
+            noise_BLD = words_BLD.std() * self._noise(rng, batch, counting=counting)
+            seen_BLD = words_BLD if counting else self._half_seen(rng, batch, words_BLD)
+            noisy_BLD = seen_BLD + noise_BLD
             # Without a mask transformers takes a jump in the numbering for the start of another text.
             hidden_BLD = self.module.model(
                 inputs_embeds=noisy_BLD,
@@ -119,6 +135,40 @@ class Reading:
                 use_cache=False,
             ).last_hidden_state
             return answer_loss(hidden_BLD, self.module.lm_head, batch)
+
+    def _noise(self, rng: np.random.Generator, batch: Batch, *, counting: bool) -> torch.Tensor:
+        """(B, L, D): for every token by itself, and alike for all frames of a take; each from none to `noise`.
+
+        Real film puts every frame of a take off by the same. Where things are to be counted there is mostly little.
+        """
+        shares = rng.random(2) ** 2 / 2 if counting else rng.random(2)
+        alone, alike = (self.noise * shares).tolist()
+        shape = (*batch.ids_BL.shape, self.module.config.hidden_size)
+        noise_BLD: torch.Tensor = alone * torch.randn(shape)
+        takes_F = _takes(rng, batch)
+        off_TND = alike * torch.randn(int(takes_F.max()) + 1, TOKENS_A_FRAME, shape[-1])
+        noise_BLD.index_put_(_places(batch), off_TND[takes_F], accumulate=True)
+        return noise_BLD
+
+    def _half_seen(self, rng: np.random.Generator, batch: Batch, words_BLD: torch.Tensor) -> torch.Tensor:
+        """The same, where some takes without a scene look a little like a colour, a shape, a value: in all their frames
+        a share of one word is mixed in. So does film of anywhere look to eyes that know the drawn world only.
+        """
+        takes_F = _takes(rng, batch)
+        takes = int(takes_F.max()) + 1
+        ids_TN = torch.tensor(
+            [[self.writer.word_ids[words[rng.integers(len(words))]] for words in SLOTS] for _ in range(takes)]
+        )
+        shares_TN = torch.from_numpy(rng.uniform(0, HALF_SEEN, (takes, TOKENS_A_FRAME)).astype(np.float32))
+        # A colour and its shape together would be a scene.
+        shares_TN[:, :2] *= torch.nn.functional.one_hot(torch.from_numpy(rng.integers(0, 2, takes)), 2)
+        shares_TN *= float(rng.random() < HALF_SEEN_OFTEN)
+        empty_F = torch.tensor([not isinstance(shot, Scene) for shot in batch.shots])
+        shares_FN1 = (shares_TN[takes_F] * empty_F[:, None])[..., None]
+        other_FND = self.module.model.embed_tokens.weight.detach()[ids_TN][takes_F]
+        places = _places(batch)
+        mixed_FND = (1 - shares_FN1) * words_BLD[places] + shares_FN1 * other_FND
+        return words_BLD.index_put(places, mixed_FND.to(words_BLD.dtype))
 
     def draw(self, rng: np.random.Generator) -> list[Talk]:
         """What one step reads."""
@@ -132,8 +182,10 @@ class Reading:
         most = diet.haystack_frames[rng.choice(len(diet.haystack_frames), p=diet.haystack_shares)]
         symbols = SYMBOLS[rng.choice(len(SYMBOLS), p=SYMBOLS_SHARES)]
         films = max(1, round(self.tokens / (0.75 * most * TOKENS_A_FRAME + HAYSTACK_TURNS * TOKENS_A_TURN)))
+        clutter, nowhere = (shares[rng.integers(len(shares))] for shares in (CLUTTER, NOWHERE_SHARES))
         return [
-            haystack_talk(rng, TRAINING, int(rng.integers(most // 2, most + 1)), symbols=symbols) for _ in range(films)
+            haystack_talk(rng, TRAINING, Hay(int(rng.integers(most // 2, most + 1)), symbols, clutter, nowhere))
+            for _ in range(films)
         ]
 
     @torch.inference_mode()
@@ -145,7 +197,7 @@ class Reading:
                 shares[f"{kind}@{frames}"] = self._share(_exam(kind, frames))
         for symbols in (0.0, 0.5) if self.diet.haystacks else ():
             rng = np.random.default_rng(7)
-            talks = [haystack_talk(rng, HELD_OUT, 1000, symbols=symbols, turns=1) for _ in range(EXAM_QUESTIONS)]
+            talks = [haystack_talk(rng, HELD_OUT, Hay(1000, symbols), turns=1) for _ in range(EXAM_QUESTIONS)]
             shares[f"needle@1000/{symbols}"] = float(np.mean([self._share([talk]) for talk in talks]))
         return shares
 
@@ -155,21 +207,30 @@ class Reading:
         return float(answered(hidden_BLD, self.module.lm_head, batch).float().mean())
 
 
-def haystack_talk(
-    rng: np.random.Generator, source: Source, frames: int, *, symbols: float, turns: int = HAYSTACK_TURNS
-) -> Talk:
+def haystack_talk(rng: np.random.Generator, source: Source, hay: Hay, *, turns: int = HAYSTACK_TURNS) -> Talk:
     """A film with a few needles far apart, and questions about these. See `draw_haystack`."""
     move = source.move(rng)
     needles = draw_needles(rng, NEEDLES, source, besides=move)
     events = [[scene] for scene in needles] + ([list(move)] if rng.random() < 0.5 else [])
-    shots = draw_haystack(rng, frames, events, source, symbols=symbols)
+    shots = draw_haystack(rng, events, source, hay)
     found = {scene for event in events for scene in event}
     in_order = [shot for shot in shots if shot in found]
-    shares = HAYSTACK_SHARES | ({"missing": 0.0} if symbols else {})
+    shares = HAYSTACK_SHARES | ({"missing": 0.0} if hay.symbols else {})
     kinds = [kind for kind in shares if can_ask(in_order, kind)]
     chances = np.array([shares[kind] for kind in kinds])
     asked = rng.choice(len(kinds), turns, p=chances / chances.sum())
     return shots, [ask_about(rng, in_order, kinds[number]) for number in asked]
+
+
+def _takes(rng: np.random.Generator, batch: Batch) -> torch.Tensor:
+    """(F,) the number of the take that each frame belongs to; a take has TAKE_FRAMES on average."""
+    return torch.from_numpy((rng.random(len(batch.shots)) < 1 / TAKE_FRAMES).cumsum())
+
+
+def _places(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """(F, TOKENS_A_FRAME) rows and positions of all frames' tokens."""
+    rows_FN = batch.frame_places[:, :1].expand(-1, TOKENS_A_FRAME)
+    return rows_FN, batch.frame_places[:, 1:] + torch.arange(TOKENS_A_FRAME)
 
 
 def stretched(rng: np.random.Generator, rows: int, length: int, *, span: int) -> torch.Tensor:

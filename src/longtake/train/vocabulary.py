@@ -11,7 +11,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from longtake.world.questions import COUNT_WORDS, LETTERS, NOT_SHOWN, WORDINGS
 from longtake.world.scenes import SCENERY
-from longtake.world.vocabulary import COLOURS, NUMBERS, PLACES, SHAPES, SIDES, WORDS
+from longtake.world.vocabulary import COLOURS, NOWHERE, NUMBERS, PLACES, SHAPES, SIDES, WORDS
 
 PAD, START, END = "<|pad|>", "<|im_start|>", "<|im_end|>"
 SPACE = "▁"
@@ -23,7 +23,7 @@ def words() -> list[str]:
     wordings = " ".join(text for texts in WORDINGS.values() for text in texts)
     plain = re.findall(r"[a-z]+", re.sub(r"\{\w+\}", " ", wordings).lower())
     more = ("user", "assistant", "many", *COUNT_WORDS, *NOT_SHOWN.split(), *(letter.lower() for letter in LETTERS))
-    return list(dict.fromkeys([*COLOURS, *SHAPES, *NUMBERS, *WORDS, *PLACES, *SCENERY, *SIDES, *more, *plain]))
+    return list(dict.fromkeys([*COLOURS, *SHAPES, *NUMBERS, *WORDS, *PLACES, *SCENERY, *SIDES, NOWHERE, *more, *plain]))
 
 
 def build_tokenizer() -> Tokenizer:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from longtake.world.foreign import foreign_picture
 from longtake.world.outlines import outlines
 from longtake.world.places import PANORAMA_WIDTH_PX, panorama, window
 from longtake.world.scenes import Scene, Shot
-from longtake.world.vocabulary import COLOURS
+from longtake.world.vocabulary import COLOURS, NOWHERE
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ def random_staging(rng: np.random.Generator, *, places: int, first_place: int = 
 
 def draw(shot: Shot, staging: Staging, *, width: int, height: int) -> NDArray[np.uint8]:
     """The picture of `shot`: (height, width, 3) uint8 RGB."""
+    if shot.place == NOWHERE:
+        # A camera that moves at all sees something else.
+        return foreign_picture(np.random.default_rng([staging.place_seed, int(1e6 * staging.pan_px)]), width, height)
     image = window(_panorama(shot.place, staging.place_seed), left_px=staging.pan_px, width=width, height=height)
     for scene in (shot,) if isinstance(shot, Scene) else ():
         if scene.moving:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from longtake.world.scenes import Scene, Shot, draw_move, draw_scene, draw_scenery
+from longtake.world.scenes import Scene, Shot, draw_clutter, draw_move, draw_scene, draw_scenery
 
 MOST_COUNTED = 5
 
@@ -21,7 +21,7 @@ class Source(Protocol):
         ...
 
     def move(self, rng: np.random.Generator) -> tuple[Scene, ...]:
-        """A random shape that moves: what its frames show, one after the other."""
+        """A random shape that moves: what its frames show, one after the other. Empty where the source has none."""
         ...
 
 
@@ -77,19 +77,33 @@ def draw_counted(rng: np.random.Generator, frames: int, source: Source, *, most_
     return spread(rng, frames, [[scene] for scene in scenes])
 
 
-def draw_haystack(
-    rng: np.random.Generator, frames: int, events: Sequence[Sequence[Scene]], source: Source, *, symbols: float
-) -> list[Shot]:
-    """`frames` frames, each event once at a random place, its scenes a frame each; `symbols` of the rest shows others.
+@dataclass(frozen=True)
+class Hay:
+    """What a haystack is made of.
 
-    These other scenes may repeat one another, but none has an event's value, or its colour and shape; two in five are
-    lookalikes. What is neither is scenery.
+    Attributes:
+        frames: how many.
+        symbols: share of the frames that show other scenes. They may repeat one another, but none has an event's
+            value, or its colour and shape; two in five are lookalikes.
+        clutter: of the frames that show no scene, the share that shows a bit of one; the rest is scenery.
+        nowhere: share of the scenery that is of no place of the drawn world.
     """
+
+    frames: int
+    symbols: float = 0.0
+    clutter: float = 0.0
+    nowhere: float = 0.0
+
+
+def draw_haystack(rng: np.random.Generator, events: Sequence[Sequence[Scene]], source: Source, hay: Hay) -> list[Shot]:
+    """The frames of a haystack, each event once at a random place, its scenes a frame each."""
+    frames = hay.frames
     needles = [scene for event in events for scene in event]
     shots: list[Shot] = []
     while len(shots) < frames:
-        if rng.random() >= symbols:
-            shots.append(draw_scenery(rng))
+        if rng.random() >= hay.symbols:
+            clutter = rng.random() < hay.clutter
+            shots.append(draw_clutter(rng) if clutter else draw_scenery(rng, nowhere=hay.nowhere))
             continue
         like = needles[int(rng.integers(len(needles)))] if needles and rng.random() < 0.4 else None
         scene = source.scene(rng, like)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from longtake.world.vocabulary import COLOURS, NUMBERS, PLACES, SHAPES, SIDES, WORDS
+from longtake.world.vocabulary import COLOURS, NOWHERE, NUMBERS, PLACES, SHAPES, SIDES, WORDS
 
 HELD_OUT_SHARE = 0.1
 SCENERY = ("only", "scenery", "here")
@@ -63,7 +63,22 @@ class Scenery:
         return (*SCENERY, self.place)
 
 
-Shot = Scene | Scenery
+@dataclass(frozen=True)
+class Clutter:
+    """A frame that shows a bit of something: the words of scenery with one or two of a scene's among them, never its
+    colour together with its shape. It is only told, never drawn: film of anywhere looks like that to half-trained eyes.
+    """
+
+    words: tuple[str, str, str]
+    place: str
+
+    @property
+    def caption(self) -> tuple[str, str, str, str]:
+        """Four words, one for each of nano's visual tokens of a frame."""
+        return (*self.words, self.place)
+
+
+Shot = Scene | Scenery | Clutter
 """What one frame shows."""
 
 
@@ -99,6 +114,21 @@ def draw_move(rng: np.random.Generator, *, held_out: bool) -> tuple[Scene, ...]:
             return move
 
 
-def draw_scenery(rng: np.random.Generator) -> Scenery:
-    """A random place with nothing to find in it."""
+def draw_clutter(rng: np.random.Generator) -> Clutter:
+    """A bit of a random scene among the words of scenery."""
+    scene = draw_scene(rng, held_out=False)
+    look, value = rng.random() < 0.8, rng.random() < 0.4
+    colour, shape, nothing = SCENERY
+    if look and rng.random() < 0.5:
+        colour = scene.colour
+    elif look:
+        shape = scene.shape
+    side = SIDES[rng.integers(len(SIDES))] if rng.random() < 0.4 else scene.value
+    return Clutter((colour, shape, side if value or not look else nothing), scene.place)
+
+
+def draw_scenery(rng: np.random.Generator, *, nowhere: float = 0.0) -> Scenery:
+    """A random place with nothing to find in it; a share `nowhere` is of no place of this world."""
+    if nowhere and rng.random() < nowhere:
+        return Scenery(NOWHERE)
     return Scenery(PLACES[rng.integers(len(PLACES))])

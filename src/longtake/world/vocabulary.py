@@ -28,6 +28,9 @@ PLACES: tuple[str, ...] = ("sea", "forest", "desert", "snow", "night", "city", "
 SIDES: tuple[str, ...] = ("left", "middle", "right")
 """Where a shape without a value stands while it moves through the picture."""
 
+NOWHERE = "nowhere"
+"""The place of a picture that is of no place of this world."""
+
 NUMBERS: tuple[str, ...] = tuple(str(number) for number in range(1000))
 
 WORDS: tuple[str, ...] = tuple(

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# nano from nothing: an empty folder in, the shipped weights with all their figures out. Seeds are fixed.
+#
+#   recipes/nano.sh [OUT] [FILM...]
+#
+# OUT    a folder, runs/nano by default. Stop and start again as you like: everything goes on where it was.
+# FILM   films that needles are hidden in, every frame of them; by default the clip that the tests bring.
+# SEED, TRIALS (needles a cell, 20) and CONTROLS (0 leaves the controls out) are taken from the environment.
+#
+# Training takes about an hour on two cores, and then the model is in OUT/model. Measuring it takes about another, the
+# controls a third. Figures land in OUT/model/figures.json and in the card OUT/model/README.md, by this script alone.
+set -euo pipefail
+here=$(cd "$(dirname "$0")/.." && pwd)
+out=${1:-runs/nano}
+shift || true
+films=("$@")
+[ ${#films[@]} -gt 0 ] || films=("$here/tests/media/bigbuckbunny_720p_5s.mp4")
+seed=${SEED:-0}
+trials=${TRIALS:-20}
+longtake=${LONGTAKE:-longtake}
+export OMP_NUM_THREADS=1 # two sweeps side by side use two cores better than one with two threads
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+
+sweep() { # NAME MODEL OPTIONS...: one sweep into OUT/niah/NAME
+  local name=$1 model=$2
+  shift 2
+  "$longtake" niah "${films[@]}" --every-frame --model "$out/$model" --output "$out/niah/$name" --quiet "$@"
+}
+
+both() { # NAME MODEL OPTIONS...: film alone, and film half of whose frames show other scenes, side by side
+  local name=$1
+  sweep "$name, film" "${@:2}" &
+  local film=$!
+  sweep "$name, half symbols" "${@:2}" --distractors 0.5
+  wait "$film"
+}
+
+"$longtake" train nano --output "$out" --seed "$seed"
+
+both "nano" model --frames 200:3000:200 --trials "$trials"
+both "nano, an hour" model --frames 3600 --trials "$trials"
+for task in several order count clip; do
+  sweep "nano, $task" model --task $task --frames 32,200,1000 --depths 0:1:0.5 --trials "$trials"
+done
+both "nano, slowfast" model --layout slowfast --set layout.fast_height=2 --set layout.fast_width=2 --frames 200,600,1200 --trials 10
+
+if [ "${CONTROLS:-1}" != 0 ]; then
+  "$longtake" train nano --output "$out" --seed "$seed" --controls
+  for control in a b c; do
+    both "control $control" control_$control --frames 200,600,1200,2000,3000 --trials 10
+  done
+fi
+
+"$longtake" train nano --output "$out" --seed "$seed" --card
