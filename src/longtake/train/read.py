@@ -46,7 +46,9 @@ CLUTTER = (0.0, 0.1, 0.4, 0.9)
 """Haystacks of which this much of what is no scene shows bits of one are equally frequent."""
 NOWHERE_SHARES = (0.0, 0.5, 1.0)
 """Haystacks of which this much of the scenery is of no place are equally frequent."""
-NEEDLES = 6
+HAY_TAKES = (1.0, 1.0, 4.0, 25.0)
+"""Haystacks that show the same for so many frames in a row, on average, are equally frequent."""
+MOST_NEEDLES = 6
 HAYSTACK_TURNS = 8
 PIECES = 16
 """A stretched text has so many places at which its numbering jumps."""
@@ -182,9 +184,9 @@ class Reading:
         most = diet.haystack_frames[rng.choice(len(diet.haystack_frames), p=diet.haystack_shares)]
         symbols = SYMBOLS[rng.choice(len(SYMBOLS), p=SYMBOLS_SHARES)]
         films = max(1, round(self.tokens / (0.75 * most * TOKENS_A_FRAME + HAYSTACK_TURNS * TOKENS_A_TURN)))
-        clutter, nowhere = (shares[rng.integers(len(shares))] for shares in (CLUTTER, NOWHERE_SHARES))
+        clutter, nowhere, take = (kinds[rng.integers(len(kinds))] for kinds in (CLUTTER, NOWHERE_SHARES, HAY_TAKES))
         return [
-            haystack_talk(rng, TRAINING, Hay(int(rng.integers(most // 2, most + 1)), symbols, clutter, nowhere))
+            haystack_talk(rng, TRAINING, Hay(int(rng.integers(most // 2, most + 1)), symbols, clutter, nowhere, take))
             for _ in range(films)
         ]
 
@@ -210,7 +212,7 @@ class Reading:
 def haystack_talk(rng: np.random.Generator, source: Source, hay: Hay, *, turns: int = HAYSTACK_TURNS) -> Talk:
     """A film with a few needles far apart, and questions about these. See `draw_haystack`."""
     move = source.move(rng)
-    needles = draw_needles(rng, NEEDLES, source, besides=move)
+    needles = draw_needles(rng, int(rng.integers(1, MOST_NEEDLES + 1)), source, besides=move)
     events = [[scene] for scene in needles] + ([list(move)] if rng.random() < 0.5 else [])
     shots = draw_haystack(rng, events, source, hay)
     found = {scene for event in events for scene in event}

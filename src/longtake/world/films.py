@@ -87,12 +87,14 @@ class Hay:
             value, or its colour and shape; two in five are lookalikes.
         clutter: of the frames that show no scene, the share that shows a bit of one; the rest is scenery.
         nowhere: share of the scenery that is of no place of the drawn world.
+        take_frames: how many frames in a row show the same, on average.
     """
 
     frames: int
     symbols: float = 0.0
     clutter: float = 0.0
     nowhere: float = 0.0
+    take_frames: float = 1.0
 
 
 def draw_haystack(rng: np.random.Generator, events: Sequence[Sequence[Scene]], source: Source, hay: Hay) -> list[Shot]:
@@ -101,14 +103,10 @@ def draw_haystack(rng: np.random.Generator, events: Sequence[Sequence[Scene]], s
     needles = [scene for event in events for scene in event]
     shots: list[Shot] = []
     while len(shots) < frames:
-        if rng.random() >= hay.symbols:
-            clutter = rng.random() < hay.clutter
-            shots.append(draw_clutter(rng) if clutter else draw_scenery(rng, nowhere=hay.nowhere))
-            continue
-        like = needles[int(rng.integers(len(needles)))] if needles and rng.random() < 0.4 else None
-        scene = source.scene(rng, like)
-        if _is_new(scene, needles):
-            shots.append(scene)
+        shot = _hay(rng, needles, source, hay)
+        if shot is not None:
+            shots += [shot] * int(rng.geometric(1 / hay.take_frames))
+    del shots[frames:]
     starts = np.sort(rng.choice(frames - len(needles) + len(events), len(events), replace=False))
     behind = 0
     for start, number in zip(starts, rng.permutation(len(events)), strict=True):
@@ -116,6 +114,15 @@ def draw_haystack(rng: np.random.Generator, events: Sequence[Sequence[Scene]], s
         shots[start + behind : start + behind + len(event)] = event
         behind += len(event) - 1
     return shots
+
+
+def _hay(rng: np.random.Generator, needles: Sequence[Scene], source: Source, hay: Hay) -> Shot | None:
+    """What one take of a haystack shows; None if it could be taken for a needle."""
+    if rng.random() < hay.symbols:
+        like = needles[int(rng.integers(len(needles)))] if needles and rng.random() < 0.4 else None
+        scene = source.scene(rng, like)
+        return scene if _is_new(scene, needles) else None
+    return draw_clutter(rng) if rng.random() < hay.clutter else draw_scenery(rng, nowhere=hay.nowhere)
 
 
 def draw_needles(rng: np.random.Generator, many: int, source: Source, *, besides: Sequence[Scene] = ()) -> list[Scene]:
