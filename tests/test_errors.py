@@ -11,7 +11,17 @@ import pytest
 
 from longtake.errors import ErrorCode, LongtakeError, printable, writing
 
-STATUSES = {"usage": 2, "media": 3, "data": 3, "model": 4, "limit": 5, "network": 6, "disk": 7, "environment": 7, "partial": 8}
+STATUSES = {
+    "usage": 2,
+    "media": 3,
+    "data": 3,
+    "model": 4,
+    "limit": 5,
+    "network": 6,
+    "disk": 7,
+    "environment": 7,
+    "partial": 8,
+}
 """The contract of command line and server: the first word of a code decides the exit status."""
 
 
