@@ -46,7 +46,9 @@ def test_ranges_as_they_are_typed() -> None:
     assert depths("0:1:0.1")[-1] == 1.0 and len(depths("0:1:0.1")) == 11
 
 
-@pytest.mark.parametrize("text", ["", "a", "200:100:10", "1:2", "1:9:0", "0", "-3", "1.5", "1:9999999:1", "nan"])
+@pytest.mark.parametrize(
+    "text", ["2000000000", "", "a", "200:100:10", "1:2", "1:9:0", "0", "-3", "1.5", "1:9999999:1", "nan"]
+)
 def test_frames_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(LongtakeError) as refused:
         frame_counts(text)

@@ -57,6 +57,8 @@ def nano(
     """Train the model that longtake ships, from nothing; goes on where it was stopped."""
     from longtake.cli.training import train_nano, train_nano_controls, write_nano_card
 
+    if controls and card:
+        raise typer.BadParameter("give either, not both", param_hint="--controls, --card")
     if controls:
         train_nano_controls(output, share=share, seed=seed, questions=questions)
     elif card:

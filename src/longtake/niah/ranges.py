@@ -15,6 +15,10 @@ _SLACK = 1e-9
 """Of a step: 1.0000000000000002 is still the end of 0:1:0.2."""
 
 
+LONGEST = 10_000_000
+"""Frames or tokens of a haystack; a larger number is a slip of the finger."""
+
+
 def frame_counts(text: str, option: str = "--frames") -> tuple[int, ...]:
     """Lengths of a haystack from `START:STOP:STEP` (STOP included) or a list, or both: `64,200:3000:200`.
 
@@ -24,6 +28,8 @@ def frame_counts(text: str, option: str = "--frames") -> tuple[int, ...]:
     counts = _numbers(text, int, option, "200:3000:200 or 64,256,1024")
     if min(counts) < 1:
         raise _bad(option, f"a length of {min(counts)} is no haystack", "give numbers above 0")
+    if max(counts) > LONGEST:
+        raise _bad(option, f"a length of {max(counts):,} is more than any model reads", f"give at most {LONGEST:,}")
     return counts
 
 
