@@ -11,14 +11,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config
+from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from longtake.checkpoint import (
     CONFIG,
@@ -207,9 +207,11 @@ def _from_nano(folder: Path, where: Placement) -> Start:
     dtype = _stored_dtype(read_weights(folder / WEIGHTS))
 
     def write(out: Path, trained: nn.Module, wanted: torch.dtype | None, context: int) -> None:
-        told = {**config, "language": trained.config.to_diff_dict(), "trained_context": context}  # type: ignore[operator, union-attr]
+        # What is trained here is always a nano's language model, whatever class its checkpoint was read into.
+        language = cast(Qwen2ForCausalLM, trained)
+        told = {**config, "language": language.config.to_diff_dict(), "trained_context": context}
         told = {key: value for key, value in told.items() if key not in ("architectures", "model_type")}
-        whole = NanoModules(modules.vision, modules.projector, trained)  # type: ignore[arg-type]
+        whole = NanoModules(modules.vision, modules.projector, language)
         write_checkpoint(out, told, whole, tokenizer=tokenizer, dtype=wanted or dtype)
 
     end_id = _end_id(tokenizer, {}, where=str(folder / TOKENIZER))

@@ -55,7 +55,7 @@ DEFAULT_FRAMES = 64
 SHARDS = 2
 """Files that the training pictures are drawn into, each by a process of its own; one more holds the held-out ones."""
 MINUTES = 55
-"""About what the whole recipe takes on two cores with bfloat16 matrix units (docs/log.md)."""
+"""An estimate from the steps' times on two cores with bfloat16 matrix units: no whole run has been timed yet."""
 BASE_STEPS = 1_600
 
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from longtake.checkpoint import DTYPES, TOKENIZER, placement
 from longtake.errors import ErrorCode, LongtakeError, writing
@@ -117,7 +118,7 @@ class _Course:
         for number, stage in enumerate(self.recipe.stages, 1):
             language = turned(language, _turning(stage), first_context=self.start.context)
             if self.recipe.recompute:
-                language.gradient_checkpointing_enable()  # type: ignore[operator]
+                cast(PreTrainedModel, language).gradient_checkpointing_enable()
             meter = Meter()
             rows = Rows(self._stream([self.recipe.seed, number], stage.length), meter.add)
             lessons.append(self._lesson(stage, self._reading(number, language, rows=rows, exam_NL=exam_NL), meter))

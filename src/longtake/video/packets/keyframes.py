@@ -12,9 +12,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-_PARSED = frozenset(
-    "h264 hevc vvc av1 vp8 vp9 mpeg1video mpeg2video mpeg4 vc1 png jpegxl ffv1 cfhd".split()  # noqa: SIM905
-)
+_PARSED = frozenset("h264 hevc vvc av1 vp8 vp9 mpeg1video mpeg2video mpeg4 vc1 png jpegxl ffv1 cfhd".split())
 """FFmpeg looks into the packets of these for what they are, or each of their frames stands alone."""
 
 _FIRST_ALONE = frozenset({"gif", "apng", "h261"})
