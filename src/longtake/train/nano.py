@@ -81,10 +81,10 @@ class Branch:
 
 
 SHORT_CONTEXT = 256
-NANO = Branch("long", LONG_THETA, LONG, 2_600, LONG.span)
-SHORT_ONLY = Branch("control_a", BASE_THETA, SHORT, 2_600, SHORT_CONTEXT)
+NANO = Branch("long", LONG_THETA, LONG, 3_000, LONG.span)
+SHORT_ONLY = Branch("control_a", BASE_THETA, SHORT, 3_000, SHORT_CONTEXT)
 WIDER_BASE_AT_TEST = Branch("control_b", LONG_THETA, SHORT, 0, SHORT_CONTEXT, from_stage="control_a")
-SHORT_AT_WIDER_BASE = Branch("control_c", LONG_THETA, SHORT, 2_600, SHORT_CONTEXT)
+SHORT_AT_WIDER_BASE = Branch("control_c", LONG_THETA, SHORT, 3_000, SHORT_CONTEXT)
 STAGES = ("base", NANO.name, "see", "meet", "align")
 CONTROLS = (SHORT_ONLY, WIDER_BASE_AT_TEST, SHORT_AT_WIDER_BASE)
 
@@ -237,7 +237,7 @@ def _seeing(folder: Path, recipe: Recipe, modules: NanoModules, words_VD: torch.
         recipe=encoder(modules).recipe,
         pool=read_pool(pools[:-1]),
         held_out=read_pool(pools[-1:]),
-        steps=recipe.part(5_000),
+        steps=recipe.part(6_000),
     )
 
 
@@ -286,7 +286,7 @@ def _meet(folder: Path, recipe: Recipe) -> None:
     pixels_TCHW = seen.recipe.normalise(torch.from_numpy(seen.pool.pixels_NCHW[:256]))
     seen.module.shorten(pixels_TCHW, float(words_VD.norm(dim=-1).mean()))
     rates = Rates(matrices=1e-2, others=1.5e-3, hold=0.3)
-    stage = replace(seen, name="meet", steps=recipe.part(2_000), sharpness=SHARPNESS, pull=PULL, rates=rates)
+    stage = replace(seen, name="meet", steps=recipe.part(2_400), sharpness=SHARPNESS, pull=PULL, rates=rates)
     run(stage, folder, seed=recipe.seed)
 
 

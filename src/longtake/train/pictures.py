@@ -17,9 +17,9 @@ from longtake.world.vocabulary import NOWHERE
 
 PLACES_EACH = 40
 """Panoramas of each place that training pictures are filmed before."""
-SCENERY_SHARE = 0.33
+SCENERY_SHARE = 0.4
 MOVING_SHARE = 0.08
-NOWHERE_SHARE, STRANGE_SHARE = 0.65, 0.4
+NOWHERE_SHARE, STRANGE_SHARE = 0.7, 0.4
 """Part of the scenery that is of no place at all; part of the rest that is recoloured, turned and blended. So film of
 anywhere counts as scenery too."""
 

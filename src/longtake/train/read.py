@@ -52,10 +52,12 @@ MOST_NEEDLES = 6
 HAYSTACK_TURNS = 8
 PIECES = 16
 """A stretched text has so many places at which its numbering jumps."""
-TAKE_FRAMES = 30
-"""Mean length of a take in frames, for noise that is alike within it."""
-HALF_SEEN, HALF_SEEN_OFTEN = 0.6, 0.5
-"""At most this share of a word that is not there is mixed into frames without a scene, in so many of the steps."""
+TAKE_FRAMES = (10, 30, 100)
+"""Films whose takes have so many frames on average are equally frequent, for noise that is alike within a take."""
+HALF_SEEN, HALF_SEEN_OFTEN = 0.75, 0.6
+"""At most this share of words that are not there is mixed into frames without a scene, in so many of the steps."""
+HALF_SEEN_AT_ONCE, BOTH_HALF_SEEN = 0.6, 0.4
+"""At most this share where colour and shape are both half seen, in so many of the takes."""
 SLOTS: tuple[tuple[str, ...], ...] = (tuple(COLOURS), SHAPES, (*NUMBERS, *WORDS, *SIDES), PLACES)
 """The words that can stand at each of a frame's four places."""
 EXAM_QUESTIONS = 32
@@ -154,23 +156,29 @@ class Reading:
 
     def _half_seen(self, rng: np.random.Generator, batch: Batch, words_BLD: torch.Tensor) -> torch.Tensor:
         """The same, where some takes without a scene look a little like a colour, a shape, a value: in all their frames
-        a share of one word is mixed in. So does film of anywhere look to eyes that know the drawn world only.
+        a share of two words is mixed in. So does film of anywhere look to eyes that know the drawn world only.
         """
         takes_F = _takes(rng, batch)
         takes = int(takes_F.max()) + 1
-        ids_TN = torch.tensor(
-            [[self.writer.word_ids[words[rng.integers(len(words))]] for words in SLOTS] for _ in range(takes)]
-        )
+        words_TN2 = torch.tensor([[self._two(rng, words) for words in SLOTS] for _ in range(takes)])
+        parts_TN1 = torch.from_numpy(rng.random((takes, TOKENS_A_FRAME, 1)).astype(np.float32))
         shares_TN = torch.from_numpy(rng.uniform(0, HALF_SEEN, (takes, TOKENS_A_FRAME)).astype(np.float32))
-        # A colour and its shape together would be a scene.
-        shares_TN[:, :2] *= torch.nn.functional.one_hot(torch.from_numpy(rng.integers(0, 2, takes)), 2)
+        # A colour and its shape together would be a scene, if either were clear.
+        either_T2 = torch.nn.functional.one_hot(torch.from_numpy(rng.integers(0, 2, takes)), 2)
+        both_T1 = torch.from_numpy(rng.random((takes, 1)) < BOTH_HALF_SEEN)
+        shares_TN[:, :2] *= torch.where(both_T1, HALF_SEEN_AT_ONCE / HALF_SEEN, either_T2)
         shares_TN *= float(rng.random() < HALF_SEEN_OFTEN)
         empty_F = torch.tensor([not isinstance(shot, Scene) for shot in batch.shots])
         shares_FN1 = (shares_TN[takes_F] * empty_F[:, None])[..., None]
-        other_FND = self.module.model.embed_tokens.weight.detach()[ids_TN][takes_F]
+        two_TN2D = self.module.model.embed_tokens.weight.detach()[words_TN2]
+        other_TND = parts_TN1 * two_TN2D[:, :, 0] + (1 - parts_TN1) * two_TN2D[:, :, 1]
+        other_FND = other_TND[takes_F]
         places = _places(batch)
         mixed_FND = (1 - shares_FN1) * words_BLD[places] + shares_FN1 * other_FND
         return words_BLD.index_put(places, mixed_FND.to(words_BLD.dtype))
+
+    def _two(self, rng: np.random.Generator, words: tuple[str, ...]) -> list[int]:
+        return [self.writer.word_ids[words[number]] for number in rng.integers(len(words), size=2)]
 
     def draw(self, rng: np.random.Generator) -> list[Talk]:
         """What one step reads."""
@@ -225,8 +233,9 @@ def haystack_talk(rng: np.random.Generator, source: Source, hay: Hay, *, turns: 
 
 
 def _takes(rng: np.random.Generator, batch: Batch) -> torch.Tensor:
-    """(F,) the number of the take that each frame belongs to; a take has TAKE_FRAMES on average."""
-    return torch.from_numpy((rng.random(len(batch.shots)) < 1 / TAKE_FRAMES).cumsum())
+    """(F,) the number of the take that each frame belongs to; see TAKE_FRAMES."""
+    mean_frames = TAKE_FRAMES[rng.integers(len(TAKE_FRAMES))]
+    return torch.from_numpy((rng.random(len(batch.shots)) < 1 / mean_frames).cumsum())
 
 
 def _places(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

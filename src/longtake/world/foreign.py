@@ -13,21 +13,25 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 MOST_THINGS = 9
+WRITTEN_SHARE = 0.4
+STRIPED_SHARE = 0.1
+MOST_LINES = 3
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 def foreign_picture(rng: np.random.Generator, width: int, height: int) -> NDArray[np.uint8]:
-    """(height, width, 3) uint8: a patterned ground, patterned and shaded things on it, at times words."""
+    """(height, width, 3) uint8: a patterned or striped ground, patterned and shaded things on it, at times words."""
     palette_PC = rng.uniform(0, 255, (int(rng.integers(2, 6)), 3))
     if rng.random() < 0.7:
         # Most film is not very colourful.
         grey_P1 = palette_PC.mean(1, keepdims=True)
         palette_PC = grey_P1 + (palette_PC - grey_P1) * rng.uniform(0.1, 0.8)
-    image = _pattern(rng, palette_PC, width, height)
+    striped = rng.random() < STRIPED_SHARE
+    image = _stripes(rng, width, height) if striped else _pattern(rng, palette_PC, width, height)
     for _ in range(int(rng.integers(0, MOST_THINGS + 1))):
         thing = _pattern(rng, palette_PC, width, height) if rng.random() < 0.7 else _plain(rng, palette_PC, image.size)
         image.paste(thing, (0, 0), _outline(rng, width, height))
-    if rng.random() < 0.2:
+    if rng.random() < WRITTEN_SHARE:
         _write(rng, image)
     if rng.random() < 0.5:
         image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.3, 2.5))))
@@ -75,10 +79,36 @@ def _outline(rng: np.random.Generator, width: int, height: int) -> Image.Image:
     return mask.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.5, 5)))) if rng.random() < 0.6 else mask
 
 
+def _stripes(rng: np.random.Generator, width: int, height: int) -> Image.Image:
+    """Bars of plain strong colours, upright or lying, as test pictures have them."""
+    bars = rng.integers(0, 256, (int(rng.integers(3, 12)), 1, 3), dtype=np.uint8)
+    image = Image.fromarray(bars if rng.random() < 0.5 else bars.transpose(1, 0, 2))
+    return image.resize((width, height), Image.Resampling.NEAREST)
+
+
 def _write(rng: np.random.Generator, image: Image.Image) -> None:
-    """A line of random letters without a plate, as signs and credits have them."""
-    font = ImageFont.load_default(int(rng.integers(6, max(7, image.height // 4))))
-    text = "".join(LETTERS[number] for number in rng.integers(len(LETTERS), size=int(rng.integers(2, 16))))
-    red, green, blue = rng.integers(0, 256, 3).tolist()
-    place = (int(rng.uniform(-0.1, 0.8) * image.width), int(rng.uniform(0, 0.9) * image.height))
-    ImageDraw.Draw(image).text(place, text, fill=(red, green, blue), font=font)
+    """Lines of random letters without a plate, as signs, credits and titles have them; at times bold, or with a rim."""
+    size_px = round(image.height * rng.uniform(0.06, 0.34))
+    font = ImageFont.load_default(max(6, size_px))
+    lines = [
+        _letters(rng, most=16 if size_px < image.height / 6 else 9) for _ in range(int(rng.integers(MOST_LINES)) + 1)
+    ]
+    light = rng.random() < 0.5
+    ink = (255, 255, 255) if light else tuple(rng.integers(0, 256, 3).tolist())
+    rim = ink if rng.random() < 0.7 else (0, 0, 0) if light else tuple(rng.integers(0, 256, 3).tolist())
+    middle = (rng.uniform(0.2, 0.8) * image.width, rng.uniform(0.15, 0.85) * image.height)
+    ImageDraw.Draw(image).multiline_text(
+        middle,
+        "\n".join(lines),
+        fill=ink,
+        font=font,
+        anchor="mm",
+        align="center",
+        spacing=size_px * rng.uniform(0, 0.3),
+        stroke_width=int(rng.integers(0, 1 + max(1, size_px // 9))),
+        stroke_fill=rim,
+    )
+
+
+def _letters(rng: np.random.Generator, *, most: int) -> str:
+    return "".join(LETTERS[number] for number in rng.integers(len(LETTERS), size=int(rng.integers(2, most + 1))))
