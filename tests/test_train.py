@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
-from longtake.errors import LongtakeError
+from longtake.errors import ErrorCode, LongtakeError
 from longtake.families.nano import TEMPLATE
 from longtake.layouts import Visual
 from longtake.layouts.grid import Grid
@@ -19,6 +20,7 @@ from longtake.prompt import HubTokenizer, prefix, question_ids
 from longtake.train.align import MOST_PICTURES, make_album, picture_talks
 from longtake.train.conversations import ANSWER_WEIGHT, Writer, answered, draw_talks
 from longtake.train.exam import is_right
+from longtake.train.lanes import Lane, progress_bars, run_lanes
 from longtake.train.loop import Rates, run, spent_s
 from longtake.train.nano import Recipe, first_modules, train
 from longtake.train.pictures import draw_pool, read_pool
@@ -109,6 +111,16 @@ def test_a_loss_that_is_no_number_stops_training_before_it_is_saved(tmp_path: Pa
     with pytest.raises(FloatingPointError, match="step 0"):
         run(stage, tmp_path, seed=0)
     assert not list(tmp_path.glob("*.pt"))
+
+
+def _diverge() -> None:
+    raise FloatingPointError("the loss of stage base is nan at step 7")
+
+
+def test_a_lane_whose_loss_is_no_number_ends_the_training_with_a_code(tmp_path: Path) -> None:
+    with progress_bars(Console(quiet=True)) as bars, pytest.raises(LongtakeError, match="base or long") as caught:
+        run_lanes(tmp_path, bars, Lane((_diverge,), ("base", "long")))
+    assert caught.value.code is ErrorCode.MODEL_NONFINITE
 
 
 def test_every_word_of_the_world_is_one_token_and_everything_else_survives_as_bytes() -> None:

@@ -222,24 +222,14 @@ class _Hiding:
 
         (first,) = needles_of(self.eye, self.trials[:1]).values()
         pace = measure(self.model.engine, first[0].shape[-1])
-        reads = self.model.engine.trained_context
-        begins = "" if plan.trained_frames is None else f", which ends after {plan.trained_frames:,} frames"
-        facts = [
-            f"{plan.cells:,} cells ({len(self.grid.frames)} lengths x {len(self.grid.depths)} depths x "
-            f"{len(self.trials)} needles)",
-            f"{plan.shared_tokens:,} tokens to read where one pass for each cell would read {plan.alone_tokens:,}: "
-            f"{plan.factor:.1f} times fewer",
-            f"about {minutes(pace.seconds(plan))} after the haystack is read",
-            f"the longest prompt has {plan.longest_tokens:,} tokens, this model was trained to read {reads:,}{begins}",
-        ]
-        return "; ".join(facts)
+        return plan.told(self.grid, pace, self.model.engine.trained_context)
 
     def run(self, plan: Plan, output: Path, progress: Progress) -> tuple[Run, list[Row], Mapping[str, object]]:
         """Ask what is left to ask in the folder `output`."""
         from longtake.loading import folder_of
         from longtake.niah.distracting import with_symbols
         from longtake.niah.identity import digest_of_pictures, haystack_settings, model_settings, settings_of
-        from longtake.niah.looking import Laid, needles_of, read_haystack
+        from longtake.niah.looking import Laid, needles_of, read_haystack, stand_in
         from longtake.niah.rows import begin
         from longtake.niah.running import Run
 
@@ -254,6 +244,10 @@ class _Hiding:
         settings = settings_of(self.grid, self.trials, haystack, model=model)
         folder = begin(output, settings, {cell.key for cell in self.cells})
         run = Run(self.model, self.cells, plan, folder)
+        origin = None if run.left else run.told_haystack()
+        if origin is not None:
+            # Nothing is left to ask: nothing is decoded either.
+            return run, run.rows(stand_in(self.eye, (), 1).prompt, progress), origin
         needles = needles_of(self.eye, self.trials, progress=progress)
         hay = read_haystack(self.eye, self.chosen, self.grid.frames[-1], seed=seed, progress=progress)
         if symbols:
@@ -281,8 +275,3 @@ def _chosen(hay: Hay, wanted: int, stack: ExitStack) -> list[Source]:
 
     videos = [stack.enter_context(opened_video(path, hay.way)) for path in hay.files]
     return sources(videos, wanted, every_frame=hay.every_frame)
-
-
-def minutes(seconds: float) -> str:
-    """A time as one says it."""
-    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtake.cli.found import report
-from longtake.cli.hiding import DRAWN_TRIALS, Needles, Seeker, minutes, resumable
+from longtake.cli.hiding import DRAWN_TRIALS, Needles, Seeker, resumable
 from longtake.cli.opening import Way
 from longtake.cli.options import FRAMES_RANGE, TOKENS_RANGE, Show
 from longtake.cli.output import remark, say
@@ -127,17 +127,9 @@ class _Reading:
         from longtake.niah.planning import measure
 
         engine = self.model.engine
-        facts = [
-            f"{plan.cells:,} cells ({len(self.grid.frames)} lengths x {len(self.grid.depths)} depths x "
-            f"{len(self.trials)} needles)",
-            f"{plan.shared_tokens:,} tokens to read where one pass for each cell would read {plan.alone_tokens:,}: "
-            f"{plan.factor:.1f} times fewer",
-            f"about {minutes(measure(engine, 0).seconds(plan))}",
-            f"the longest prompt has {plan.longest_tokens:,} tokens, this model was trained to read "
-            f"{engine.trained_context:,}",
-            *(["the text comes again from its beginning"] if self.haystack.origin.get("cycled") else []),
-        ]
-        return "; ".join(facts)
+        told = plan.told(self.grid, measure(engine, 0), engine.trained_context, str(self.haystack.origin["unit"]))
+        again = "; the text comes again from its beginning" if self.haystack.origin.get("cycled") else ""
+        return told + again
 
     def run(self, plan: Plan, output: Path, progress: Progress) -> tuple[Run, list[Row]]:
         """Ask what is left to ask in the folder `output`."""

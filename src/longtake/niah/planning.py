@@ -11,9 +11,10 @@ import torch
 
 from longtake.engines import Engine
 from longtake.families import Model
-from longtake.niah import Cell
+from longtake.niah import Cell, Grid
 from longtake.niah.sweep import Asking, PromptOf, in_reading_order, shared_tokens
 from longtake.prompt import VISUAL_PLACE, Prompt
+from longtake.video.times import spoken_s
 
 FIRST_TOKENS, MORE_TOKENS = 1024, 3072
 """What is read to measure the machine: a short prompt, and what a longer one costs beyond it."""
@@ -45,6 +46,27 @@ class Plan:
     def factor(self) -> float:
         """How many times fewer tokens are read than by one pass for each cell."""
         return self.alone_tokens / max(1, self.shared_tokens)
+
+    def told(self, grid: Grid, pace: Pace, trained_context: int, unit: str = "frames") -> str:
+        """All of it in a line; what encoding the haystack takes comes on top.
+
+        Args:
+            grid: whose cells are asked.
+            pace: of this machine.
+            trained_context: positions that the model was trained to read.
+            unit: what the haystack's length is counted in.
+        """
+        lengths, depths = len(grid.frames), len(grid.depths)
+        begins = "" if self.trained_frames is None else f", which ends after {self.trained_frames:,} {unit}"
+        facts = [
+            f"{self.cells:,} cells ({lengths} lengths x {depths} depths x {self.cells // (lengths * depths)} needles)",
+            f"{self.shared_tokens:,} tokens to read where one pass for each cell would read {self.alone_tokens:,}: "
+            f"{self.factor:.1f} times fewer",
+            f"about {spoken_s(pace.seconds(self))} to read and ask",
+            f"the longest prompt has {self.longest_tokens:,} tokens, this model was trained to read "
+            f"{trained_context:,}{begins}",
+        ]
+        return "; ".join(facts)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,14 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from longtake.errors import ErrorCode, LongtakeError
 from longtake.train.loop import logged
 
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 """Tells glibc to reuse the large blocks that every step frees; else the kernel clears 40,000 pages a second anew."""
+
+NOT_FINITE = 3
+"""Exit status of a lane whose loss is not finite."""
 
 Job = Callable[[], None]
 """Must be picklable: it runs in a process of its own."""
@@ -37,7 +41,8 @@ def run_lanes(folder: Path, bars: Progress, *lanes: Lane) -> None:
     """Run the lanes side by side, each with one thread, and show how far the stages' logs in `folder` say they are.
 
     Raises:
-        RuntimeError: a lane failed; the others were ended.
+        LongtakeError: `model.nonfinite` if a stage's loss was no longer a number; the other lanes were ended.
+        RuntimeError: a lane failed in another way; its own words are on standard error.
     """
     os.environ.update(KEEP_FREED_MEMORY)
     spawn = multiprocessing.get_context("spawn")
@@ -50,14 +55,14 @@ def run_lanes(folder: Path, bars: Progress, *lanes: Lane) -> None:
             for process, lane in running:
                 for name in lane.stages:
                     _show(folder, name, bars, tasks[name])
-                _refuse_failed(process.exitcode, lane)
+                _refuse_failed(folder, process.exitcode, lane)
             time.sleep(0.5)
     finally:
         for process, _ in running:
             process.terminate()
             process.join()
     for process, lane in running:
-        _refuse_failed(process.exitcode, lane)
+        _refuse_failed(folder, process.exitcode, lane)
         for name in lane.stages:
             bars.update(tasks[name], total=1, completed=1)
 
@@ -74,7 +79,10 @@ def progress_bars(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
-def _refuse_failed(exitcode: int | None, lane: Lane) -> None:
+def _refuse_failed(folder: Path, exitcode: int | None, lane: Lane) -> None:
+    if exitcode == NOT_FINITE:
+        reason = f"the loss in {' or '.join(lane.stages)} was no longer a number"
+        raise LongtakeError(ErrorCode.MODEL_NONFINITE, str(folder), reason, "take another --seed and another --output")
     if exitcode:
         raise RuntimeError(f"{', '.join(lane.stages)}: ended with exit status {exitcode}")
 
@@ -86,6 +94,8 @@ def _alone(jobs: tuple[Job, ...]) -> None:
     try:
         for job in jobs:
             job()
+    except FloatingPointError:
+        sys.exit(NOT_FINITE)
     except KeyboardInterrupt:
         sys.exit(130)
 

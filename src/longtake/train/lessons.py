@@ -19,7 +19,8 @@ from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.train.curves import draw_curves, read_log
 from longtake.train.loop import Manner, Optimisers, Stage, run
 from longtake.train.recipes import write_whole
-from longtake.train.showing import Teller, spoken_s, stop_between_steps
+from longtake.train.showing import Teller, stop_between_steps
+from longtake.video.times import spoken_s
 
 BEFORE = "before.json"
 SUMMARY = "summary.json"

@@ -41,3 +41,10 @@ def format_time(seconds: float) -> str:
     tail = f".{fraction:03d}".rstrip("0") if fraction else ""
     sign = "-" if seconds < 0 and milliseconds else ""
     return f"{sign}{hours}:{minute:02d}:{second:02d}{tail}"
+
+
+def spoken_s(seconds: float) -> str:
+    """A length of time as one says it: `45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
