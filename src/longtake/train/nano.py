@@ -264,6 +264,7 @@ def _branch(folder: Path, recipe: Recipe, *, branch: Branch) -> None:
         _writer(tokenizer),
         steps=recipe.part(branch.steps),
         diet=branch.diet,
+        as_film=True,
         name=branch.name,
         rates=rates,
     )

@@ -107,6 +107,8 @@ class Reading:
         diet: what is read.
         tokens: of a step.
         noise: the most that is added to embeddings, in their own standard deviations; visual tokens are no exact words.
+        as_film: frames are also off as real film is: alike within a take, and half seen where there is no scene. What
+            has not learned to find things yet learns it later so.
         exam_frames: lengths of the films that held-out questions are about.
     """
 
@@ -116,6 +118,7 @@ class Reading:
     diet: Diet = SHORT
     tokens: int = 4096
     noise: float = 0.6
+    as_film: bool = False
     exam_frames: tuple[int, ...] = (8, 32)
     name: str = "read"
     rates: Rates = Rates(matrices=1e-2, others=1.5e-3, hold=0.6)
@@ -129,7 +132,8 @@ class Reading:
         with torch.autocast("cpu", torch.bfloat16):
             words_BLD = self.module.model.embed_tokens(batch.ids_BL)
             noise_BLD = words_BLD.std() * self._noise(rng, batch, counting=counting)
-            seen_BLD = words_BLD if counting else self._half_seen(rng, batch, words_BLD)
+            half_seen = self.as_film and not counting
+            seen_BLD = self._half_seen(rng, batch, words_BLD) if half_seen else words_BLD
             noisy_BLD = seen_BLD + noise_BLD
             # Without a mask transformers takes a jump in the numbering for the start of another text.
             hidden_BLD = self.module.model(
@@ -141,14 +145,16 @@ class Reading:
             return answer_loss(hidden_BLD, self.module.lm_head, batch)
 
     def _noise(self, rng: np.random.Generator, batch: Batch, *, counting: bool) -> torch.Tensor:
-        """(B, L, D): for every token by itself, and alike for all frames of a take; each from none to `noise`.
+        """(B, L, D): for every token by itself, and as film alike for all frames of a take; each from none to `noise`.
 
-        Real film puts every frame of a take off by the same. Where things are to be counted there is mostly little.
+        Where things are to be counted there is mostly little.
         """
         shares = rng.random(2) ** 2 / 2 if counting else rng.random(2)
         alone, alike = (self.noise * shares).tolist()
         shape = (*batch.ids_BL.shape, self.module.config.hidden_size)
         noise_BLD: torch.Tensor = alone * torch.randn(shape)
+        if not self.as_film:
+            return noise_BLD
         takes_F = _takes(rng, batch)
         off_TND = alike * torch.randn(int(takes_F.max()) + 1, TOKENS_A_FRAME, shape[-1])
         noise_BLD.index_put_(_places(batch), off_TND[takes_F], accumulate=True)
