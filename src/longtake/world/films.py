@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from longtake.world.scenes import Scene, Shot, draw_clutter, draw_move, draw_scene, draw_scenery
+from longtake.world.scenes import Clutter, Scene, Shot, draw_clutter, draw_move, draw_scene, draw_scenery
 
 MOST_COUNTED = 5
 
@@ -122,7 +122,15 @@ def _hay(rng: np.random.Generator, needles: Sequence[Scene], source: Source, hay
         like = needles[int(rng.integers(len(needles)))] if needles and rng.random() < 0.4 else None
         scene = source.scene(rng, like)
         return scene if _is_new(scene, needles) else None
-    return draw_clutter(rng) if rng.random() < hay.clutter else draw_scenery(rng, nowhere=hay.nowhere)
+    if rng.random() < hay.clutter:
+        clutter = draw_clutter(rng, nowhere=hay.nowhere)
+        return None if any(_could_be(clutter, needle) for needle in needles) else clutter
+    return draw_scenery(rng, nowhere=hay.nowhere)
+
+
+def _could_be(clutter: Clutter, needle: Scene) -> bool:
+    colour, shape, value = clutter.words
+    return (colour, shape) == (needle.colour, needle.shape) or (value == needle.value and not needle.moving)
 
 
 def draw_needles(rng: np.random.Generator, many: int, source: Source, *, besides: Sequence[Scene] = ()) -> list[Scene]:

@@ -65,8 +65,8 @@ class Scenery:
 
 @dataclass(frozen=True)
 class Clutter:
-    """A frame that shows a bit of something: the words of scenery with one or two of a scene's among them, never its
-    colour together with its shape. It is only told, never drawn: film of anywhere looks like that to half-trained eyes.
+    """A frame that shows a bit of something: the words of scenery with some of a scene's among them; its colour and its
+    shape together at most where the place is nowhere. It is only told, never drawn: film of anywhere looks like that.
     """
 
     words: tuple[str, str, str]
@@ -114,9 +114,16 @@ def draw_move(rng: np.random.Generator, *, held_out: bool) -> tuple[Scene, ...]:
             return move
 
 
-def draw_clutter(rng: np.random.Generator) -> Clutter:
-    """A bit of a random scene among the words of scenery."""
+def draw_clutter(rng: np.random.Generator, *, nowhere: float = 0.0) -> Clutter:
+    """A bit of a random scene among the words of scenery; a share `nowhere` is of no place of this world, and half of
+    these show colour and shape, as a rabbit may look like a grey heart.
+    """
     scene = draw_scene(rng, held_out=False)
+    if nowhere and rng.random() < nowhere:
+        scene = replace(scene, place=NOWHERE)
+        if rng.random() < 0.5:
+            said = (SCENERY[2], SCENERY[2], SIDES[rng.integers(len(SIDES))], scene.value)
+            return Clutter((scene.colour, scene.shape, said[rng.integers(len(said))]), NOWHERE)
     look, value = rng.random() < 0.8, rng.random() < 0.4
     colour, shape, nothing = SCENERY
     if look and rng.random() < 0.5:
