@@ -1,6 +1,6 @@
 """benchmarks: V-NIAH with a shared prefix, beside one forward pass for each cell and needle.
 
-    python benchmarks/niah.py            200 to 1,000 frames, 6 depths, 3 needles, 3 rounds (minutes)
+    python benchmarks/niah.py            200 to 3,000 frames, 6 depths, a needle, 3 rounds (some ten minutes)
     python benchmarks/niah.py --smoke    20 to 60 frames; misses no target
 
 Both roads ask the same cells of the same encoded haystack in one process on one thread, in turn, and score them alike;
@@ -80,8 +80,8 @@ def main() -> int:
     """Measure, print and judge; 1 if a target is missed by a full run."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--model", default="nano")
-    arguments.add_argument("--frames", default="200:1000:200")
-    arguments.add_argument("--trials", type=int, default=3)
+    arguments.add_argument("--frames", default="200:3000:200")
+    arguments.add_argument("--trials", type=int, default=1)
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--smoke", action="store_true", help="seconds in all; misses no target")
     asked = arguments.parse_args()

@@ -287,7 +287,7 @@ def _meet(folder: Path, recipe: Recipe) -> None:
     pixels_TCHW = seen.recipe.normalise(torch.from_numpy(seen.pool.pixels_NCHW[:256]))
     seen.module.shorten(pixels_TCHW, float(words_VD.norm(dim=-1).mean()))
     rates = Rates(matrices=1e-2, others=1.5e-3, hold=0.3)
-    stage = replace(seen, name="meet", steps=recipe.part(2_400), sharpness=SHARPNESS, pull=PULL, rates=rates)
+    stage = replace(seen, name="meet", steps=recipe.part(5_000), sharpness=SHARPNESS, pull=PULL, rates=rates)
     run(stage, folder, seed=recipe.seed)
 
 
