@@ -28,8 +28,8 @@ from longtake.world.hour import SCENE_S, film, plan_film, questions_about
 from longtake.world.outlines import outlines
 from longtake.world.places import PANORAMA_WIDTH_PX, panorama
 from longtake.world.questions import COUNT_WORDS, KINDS, LETTERS, WORDINGS, Asked, ask_about, can_ask
-from longtake.world.scenes import HELD_OUT_SHARE, Scene, Scenery, Shot, draw_move, draw_scene
-from longtake.world.vocabulary import COLOURS, NUMBERS, PLACES, SHAPES, SIDES, WORDS
+from longtake.world.scenes import HELD_OUT_SHARE, Clutter, Scene, Scenery, Shot, draw_move, draw_scene
+from longtake.world.vocabulary import COLOURS, NOWHERE, NUMBERS, PLACES, SHAPES, SIDES, WORDS
 
 
 def films(count: int, *, seed: int, frames: int = 24) -> list[list[Shot]]:
@@ -247,3 +247,15 @@ def test_the_bundled_questions_are_those_of_the_bundled_film() -> None:
     pictures = list(film(first_seconds, fps=2, width=64, height=36))
     assert len(pictures) == round(first_seconds[-1].end_s * 2)
     assert (pictures[0] != pictures[4]).any()
+
+
+def test_what_is_told_of_nowhere_may_look_like_a_scene_but_never_like_the_needle() -> None:
+    rng = np.random.default_rng(11)
+    needles = draw_needles(rng, 3, TRAINING)
+    told = draw_haystack(rng, [[needle] for needle in needles], TRAINING, Hay(20_000, clutter=1.0, nowhere=0.5))
+    clutter = [shot for shot in told if isinstance(shot, Clutter)]
+    whole = [shot for shot in clutter if shot.words[0] in COLOURS and shot.words[1] in SHAPES]
+    assert 4_000 < len(whole) < 6_000 and all(shot.place == NOWHERE for shot in whole)
+    assert 8_000 < sum(shot.place == NOWHERE for shot in clutter) < 12_000
+    assert not {(shot.words[0], shot.words[1]) for shot in whole} & {(one.colour, one.shape) for one in needles}
+    assert not {shot.words[2] for shot in clutter} & {one.value for one in needles}

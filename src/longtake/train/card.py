@@ -73,6 +73,12 @@ LongVA, arXiv 2406.16852). Needles are held-out combinations; the haystack is ne
 from. Shares of right answers (generated word for word), all depths together, with 95 % intervals of the means.
 
 {tables}
+{controls}"""
+
+CONTROLS = """
+**The controls** branch from the same base and look through the same eyes; they read short films in as many steps as
+nano read long ones. A: at the RoPE base of short films. B: A, asked with nano's RoPE base. C: trained at nano's RoPE
+base. Where nano finds more than C, that is for having read long text.
 """
 
 
@@ -104,7 +110,8 @@ def _needles(sweeps: Mapping[str, Any]) -> str:
         lines.append("|---|" + "---|" * (len(lengths) + 2))
         lines += [f"| {name} | {_sweep_row(sweeps[name])} |" for name in names]
         tables.append("\n".join(lines))
-    return NEEDLES.format(tables="\n\n".join(tables)) if tables else ""
+    controls = CONTROLS if any(name.startswith("control") for name in sweeps) else ""
+    return NEEDLES.format(tables="\n\n".join(tables), controls=controls) if tables else ""
 
 
 def _sweep_row(sweep: Mapping[str, Any]) -> str:
