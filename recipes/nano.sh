@@ -5,7 +5,8 @@
 #
 # OUT    a folder, runs/nano by default. Stop and start again as you like: everything goes on where it was.
 # FILM   films that needles are hidden in, every frame of them; by default the clip that the tests bring.
-# SEED, TRIALS (needles a cell, 20) and CONTROLS (0 leaves the controls out) are taken from the environment.
+# From the environment: SEED (0); FRAMES and TRIALS of the sweeps (200:3000:200; 20 needles a cell); CONTROLS (a,b,c;
+# some of them, or none). Another seed as the card tells of it: SEED=1 FRAMES=200,600,1200,2000,3000 TRIALS=10 CONTROLS=c
 #
 # Training takes an hour and a quarter on two cores, and then the model is in OUT/model. Measuring it takes as long, the
 # controls a third. Figures land in OUT/model/figures.json and in the card OUT/model/README.md, by this script alone.
@@ -16,7 +17,9 @@ shift || true
 films=("$@")
 [ ${#films[@]} -gt 0 ] || films=("$here/tests/media/bigbuckbunny_720p_5s.mp4")
 seed=${SEED:-0}
+frames=${FRAMES:-200:3000:200}
 trials=${TRIALS:-20}
+controls=${CONTROLS-a,b,c}
 longtake=${LONGTAKE:-longtake}
 export OMP_NUM_THREADS=1 # two sweeps side by side use two cores better than one with two threads
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
@@ -37,7 +40,7 @@ both() { # NAME MODEL OPTIONS...: film alone, and film half of whose frames show
 
 "$longtake" train nano --output "$out" --seed "$seed"
 
-both "nano" model --frames 200:3000:200 --trials "$trials"
+both "nano" model --frames "$frames" --trials "$trials"
 "$longtake" niah world --text --tokens 800:12000:1600 --trials 10 --model "$out/model" --quiet \
   --output "$out/niah/nano, words alone (tokens)"
 both "nano, an hour" model --frames 3600 --trials "$trials"
@@ -46,9 +49,9 @@ for task in several order count clip; do
 done
 both "nano, slowfast" model --layout slowfast --set layout.fast_height=2 --set layout.fast_width=2 --frames 200,600,1200 --trials 10
 
-if [ "${CONTROLS:-1}" != 0 ]; then
-  "$longtake" train nano --output "$out" --seed "$seed" --controls
-  for control in a b c; do
+if [ -n "$controls" ]; then
+  "$longtake" train nano --output "$out" --seed "$seed" --controls "$controls"
+  for control in ${controls//,/ }; do
     both "control $control" control_$control --frames 200,600,1200,2000,3000 --trials 10
   done
 fi

@@ -34,7 +34,10 @@ RecipeSettings = Annotated[
 ]
 Plan = Annotated[bool, typer.Option("--plan", help="Time a few steps, say what it would take, and stop.")]
 
-Controls = Annotated[bool, typer.Option("--controls", help="Train nano's three controls, beside the nano in --output.")]
+Controls = Annotated[
+    str | None,
+    typer.Option("--controls", metavar="a,b,c", help="Train these of nano's controls, beside the nano in --output."),
+]
 Card = Annotated[
     bool, typer.Option("--card", help="Only write the card anew, with the V-NIAH sweeps that --output/niah holds.")
 ]
@@ -50,17 +53,17 @@ def nano(
     share: opt.Share = 1.0,
     seed: opt.Seed = 0,
     questions: opt.ExamQuestions = 800,
-    controls: Controls = False,
+    controls: Controls = None,
     card: Card = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Train the model that longtake ships, from nothing; goes on where it was stopped."""
     from longtake.cli.training import train_nano, train_nano_controls, write_nano_card
 
-    if controls and card:
+    if controls is not None and card:
         raise typer.BadParameter("give either, not both", param_hint="--controls, --card")
-    if controls:
-        train_nano_controls(output, share=share, seed=seed, questions=questions)
+    if controls is not None:
+        train_nano_controls(output, controls, share=share, seed=seed, questions=questions)
     elif card:
         write_nano_card(output)
     else:

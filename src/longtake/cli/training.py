@@ -33,13 +33,23 @@ def train_nano(output: str, *, share: float, seed: int, questions: int, as_json:
     say(f"the model is in {Path(output) / 'model'}; ask with --model {Path(output) / 'model'}")
 
 
-def train_nano_controls(output: str, *, share: float, seed: int, questions: int) -> None:
-    """`longtake train nano --controls`: what short text alone would have made of the same base, three times."""
+def train_nano_controls(output: str, wanted: str, *, share: float, seed: int, questions: int) -> None:
+    """`longtake train nano --controls a,b,c`: what short text alone would have made of the same base.
+
+    Raises:
+        LongtakeError: `usage.bad_option` for a control that there is not, or where there is no nano.
+    """
     from longtake.train.nano import CONTROLS, train_controls
 
+    known = {branch.name.removeprefix("control_"): branch for branch in CONTROLS}
+    names = [name.strip() for name in wanted.split(",")]
+    if not set(names) <= set(known):
+        advice = f"name some of {','.join(known)}"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--controls {wanted}", "there is no such control", advice)
+    chosen = [branch for name, branch in known.items() if name in names]
     with writing(output):
-        train_controls(Path(output), _nano_recipe(share, seed, questions))
-    say("the controls are in " + ", ".join(str(Path(output) / branch.name) for branch in CONTROLS))
+        train_controls(Path(output), _nano_recipe(share, seed, questions), chosen)
+    say("the controls are in " + ", ".join(str(Path(output) / branch.name) for branch in chosen))
 
 
 def write_nano_card(output: str) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -154,8 +155,8 @@ def _kept(summary: dict[str, Any]) -> dict[str, Any]:
     return {key: summary[key] for key in ("asked", "failed", "mean", "frames")} | {"haystack": told | {"files": files}}
 
 
-def train_controls(folder: Path, recipe: Recipe) -> None:
-    """Train the controls into `folder`/control_a and so on, beside the nano that `train` made there.
+def train_controls(folder: Path, recipe: Recipe, wanted: Sequence[Branch] = CONTROLS) -> None:
+    """Train controls into `folder`/control_a and so on, beside the nano that `train` made there; and what they need.
 
     Raises:
         LongtakeError: `usage.bad_option` if there is no nano, or one of another recipe.
@@ -166,10 +167,11 @@ def train_controls(folder: Path, recipe: Recipe) -> None:
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(folder), reason, "run longtake train nano first")
     _keep_recipe(folder, recipe)
     with progress_bars(Console(stderr=True)) as bars:
-        trained = [branch for branch in CONTROLS if branch.steps]
+        needed = {branch.name if branch.steps else branch.from_stage for branch in wanted}
+        trained = [branch for branch in CONTROLS if branch.name in needed]
         jobs = [(partial(_branch, folder, recipe, branch=branch), branch.name) for branch in trained]
         run_lanes(folder, bars, *[Lane((job,), (name,)) for job, name in jobs])
-    for branch in CONTROLS:
+    for branch in wanted:
         write_model(folder, recipe, branch, folder / branch.name)
 
 
