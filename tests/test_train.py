@@ -34,6 +34,7 @@ from longtake.world.films import HELD_OUT, TRAINING, Hay
 from longtake.world.foreign import foreign_picture
 from longtake.world.questions import Asked
 from longtake.world.scenes import Scene
+from running import Cli
 
 
 @dataclass(frozen=True)
@@ -311,3 +312,12 @@ def test_the_card_tells_the_sweeps_beside_the_model_and_no_folder_names(tmp_path
     written, card = ((tmp_path / "model" / name).read_text() for name in ("figures.json", "README.md"))
     assert "| film of mine | 95.0 % | **95.0 %** (76.0 to 99.0) | 20 |" in card and "**The controls**" in card
     assert "film.mp4" in written and "/home" not in written + card
+
+
+def test_controls_are_named_and_branch_from_a_nano(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    cli = Cli(capsys)
+    status, _, said = cli("train", "nano", "--output", tmp_path, "--controls", "a,d")
+    assert status == 2 and "there is no such control (name some of a,b,c)" in said
+    status, _, said = cli("train", "nano", "--output", tmp_path, "--controls", "c")
+    assert status == 2 and "the controls branch from a nano" in said
+    assert not list(tmp_path.iterdir())
