@@ -259,3 +259,4 @@ def test_what_is_told_of_nowhere_may_look_like_a_scene_but_never_like_the_needle
     assert 8_000 < sum(shot.place == NOWHERE for shot in clutter) < 12_000
     assert not {(shot.words[0], shot.words[1]) for shot in whole} & {(one.colour, one.shape) for one in needles}
     assert not {shot.words[2] for shot in clutter} & {one.value for one in needles}
+    assert not any(Scene(*shot.caption).held_out for shot in whole), "what is held out is never told either"

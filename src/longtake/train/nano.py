@@ -36,7 +36,7 @@ from longtake.train.exam import GRADED, REPORTED, Mark, by_length, examine, shar
 from longtake.train.lanes import Lane, progress_bars, run_lanes
 from longtake.train.loop import Rates, load_module, logged, run, spent_s
 from longtake.train.pictures import draw_pool, read_pool
-from longtake.train.read import LONG, SHORT, Diet, Reading
+from longtake.train.read import LONG, LONG_CUT_SHORT, SHORT, Diet, Reading
 from longtake.train.see import Seeing, Sight
 from longtake.train.start import language_config, word_vectors, write_copying_heads
 from longtake.train.vocabulary import build_tokenizer, word_ids
@@ -83,9 +83,9 @@ class Branch:
 
 SHORT_CONTEXT = 256
 NANO = Branch("long", LONG_THETA, LONG, 3_000, LONG.span)
-SHORT_ONLY = Branch("control_a", BASE_THETA, SHORT, 3_000, SHORT_CONTEXT)
-WIDER_BASE_AT_TEST = Branch("control_b", LONG_THETA, SHORT, 0, SHORT_CONTEXT, from_stage="control_a")
-SHORT_AT_WIDER_BASE = Branch("control_c", LONG_THETA, SHORT, 3_000, SHORT_CONTEXT)
+SHORT_ONLY = Branch("control_a", BASE_THETA, LONG_CUT_SHORT, 3_000, SHORT_CONTEXT)
+WIDER_BASE_AT_TEST = Branch("control_b", LONG_THETA, LONG_CUT_SHORT, 0, SHORT_CONTEXT, from_stage="control_a")
+SHORT_AT_WIDER_BASE = Branch("control_c", LONG_THETA, LONG_CUT_SHORT, 3_000, SHORT_CONTEXT)
 STAGES = ("base", NANO.name, "see", "meet", "align")
 CONTROLS = (SHORT_ONLY, WIDER_BASE_AT_TEST, SHORT_AT_WIDER_BASE)
 

@@ -6,7 +6,7 @@ PoSE, arXiv 2309.10400), so that a thousand tokens teach places that only films 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -95,6 +95,8 @@ class Diet:
 
 SHORT = Diet()
 LONG = Diet(counting=0.35, haystacks=0.4, span=16_384)
+LONG_CUT_SHORT = replace(LONG, haystack_frames=(24, 32, 48), haystack_shares=(0.35, 0.35, 0.3), span=0)
+"""For controls: all that LONG tells of, in films no longer than short ones. What differs is length alone."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,8 @@ class Reading:
         diet: what is read.
         tokens: of a step.
         noise: the most that is added to embeddings, in their own standard deviations; visual tokens are no exact words.
-        as_film: frames are also off as real film is: alike within a take, and half seen where there is no scene. What
-            has not learned to find things yet learns it later so.
+        as_film: frames are also off as real film is: alike within a take, and half seen where there is no scene. A model
+            that cannot find things yet learns more slowly so.
         exam_frames: lengths of the films that held-out questions are about.
     """
 

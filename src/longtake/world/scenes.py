@@ -119,13 +119,15 @@ def draw_clutter(rng: np.random.Generator, *, nowhere: float = 0.0) -> Clutter:
     these show colour and shape, as a rabbit may look like a grey heart.
     """
     scene = draw_scene(rng, held_out=False)
+    colour, shape, nothing = SCENERY
     if nowhere and rng.random() < nowhere:
         scene = replace(scene, place=NOWHERE)
         if rng.random() < 0.5:
-            said = (SCENERY[2], SCENERY[2], SIDES[rng.integers(len(SIDES))], scene.value)
+            side = SIDES[rng.integers(len(SIDES))]
+            moves = nothing if replace(scene, value=side).held_out else side
+            said = (nothing, nothing, moves, scene.value)
             return Clutter((scene.colour, scene.shape, said[rng.integers(len(said))]), NOWHERE)
     look, value = rng.random() < 0.8, rng.random() < 0.4
-    colour, shape, nothing = SCENERY
     if look and rng.random() < 0.5:
         colour = scene.colour
     elif look:
