@@ -109,8 +109,8 @@ class Reading:
         diet: what is read.
         tokens: of a step.
         noise: the most that is added to embeddings, in their own standard deviations; visual tokens are no exact words.
-        as_film: frames are also off as real film is: alike within a take, and half seen where there is no scene. A model
-            that cannot find things yet learns more slowly so.
+        as_film: frames are also off as real film is: alike within a take, and half seen where there is no scene. A
+            model that cannot find things yet learns more slowly so.
         exam_frames: lengths of the films that held-out questions are about.
     """
 
