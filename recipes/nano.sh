@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# nano from nothing: an empty folder in, the shipped weights with all their figures out. Seeds are fixed.
+# nano from nothing: an empty folder in, the shipped weights with their figures out. Seeds are fixed.
 #
 #   recipes/nano.sh [OUT] [FILM...]
 #
 # OUT    a folder, runs/nano by default. Stop and start again as you like: everything goes on where it was.
-# FILM   films that needles are hidden in, every frame of them; by default the clip that the tests bring.
-# From the environment: SEED (0); FRAMES and TRIALS of the sweeps (200:3000:200; 20 needles a cell); CONTROLS (a,b,c;
-# some of them, or none). Another seed as the card tells of it: SEED=1 FRAMES=200,600,1200,2000,3000 TRIALS=10 CONTROLS=c
+# FILM   films that needles are hidden in, every frame of them; by default the clip that the tests bring. The card's
+#        figures are from bigbuckbunny_480p_30s.mp4, baseball.mp4, basketball.mp4, nasa_two_streams.mp4 and av1.mkv.
+# From the environment: SEED (0); FRAMES of the first two sweeps (200:3000:200); TRIALS (20 needles a cell in most
+# sweeps); CONTROLS (a,b,c; some of them, or none). Another seed: SEED=1 FRAMES=200,600,1200,2000,3000 CONTROLS=c
 #
-# Training takes an hour and a quarter on two cores, and then the model is in OUT/model. Measuring it takes as long, the
-# controls a third. Figures land in OUT/model/figures.json and in the card OUT/model/README.md, by this script alone.
+# Training takes an hour and a quarter on two cores, and then the model is in OUT/model. Measuring it takes about as
+# long, the controls too (an estimate: not all of it has run yet). Figures land in OUT/model/figures.json and in the card
+# OUT/model/README.md, by this script alone.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 out=${1:-runs/nano}

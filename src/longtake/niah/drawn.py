@@ -139,7 +139,7 @@ def draw_trials(task: str, count: int, *, seed: int, kind: FindKind = "value", i
 
 def draw_symbols(beside: DrawnTrials, count: int, *, seed: int) -> list[Event]:
     """`count` other things to see, which leave the answers of `beside` as they are: held-out scenes of one frame each;
-    beside clips other shapes that move, which may have been in training, for only 24 are held out.
+    beside clips other shapes that move, which may have been in training, for only 25 are held out.
 
     Two in five are lookalikes, with the colour or the shape of something that is asked for.
 

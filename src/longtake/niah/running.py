@@ -36,16 +36,18 @@ class Run:
     @property
     def left(self) -> int:
         """How many cells have not been asked yet."""
-        return len(self.cells) - len(self.folder.done)
+        return len({cell.key for cell in self.cells} - {row.key for row in self.folder.done})
 
     def told_haystack(self) -> dict[str, object] | None:
-        """What the folder's summary says of the haystack; None where there is no summary yet."""
+        """What the folder's summary says of the haystack; None where there is no summary of this very run yet."""
         path = self.folder.path / SUMMARY
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))["haystack"]
+            summary = json.loads(path.read_text(encoding="utf-8"))
+            same = summary["settings"] == json.loads(json.dumps(self.folder.settings))
+            told = summary["haystack"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return told if isinstance(told, dict) else None
+        return told if same and isinstance(told, dict) else None
 
     def rows(self, prompt_of: PromptOf, progress: Progress | None = None) -> list[Row]:
         """Ask what has not been asked yet, writing each row as it comes; all rows, in the order of the cells.

@@ -69,16 +69,19 @@ Where a blank film or another's film does as well as its own, nano guesses.
 NEEDLES = """
 ## Needles in haystacks
 One picture is put into a film of so many frames, at depths from the first frame to the last, and asked for (V-NIAH;
-LongVA, arXiv 2406.16852). Needles are held-out combinations; the haystack is never a film that nano learned
-from. Shares of right answers (generated word for word), all depths together, with 95 % intervals of the means.
+LongVA, arXiv 2406.16852); or more than one, as the sweep's name says (docs/niah.md). With half symbols, half of the
+frames show other scenes. Needles are held-out combinations; the haystack is never a film that nano learned from, but
+what failed in these films told what to draw and write for the training. Shares of right answers (generated word for
+word), all depths together; 95 % intervals of the means, over cells: the needles are few, and each is asked in every
+column and at every depth.
 
 {tables}
 {controls}"""
 
 CONTROLS = """
-**The controls** branch from the same base and look through the same eyes; they read short films in as many steps as
-nano read long ones. A: at the RoPE base of short films. B: A, asked with nano's RoPE base. C: trained at nano's RoPE
-base. Where nano finds more than C, that is for having read long text.
+**The controls** branch from the same base and look through the same eyes; they read the same things as nano in as many
+steps, but in films of at most 48 frames. A: at the RoPE base of short films. B: A, asked with nano's RoPE base. C:
+trained at nano's RoPE base. Where nano finds more than C, that is for having read long text.
 """
 
 
@@ -101,12 +104,13 @@ def model_card(figures: Mapping[str, Any]) -> str:
 
 def _needles(sweeps: Mapping[str, Any]) -> str:
     """The section about V-NIAH: sweeps that asked at the same lengths share a table."""
-    by_lengths: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    by_lengths: dict[tuple[str, tuple[int, ...]], list[str]] = defaultdict(list)
     for name, sweep in sweeps.items():
-        by_lengths[tuple(column["frames"] for column in sweep["frames"])].append(name)
+        unit = sweep.get("haystack", {}).get("unit", "frames")
+        by_lengths[unit, tuple(column["frames"] for column in sweep["frames"])].append(name)
     tables = []
-    for lengths, names in by_lengths.items():
-        lines = [f"| sweep | {' | '.join(f'{frames:,}' for frames in lengths)} | mean | asked |"]
+    for (unit, lengths), names in by_lengths.items():
+        lines = [f"| sweep, by {unit} | {' | '.join(f'{frames:,}' for frames in lengths)} | mean | asked |"]
         lines.append("|---|" + "---|" * (len(lengths) + 2))
         lines += [f"| {name} | {_sweep_row(sweeps[name])} |" for name in names]
         tables.append("\n".join(lines))

@@ -94,7 +94,8 @@ def _alone(jobs: tuple[Job, ...]) -> None:
     try:
         for job in jobs:
             job()
-    except FloatingPointError:
+    except FloatingPointError as error:
+        sys.stderr.write(f"{error}\n")
         sys.exit(NOT_FINITE)
     except KeyboardInterrupt:
         sys.exit(130)

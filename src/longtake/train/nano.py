@@ -56,7 +56,7 @@ DEFAULT_FRAMES = 64
 SHARDS = 2
 """Files that the training pictures are drawn into, each by a process of its own; one more holds the held-out ones."""
 MINUTES = 75
-"""On two cores with bfloat16 matrix units, exam included; measured once: 4 of drawing, 62 of stages, 6 of the exam."""
+"""On two cores with bfloat16 matrix units. Measured once: 4 to draw, 62 for the stages, 6 for the exam."""
 BASE_STEPS = 1_600
 
 
@@ -117,7 +117,7 @@ def train(folder: Path, recipe: Recipe) -> dict[str, Any]:
     """Train a nano into `folder`/model, going on from what `folder` holds; returns the exam's figures.
 
     Raises:
-        LongtakeError: `usage.bad_option` if `folder` holds a training of another recipe.
+        LongtakeError: `usage.bad_option` if `folder` holds a training of another recipe; `model.nonfinite`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _keep_recipe(folder, recipe)
@@ -159,7 +159,7 @@ def train_controls(folder: Path, recipe: Recipe, wanted: Sequence[Branch] = CONT
     """Train controls into `folder`/control_a and so on, beside the nano that `train` made there; and what they need.
 
     Raises:
-        LongtakeError: `usage.bad_option` if there is no nano, or one of another recipe.
+        LongtakeError: `usage.bad_option` if there is no nano, or one of another recipe; `model.nonfinite`.
     """
     for stage in ("base", "meet", "align"):
         if not logged(folder, stage):
@@ -347,7 +347,7 @@ def _figures(folder: Path, recipe: Recipe, marks: list[Mark]) -> dict[str, Any]:
     }
     asked = {kind: sum(mark.kind == kind for mark in marks) for kind in (*GRADED, *REPORTED)}
     right = {column: shares(marks, column) for column in ("own", "blank", "other")}
-    logs = {stage: logged(folder, stage) for stage in STAGES}
+    logs = {stage: logged(folder, stage) | {"seconds": spent_s(folder, stage)} for stage in STAGES}
     weights = hashlib.sha256((folder / "model" / WEIGHTS).read_bytes()).hexdigest()
     return {"weights_sha256": weights, "asked": asked, **right, "by_length": by_length(marks), "facts": facts, **logs}
 

@@ -45,7 +45,7 @@ SYMBOLS_SHARES = (0.25, 0.15, 0.45, 0.15)
 CLUTTER = (0.0, 0.1, 0.4, 0.9)
 """Haystacks of which this much of what is no scene shows bits of one are equally frequent."""
 NOWHERE_SHARES = (0.0, 0.5, 1.0)
-"""Haystacks of which this much of the scenery is of no place are equally frequent."""
+"""Haystacks of which this much of scenery and clutter is of no place are equally frequent."""
 HAY_TAKES = (1.0, 1.0, 4.0, 25.0)
 """Haystacks that show the same for so many frames in a row, on average, are equally frequent."""
 MOST_NEEDLES = 6
@@ -53,7 +53,7 @@ HAYSTACK_TURNS = 8
 PIECES = 16
 """A stretched text has so many places at which its numbering jumps."""
 TAKE_FRAMES = (10, 30, 100)
-"""Films whose takes have so many frames on average are equally frequent, for noise that is alike within a take."""
+"""Steps whose takes have so many frames on average are equally frequent, for what film does alike within a take."""
 HALF_SEEN, HALF_SEEN_OFTEN = 0.75, 0.6
 """At most this share of words that are not there is mixed into frames without a scene, in so many of the steps."""
 HALF_SEEN_AT_ONCE, BOTH_HALF_SEEN = 0.6, 0.4

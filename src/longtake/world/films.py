@@ -86,7 +86,7 @@ class Hay:
         symbols: share of the frames that show other scenes. They may repeat one another, but none has an event's
             value, or its colour and shape; two in five are lookalikes.
         clutter: of the frames that show no scene, the share that shows a bit of one; the rest is scenery.
-        nowhere: share of the scenery that is of no place of the drawn world.
+        nowhere: share of scenery and of clutter that is of no place of the drawn world.
         take_frames: how many frames in a row show the same, on average.
     """
 

@@ -80,7 +80,7 @@ def _outline(rng: np.random.Generator, width: int, height: int) -> Image.Image:
 
 
 def _stripes(rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """Bars of plain strong colours, upright or lying, as test pictures have them."""
+    """Bars of plain colours, upright or lying, as test pictures have them."""
     bars = rng.integers(0, 256, (int(rng.integers(3, 12)), 1, 3), dtype=np.uint8)
     image = Image.fromarray(bars if rng.random() < 0.5 else bars.transpose(1, 0, 2))
     return image.resize((width, height), Image.Resampling.NEAREST)
