@@ -24,7 +24,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import BufferedReader
 
 from longtake.errors import LongtakeError
 from longtake.video.apart.memory import MemoryLimit, limit_memory
@@ -216,12 +216,12 @@ def main() -> None:
         os._exit(0)
 
 
-def _listen(requests: BinaryIO, worker: Worker) -> None:
+def _listen(requests: BufferedReader, worker: Worker) -> None:
     """Hand requests on as they come, and end the process when no more can come."""
 
     def fill(view: memoryview) -> None:
         while len(view):
-            count = requests.readinto(view)  # type: ignore[attr-defined]
+            count = requests.readinto(view)
             if not count:
                 raise EOFError
             view = view[count:]

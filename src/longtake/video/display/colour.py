@@ -335,6 +335,7 @@ def _is_dolby_vision(frame: VideoFrame, codec: VideoCodecContext) -> bool:
 def _side_data(frame: VideoFrame, kind: str) -> bytes | None:
     try:
         # `frame.side_data` ties a knot: frame and list hold each other, and pile up until the garbage collector comes.
+        # PyAV's stub leaves out the argument that its constructor takes.
         found = SideDataContainer(frame).get(kind)  # type: ignore[call-arg]
     except ValueError:
         # PyAV lists no side data at all where one kind is newer than itself.

@@ -41,6 +41,7 @@ def orientation_of(frame: VideoFrame) -> Orientation | None:
     """
     try:
         # `frame.side_data` ties a knot: frame and list hold each other, and pile up until the garbage collector comes.
+        # PyAV's stub leaves out the argument that its constructor takes.
         matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     except ValueError:
         # PyAV lists no side data at all where one kind is newer than itself; the angle it finds by another road.
