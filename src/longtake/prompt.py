@@ -74,12 +74,14 @@ class ChatTemplate:
         between: between the last piece and the question.
         closing: from the question's end to where the answer begins.
         stop: the control tokens that end an answer.
+        joint: what stands between two pictures or videos.
     """
 
     opening: tuple[Segment, ...]
     between: tuple[Segment, ...]
     closing: tuple[Segment, ...]
     stop: tuple[str, ...]
+    joint: str = " "
 
 
 def chatml(system: str | None = None) -> ChatTemplate:
@@ -129,6 +131,16 @@ def prefix(template: ChatTemplate, tokenizer: Tokenizer, pieces: Sequence[Piece]
             segments = []
     token_ids += segment_ids(tokenizer, segments)
     return Prompt(torch.tensor(token_ids, dtype=torch.int64), torch.cat(visual))
+
+
+def joined(template: ChatTemplate, files: Sequence[Sequence[Piece]]) -> list[Piece]:
+    """The pieces of several files one after the other, with what the template puts between pictures."""
+    pieces: list[Piece] = []
+    for own in files:
+        if pieces and template.joint:
+            pieces.append(Text(template.joint))
+        pieces += own
+    return pieces
 
 
 def question_ids(template: ChatTemplate, tokenizer: Tokenizer, question: str) -> list[int]:

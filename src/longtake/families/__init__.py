@@ -20,6 +20,7 @@ class Model:
     Attributes:
         name: as the user asked for it.
         sampler, encoder, layout, template, tokenizer, engine: the parts, in the order in which data meets them.
+        image_layout, image_template: instead of `layout` and `template`, for files of one frame.
         beyond_trained_context: go on where a prompt is longer than the engine was trained to read.
     """
 
@@ -27,7 +28,9 @@ class Model:
     sampler: Sampler
     encoder: VisionEncoder
     layout: Layout
+    image_layout: Layout
     template: ChatTemplate
+    image_template: ChatTemplate
     tokenizer: Tokenizer
     engine: Engine
     beyond_trained_context: bool = False

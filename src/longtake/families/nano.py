@@ -81,7 +81,9 @@ class Nano:
             sampler=parts.find("samplers", "uniform")(frames=config["frames"]),
             encoder=encoder(modules),
             layout=parts.find("layouts", "grid")(),
+            image_layout=parts.find("layouts", "grid")(),
             template=TEMPLATE,
+            image_template=TEMPLATE,
             tokenizer=tokenizer,
             engine=LocalEngine(modules.language, stop_ids, config["trained_context"]),
         )
