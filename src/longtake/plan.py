@@ -11,6 +11,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -145,7 +146,10 @@ def _ways(model: Model, plan: Plan, text: TextNeed, left_tokens: int) -> list[st
     )
     fewer = f"sample at most {most:,} frames"
     ways = [fewer if most else _smaller(text, plan.with_frames(encoder, 1).tokens)]
-    return ways + [f"take --layout {name}" for name in _layouts_that_fit(encoder, plan, left_tokens)[:1]]
+    fitting = _layouts_that_fit(encoder, plan, left_tokens)
+    if fitting:
+        ways.append(f"take --layout {max(fitting, key=lambda name: fitting[name])}")
+    return ways
 
 
 def _smaller(text: TextNeed, frame_tokens: int) -> str:
@@ -176,15 +180,14 @@ def refuse_too_long(model: Model, video_tokens: int, question_tokens: int, new_t
     raise LongtakeError(ErrorCode.LIMIT_CONTEXT, "", reason, advice)
 
 
-def _layouts_that_fit(encoder: VisionEncoder, plan: Plan, free_tokens: int) -> list[str]:
-    """The layouts whose default options make few enough tokens of the frames."""
-    return [name for name in parts.names("layouts") if _fits(encoder, plan, name, free_tokens)]
-
-
-def _fits(encoder: VisionEncoder, plan: Plan, name: str, free_tokens: int) -> bool:
-    try:
-        layout = parts.build("layouts", name, {}, label="layout")
-        return plan.with_layout(encoder, layout).tokens <= free_tokens
-    except LongtakeError:
-        # It cannot lay out such a grid at all.
-        return False
+def _layouts_that_fit(encoder: VisionEncoder, plan: Plan, free_tokens: int) -> dict[str, int]:
+    """The layouts that see the same frames and, as they are, make few enough tokens of them; with how many."""
+    found = {}
+    for name in parts.names("layouts"):
+        layout: Layout = parts.build("layouts", name, {}, label="layout")
+        if view_of(layout) != view_of(plan.layout):
+            continue
+        # A layout that cannot lay out such a grid at all refuses to count.
+        with suppress(LongtakeError):
+            found[name] = plan.with_layout(encoder, layout).tokens
+    return {name: tokens for name, tokens in found.items() if tokens <= free_tokens}

@@ -23,7 +23,10 @@ def _say_version(wanted: bool) -> None:
 PARTS_WITH_SETTINGS = ("sampler", "layout")
 
 VideoFile = Annotated[str, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False)]
-Question = Annotated[str, typer.Argument(metavar="QUESTION", help="A question about it.", show_default=False)]
+AskedFiles = Annotated[
+    list[str], typer.Argument(metavar="FILE...", help="Videos and pictures, in order.", show_default=False)
+]
+Question = Annotated[str, typer.Argument(metavar="QUESTION", help="A question about them.", show_default=False)]
 
 ModelName = Annotated[str, typer.Option("--model", "-m", help="A bundled model, or the folder of a checkpoint.")]
 SamplerName = Annotated[

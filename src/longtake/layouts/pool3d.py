@@ -17,7 +17,7 @@ from longtake.vision import FeatureGrid, GridShape
 class Pool3d:
     """PLLaVA's adaptive pooling: frames, rows and columns averaged to a volume of fixed size.
 
-    PLLaVA also trains LoRA weights of the language model on video; without them this is its pooling alone. Source: arXiv
+    PLLaVA also trains LoRA weights of the language model on video; this is its pooling alone. Source: arXiv
     2404.16994, section 3.3, whose released setting is 16 frames of 12 x 12.
 
     Attributes:

@@ -161,10 +161,10 @@ def stand_in(laid_by: Eye, trials: Sequence[Trial], frames: int) -> Laid:
     counted before anything is decoded, for any layout.
     """
     rng = np.random.default_rng(0)
-    encoder = laid_by.model.encoder
+    shape = laid_by.model.encoder.shape_of(1, (1, 1), tiled=False)
 
     def unlike(count: int) -> torch.Tensor:
-        values = torch.from_numpy(rng.random((count, encoder.grid_height, encoder.grid_width, 1)))
+        values = torch.from_numpy(rng.random((count, shape.height, shape.width, 1)))
         return laid_by.keep(FeatureGrid(values, np.arange(count, dtype=np.float64)))
 
     needles = {trial.name: [unlike(len(one.pictures)) for one in trial.insertions] for trial in trials}

@@ -23,9 +23,9 @@ from longtake.train.dialogues import Dialogue, write_dialogue
 from longtake.train.llava import Sample, open_picture
 from longtake.train.reading_on import losses_of
 from longtake.train.schedule import Schedule
-from longtake.vision.tiles import best_grid, cut, grids
 from longtake.vision import FeatureGrid
 from longtake.vision.encoding import Encoder
+from longtake.vision.tiles import best_grid, cut, grids
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """vision.tiles: a picture of any size in, tiles of a vision tower's size out. Knows no model.
 
-LLaVA-NeXT calls it AnyRes: of some grids of tiles the one that suits a picture best is filled with it, aspect ratio kept.
+LLaVA-NeXT calls it AnyRes: of some grids of tiles the one that suits a picture best is filled, aspect ratio kept.
 UniRes (LongVA, arXiv 2406.16852, section 3.2) treats a picture as a film of such tiles: each becomes the same grid of
 tokens as a frame of a video, row by row, tile after tile, with nothing in between.
 """
@@ -38,7 +38,7 @@ def grids(most: int, *, least: int = 1) -> list[TileGrid]:
     ]
 
 
-def best_grid(width: int, height: int, *, side_px: int, choices: Sequence[TileGrid]) -> Grid:
+def best_grid(width: int, height: int, *, side_px: int, choices: Sequence[TileGrid]) -> TileGrid:
     """The grid that shows most of a picture of `width` x `height` pixels, and of these the one that wastes least.
 
     The picture is scaled into the grid with its aspect ratio kept. Pixels beyond its own do not count as shown. Of
