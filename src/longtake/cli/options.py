@@ -25,7 +25,9 @@ PARTS_WITH_SETTINGS = ("sampler", "layout")
 VideoFile = Annotated[str, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False)]
 Question = Annotated[str, typer.Argument(metavar="QUESTION", help="A question about it.", show_default=False)]
 
-ModelName = Annotated[str, typer.Option("--model", "-m", help="A bundled model, or the folder of a checkpoint.")]
+ModelName = Annotated[
+    str, typer.Option("--model", "-m", help="A bundled model, the folder of a checkpoint, or a model of the hub.")
+]
 SamplerName = Annotated[
     str | None, typer.Option("--sampler", help="Which frames are looked at; see `longtake list`. nano: uniform.")
 ]

@@ -87,7 +87,7 @@ class Nano:
             engine=LocalEngine(modules.language, stop_ids, config["trained_context"]),
         )
 
-    def networks(self, config: Mapping[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
+    def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """The three networks that config.json describes."""
         return build(config).named()
 
