@@ -84,8 +84,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 def test_a_model_of_the_hub_is_fetched_once_and_stays(machine: Machine, tmp_path: Path) -> None:
     assert machine.find("local:lab/tiny") == [
-        "error[network.unreachable]: lab/tiny: is no folder here, and could not be fetched whole: "
-        "the hub was not asked (check the network and start again; what has arrived is kept)"
+        "error[model.not_found]: lab/tiny: is no folder here, and is not wholly downloaded "
+        "(fetch it with `hf download lab/tiny`)"
     ]
     assert machine.hub.asked == []
     snapshot = machine.snapshot("lab/tiny")

@@ -87,7 +87,8 @@ def _refusal(name: str, error: BaseException) -> LongtakeError:
         case HfHubHTTPError():
             return _unreachable(name, f"the hub answers with status {error.response.status_code}")
         case LocalEntryNotFoundError():
-            return _unreachable(name, "the hub was not asked")
+            reason, advice = "is no folder here, and is not wholly downloaded", f"fetch it with `hf download {name}`"
+            return LongtakeError(ErrorCode.MODEL_NOT_FOUND, name, reason, advice)
         case OSError() if error.errno in FULL_OR_FORBIDDEN:
             reason, advice = f"could not be kept: {error.strerror}", "make room, or set HF_HOME to a place that has it"
             return LongtakeError(ErrorCode.DISK_WRITE, name, reason, advice)

@@ -28,6 +28,12 @@ Question = Annotated[str, typer.Argument(metavar="QUESTION", help="A question ab
 ModelName = Annotated[
     str, typer.Option("--model", "-m", help="A bundled model, the folder of a checkpoint, or a model of the hub.")
 ]
+DoctorModel = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]", help="A model, named as for ask; none: this machine and installation.", show_default=False
+    ),
+]
 SamplerName = Annotated[
     str | None, typer.Option("--sampler", help="Which frames are looked at; see `longtake list`. nano: uniform.")
 ]
