@@ -110,11 +110,11 @@ def list_parts(as_json: opt.AsJson = False) -> None:
 
 
 @app.command()
-def doctor(as_json: opt.AsJson = False) -> None:
-    """Examine this machine and installation, and say what to do where something is wrong."""
+def doctor(model: opt.DoctorModel = None, as_json: opt.AsJson = False) -> None:
+    """Examine this machine and installation, or a model without loading it, and say what to do about what is wrong."""
     from longtake.cli.looking import print_doctor
 
-    print_doctor(as_json=as_json)
+    print_doctor(model, as_json=as_json)
 
 
 @app.command()

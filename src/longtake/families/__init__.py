@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from torch import nn
 
 from longtake.engines import Engine
 from longtake.layouts import Layout
@@ -41,6 +44,23 @@ class Family(Protocol):
 
     def fits(self, config: dict[str, object]) -> bool:
         """Whether a checkpoint with this config.json is of this family. Its name is never looked at."""
+        ...
+
+    def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
+        """The networks that config.json describes, by the prefix of their tensors' names, with weights of no meaning.
+
+        Args:
+            config: the object of config.json.
+            folder: where it lies; some checkpoints name others, which lie beside them or on the hub.
+
+        Raises:
+            LongtakeError: `model.bad_checkpoint`.
+            KeyError, TypeError, ValueError: `config` does not describe such networks.
+        """
+        ...
+
+    def renamed(self, name: str) -> str | None:
+        """`MODULE.TENSOR` of the tensor that checkpoints store as `name`; None for one that is left out on purpose."""
         ...
 
     def load(self, folder: Path, *, name: str, device: str, dtype: str) -> Model:
