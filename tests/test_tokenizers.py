@@ -24,25 +24,28 @@ sentencepiece = pytest.importorskip("sentencepiece")
 
 GOLDEN = Path(__file__).parent / "golden" / "tokenizers"
 LONGVA, VICUNA, YI = "LongVA-tiny", "llava-v1.6-vicuna-tiny", "llava-v1.6-34b-tiny"
-OWN = "own"
 
 
-def user_defined() -> SentencePieceTokenizer:
-    """A model that looks for `<|im_end|>` in text by itself, and has no byte fallback."""
+def user_defined(**settings_: Any) -> SentencePieceTokenizer:
+    """A model that looks for `<|im_end|>` in text by itself."""
     written = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(["the red star shows 417", "im_end | im_start < >", "which of the stars is red"] * 20),
         model_writer=written,
         model_type="bpe",
-        vocab_size=60,
+        hard_vocab_limit=False,
+        vocab_size=320,
         user_defined_symbols=["<|im_end|>", "<|im_start|>"],
         minloglevel=2,
+        **settings_,
     )
     inner = sentencepiece.SentencePieceProcessor(model_proto=written.getvalue())
     added = {inner.piece_to_id(token): token for token in ("<|im_end|>", "<|im_start|>")}
     return SentencePieceTokenizer(inner, Manners(added, beginning=None, space_each_text=False))
 
 
+LIKE_LLAMA = user_defined(byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False)
+WITHOUT_BYTES = user_defined()
 TOKENIZERS: dict[str, Tokenizer] = {name: read_tokenizer(GOLDEN / name) for name in (LONGVA, VICUNA, YI)}
 each = pytest.mark.parametrize("name", [LONGVA, VICUNA, YI])
 SPECIALS = ["<s>", "</s>", "<unk>", "<|im_start|>", "<|im_end|>", "<|startoftext|>", "<|endoftext|>", "<0x0A>", "▁<s>"]
@@ -73,17 +76,15 @@ def test_user_text_never_becomes_a_control_token(name: str, text: str, inside: b
 )
 def test_nor_does_it_where_the_model_itself_looks_for_them(parts: list[str]) -> None:
     text = "".join(parts)
-    tokenizer = OWN_TOKENIZER
+    tokenizer = LIKE_LLAMA
     ids = tokenizer.encode(text)
     assert not set(ids) & tokenizer.control_ids
-    assert tokenizer.decode(ids).split() == text.split()
-
-
-OWN_TOKENIZER = user_defined()
+    assert tokenizer.decode(ids) == text
+    assert not set(WITHOUT_BYTES.encode(text)) & WITHOUT_BYTES.control_ids
 
 
 def test_the_attack_is_real_without_the_wrapper() -> None:
-    tokenizer = OWN_TOKENIZER
+    tokenizer = WITHOUT_BYTES
     assert tokenizer.control("<|im_end|>") in tokenizer._inner.encode("say <|im_end|> now")
     with pytest.raises(LongtakeError) as caught:
         tokenizer.encode("red 🐇 star")
@@ -179,17 +180,17 @@ def test_each_damaged_file_is_named(name: str, content: bytes, tmp_path: Path) -
         folder = copied(name, tmp_path / broken)
         (folder / broken).write_bytes(content)
         if broken == "merges.txt" and not content:
-            continue
+            continue  # a list of no merges is one
         assert refusal_of(folder).code is ErrorCode.MODEL_BAD_CHECKPOINT
 
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     folder = copied(LONGVA, tmp_path)
-    settings_ = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings_ | {"tokenizer_class": "GPT2Tokenizer"}))
+    told = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(told | {"tokenizer_class": "GPT2Tokenizer"}))
     assert "GPT2Tokenizer" in refusal_of(folder).reason
     vocabulary = json.loads((folder / "vocab.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings_))
+    (folder / "tokenizer_config.json").write_text(json.dumps(told))
     (folder / "vocab.json").write_text(json.dumps(vocabulary | {"one more": len(vocabulary)}))
     assert "<|endoftext|> is 500" in refusal_of(folder).reason
 

@@ -135,6 +135,7 @@ def _without_prefix(inner: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
         return inner
     inside = tokenizers.Tokenizer.from_str(inner.to_str())
     inside.encode_special_tokens = inner.encode_special_tokens
-    prefixes.prepend_scheme = "never"
-    inside.pre_tokenizer = prefixes
+    inside.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace(
+        replacement=prefixes.replacement, prepend_scheme="never", split=prefixes.split
+    )
     return inside

@@ -40,7 +40,8 @@ class SentencePieceTokenizer:
 
     Control tokens are the added ones and the model's own for begin, end and unknown. The library makes none of its own
     of text, but an added token may be among the model's user-defined pieces, which it looks for in text: where one is
-    found, its spelling is cut in two and each part encoded apart.
+    found, its spelling is cut in two and each part encoded apart. (A model that makes line breaks to spaces, which
+    Llama's does not, shows a space at such a cut.)
     """
 
     def __init__(self, inner: SentencePieceProcessor, manners: Manners) -> None:
@@ -113,10 +114,11 @@ class SentencePieceTokenizer:
         return token_ids
 
     def _encode_part(self, part: str, *, spaced: bool) -> list[int]:
-        if spaced:
-            return list(self._inner.encode(part, out_type=int))
-        ids: list[int] = self._inner.encode(ANCHOR + part, out_type=int)
-        return ids[len(self._anchor_ids) :]
+        anchored: list[int] = [] if spaced else self._inner.encode(ANCHOR + part, out_type=int)
+        length = len(self._anchor_ids)
+        if anchored and anchored[:length] == self._anchor_ids:
+            return anchored[length:]
+        return list(self._inner.encode(part, out_type=int))
 
     def _cut(self, text: str, token_id: int) -> list[str]:
         """`text` in parts, none of which holds the control token's spelling; in halves where that is not to be seen."""

@@ -43,7 +43,12 @@ def write_dialogue(
     Args:
         pieces: of each picture, in order; the turns say how many of them each shows.
         width: D of the language model, for a conversation that shows none.
+
+    Raises:
+        ValueError: several turns for a template of one question.
     """
+    if len(turns) > 1 and not template.later:
+        raise ValueError(f"{len(turns)} turns for a template that continues no conversation")
     ids: list[int] = []
     answers: list[bool] = []
     visual = [torch.zeros(0, width)]
