@@ -56,7 +56,8 @@ def _qwen2(folder: Path) -> HubTokenizer:
     vocabulary = _read_object(folder / VOCABULARY)
     try:
         lines = (folder / MERGES).read_text(encoding="utf-8").splitlines()
-        pairs = [(first, second) for first, second in (line.split(" ") for line in lines if _is_merge(line))]
+        # transformers annotates `merges` as lines; what it hands them on to takes pairs.
+        pairs: Any = [(first, second) for first, second in (line.split(" ") for line in lines if _is_merge(line))]
         inner = Qwen2Tokenizer(vocab=vocabulary, merges=pairs).backend_tokenizer
     except Exception as error:
         raise _bad(folder / MERGES, f"is not a list of merges of {VOCABULARY}: {error}", "copy both again") from error
