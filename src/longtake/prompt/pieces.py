@@ -48,7 +48,9 @@ class SentencePieceTokenizer:
         self._inner = inner
         own = inner.get_piece_size()
         marks = {i: inner.id_to_piece(i) for i in range(own) if inner.is_control(i) or inner.is_unknown(i)}
-        self._spellings = marks | dict(manners.added)
+        # White space that the model has as a piece of its own is text, even where it is listed as added.
+        added = {i: spelling for i, spelling in manners.added.items() if spelling.strip() or i >= own}
+        self._spellings = marks | added
         self._ids = {spelling: token_id for token_id, spelling in self._spellings.items()}
         self._space_each_text = manners.space_each_text
         self._anchor_ids: list[int] = inner.encode(ANCHOR, out_type=int)
