@@ -125,12 +125,12 @@ def test_prompts_are_the_haystack_with_the_needles_in_it(model: Model, bunny: Pa
 def test_pooled_frames_are_kept_pooled_and_come_to_the_same_tokens(model: Model, bunny: Path) -> None:
     eye = Eye(model)
     (source,) = sources([open_video(str(bunny))], 70, every_frame=True)
-    frames = list(source.video.read(source.numbers, chunk=7, shrink=model.encoder.shrink))
+    frames = list(source.video.read(source.numbers, chunk=7, shrink=model.encoder.shrinker(tiled=False)))
     kept = read_haystack(eye, [source], 70, seed=0)
     assert kept.kept_THWD.shape[:3] == (
         70,
         1,
-        model.layout.count(1, model.encoder.grid_height, model.encoder.grid_width),
+        model.layout.count(model.encoder.shape_of(1, (1, 1), tiled=False)),
     )
     at_once = model.layout.arrange(model.encoder.encode(frames))[0].tokens_ND  # type: ignore[union-attr]
     torch.testing.assert_close(eye.arrange(kept.part(0, 70))[0].tokens_ND, at_once, rtol=1e-4, atol=1e-4)  # type: ignore[union-attr]

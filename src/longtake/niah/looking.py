@@ -80,7 +80,8 @@ class Eye:
 
     def look_at_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         """What is kept of (H, W, 3) uint8 pictures of any sizes."""
-        small_TCHW = np.stack([self.model.encoder.shrink(picture) for picture in pictures])
+        shrink = self.model.encoder.shrinker(tiled=False)
+        small_TCHW = np.stack([shrink(picture) for picture in pictures])
         chunks = [small_TCHW[start : start + CHUNK_FRAMES] for start in range(0, len(small_TCHW), CHUNK_FRAMES)]
         return torch.cat(list(self.look(Frames(chunk, np.zeros(len(chunk)), _numbers(chunk)) for chunk in chunks)))
 
@@ -98,7 +99,7 @@ def read_haystack(
     done = 0
     for source in chosen:
         seen = Seen(source.video, source.numbers)
-        read = source.video.read(source.numbers, chunk=CHUNK_FRAMES, shrink=eye.model.encoder.shrink)
+        read = source.video.read(source.numbers, chunk=CHUNK_FRAMES, shrink=eye.model.encoder.shrinker(tiled=False))
         with closing(ahead(read, depth=2)) as chunks:
             for kept_THWD in eye.look(cuts.passing(seen.passing(chunks))):
                 kept.append(kept_THWD)
@@ -160,10 +161,10 @@ def stand_in(laid_by: Eye, trials: Sequence[Trial], frames: int) -> Laid:
     counted before anything is decoded, for any layout.
     """
     rng = np.random.default_rng(0)
-    encoder = laid_by.model.encoder
+    shape = laid_by.model.encoder.shape_of(1, (1, 1), tiled=False)
 
     def unlike(count: int) -> torch.Tensor:
-        values = torch.from_numpy(rng.random((count, encoder.grid_height, encoder.grid_width, 1)))
+        values = torch.from_numpy(rng.random((count, shape.height, shape.width, 1)))
         return laid_by.keep(FeatureGrid(values, np.arange(count, dtype=np.float64)))
 
     needles = {trial.name: [unlike(len(one.pictures)) for one in trial.insertions] for trial in trials}
