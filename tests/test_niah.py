@@ -404,10 +404,22 @@ def test_runs_side_by_side(rows: list[Row], tmp_path: Path, capsys: pytest.Captu
         assert both.width == 1600
     found = cli.json("niah-compare", *folders, "-o", tmp_path / "both.png", "--title", "a", "--title", "b")
     assert [run["title"] for run in found["runs"]] == ["a", "b"]
+    status, said, _ = cli("niah-compare", *folders, "-o", tmp_path / "both.png", "--score", "generated")
+    assert [line.split()[-5:] for line in said.splitlines()[1:]] == [
+        ["100.0", "(75.8", "to", "100.0)", "33.3"],
+        ["100.0", "(75.8", "to", "100.0)", "0.0"],
+    ]
+    with begin(tmp_path / "part", SETTINGS_OF_RUN, keys).appending() as file:
+        file.writelines(line_of(one) for one in rows if one.depth == 0 and one.frames < 300)
+    common = cli.json("niah-compare", *folders, tmp_path / "part", "-o", tmp_path / "both.png", "--common")
+    assert [run["mean"]["forced"]["asked"] for run in common["runs"]] == [4, 4, 4]
+    with begin(tmp_path / "other", SETTINGS_OF_RUN, {(500, 0.5, "0")}).appending() as file:
+        file.write(line_of(row(500, 0.5, "0", forced=True)))
     for wrong, told in (
         ([tmp_path], "holds no rows of a run"),
         ([*folders, "--title", "one"], "1 titles for 2 folders"),
         ([*folders, "-o", "both.txt"], "its ending names no kind of picture"),
+        ([folders[0], tmp_path / "other", "--common"], "2 runs share no cell"),
     ):
         status, _, said = cli("niah-compare", *wrong)
         assert status == 2 and told in said

@@ -174,10 +174,13 @@ def niah_compare(
     folders: opt.NiahFolders,
     output: opt.HeatmapFile = "niah.png",
     title: opt.RunTitle = None,
+    score: opt.ComparedScore = "forced",
+    common: opt.CommonCells = False,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Draw several runs of niah side by side, and print their means in one table."""
-    from longtake.cli.comparing import compare_runs
+    from longtake.cli.comparing import Comparison, compare_runs
 
-    compare_runs(folders, tuple(title or ()), output, show=opt.Show(as_json, quiet))
+    compared = Comparison(tuple(folders), tuple(title or ()), score, common)
+    compare_runs(compared, output, show=opt.Show(as_json, quiet))

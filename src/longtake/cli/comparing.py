@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from longtake.cli.looking import suffix_fits
 from longtake.cli.options import Show
 from longtake.cli.output import remark, say, say_json, table
 from longtake.errors import ErrorCode, LongtakeError
 
+if TYPE_CHECKING:
+    from longtake.niah import Row
 
-def compare_runs(folders: Sequence[str], titles: Sequence[str], output: str, *, show: Show) -> None:
+
+@dataclass(frozen=True)
+class Comparison:
+    """Which runs are compared, and by what, as the user put it.
+
+    Attributes:
+        folders: `--output`s of `longtake niah`.
+        titles: one for each, or none: the folders' own names.
+        score: what is drawn, and told of each length.
+        common: leave out what not every run asked.
+    """
+
+    folders: tuple[str, ...]
+    titles: tuple[str, ...]
+    score: str
+    common: bool
+
+
+def compare_runs(compared: Comparison, output: str, *, show: Show) -> None:
     """`longtake niah-compare`: heatmaps side by side and the means of each run's columns.
 
     Args:
-        folders: `--output`s of `longtake niah`.
-        titles: one for each, or none: the folders' own names.
+        compared: the runs.
         output: the picture.
         show: whether JSON is printed.
 
@@ -31,14 +51,17 @@ def compare_runs(folders: Sequence[str], titles: Sequence[str], output: str, *, 
     from longtake.niah.scoring import summary_of
 
     suffix_fits(output)
+    folders, titles = compared.folders, compared.titles
     if titles and len(titles) != len(folders):
         reason = f"there are {len(titles)} titles for {len(folders)} folders"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--title", reason, "give one for each, in their order, or none")
     named = list(zip(titles or [Path(folder).resolve().name for folder in folders], folders, strict=True))
     rows = [read_rows(Path(folder)) for folder in folders]
+    if compared.common:
+        rows = _asked_by_all(rows, folders)
     told = [_told(Path(folder) / SUMMARY) for folder in folders]
     captions = [
-        Caption(title, str(one.get("haystack", {}).get("unit", "frames")), one.get("trained_frames"))
+        Caption(title, str(one.get("haystack", {}).get("unit", "frames")), one.get("trained_frames"), compared.score)
         for (title, _), one in zip(named, told, strict=True)
     ]
     draw_heatmaps(list(zip(rows, captions, strict=True)), Path(output))
@@ -49,7 +72,7 @@ def compare_runs(folders: Sequence[str], titles: Sequence[str], output: str, *, 
     if show.as_json:
         say_json({"picture": output, "runs": found})
     else:
-        say(_table(found))
+        say(_table(found, compared.score))
     if show.talks:
         remark(f"heatmaps are in {output}")
 
@@ -63,16 +86,30 @@ def _told(path: Path) -> Mapping[str, Any]:
     return summary if isinstance(summary, dict) else {}
 
 
-def _table(found: Sequence[Mapping[str, Any]]) -> str:
-    """A line for each run: the forced score of each length, then the mean and what generation gets."""
+def _asked_by_all(rows: Sequence[list[Row]], folders: Sequence[str]) -> list[list[Row]]:
+    """Of each run, the rows of cells that every run has.
+
+    Raises:
+        LongtakeError: `usage.bad_option` if there are none.
+    """
+    common = set.intersection(*({row.key for row in some} for some in rows))
+    if not common:
+        advice = "compare runs over the same lengths, depths and needles, or leave --common out"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--common", f"{len(folders)} runs share no cell", advice)
+    return [[row for row in some if row.key in common] for some in rows]
+
+
+def _table(found: Sequence[Mapping[str, Any]], score: str) -> str:
+    """A line for each run: the score of each length, its mean, and the mean of the other score."""
     lengths = sorted({one["frames"] for run in found for one in run["frames"]})
-    lines = [("", "trials", *(f"{length:,}" for length in lengths), "mean", "generated")]
+    other = "generated" if score == "forced" else "forced"
+    lines = [("", "trials", *(f"{length:,}" for length in lengths), f"mean, {score}", other)]
     for run in found:
-        columns = {one["frames"]: one["forced"]["share"] for one in run["frames"]}
+        columns = {one["frames"]: one[score]["share"] for one in run["frames"]}
         shares = (_share(columns.get(length)) for length in lengths)
-        forced, generated = (run["mean"][score] for score in ("forced", "generated"))
-        mean = f"{_share(forced['share'])} ({_share(forced['low'])} to {_share(forced['high'])})"
-        lines.append((str(run["title"]), str(run["trials"]), *shares, mean, _share(generated["share"])))
+        drawn = run["mean"][score]
+        mean = f"{_share(drawn['share'])} ({_share(drawn['low'])} to {_share(drawn['high'])})"
+        lines.append((str(run["title"]), str(run["trials"]), *shares, mean, _share(run["mean"][other]["share"])))
     return table(lines)
 
 

@@ -146,6 +146,11 @@ HeatmapFile = Annotated[str, typer.Option("--output", "-o", help="The picture to
 RunTitle = Annotated[
     list[str] | None, typer.Option("--title", help="Of each run, in their order; else the folders' names. Repeatable.")
 ]
+ComparedScore = Annotated[
+    Literal["forced", "generated"],
+    typer.Option("--score", help="forced: each token of the answer, the right ones before it given; generated: all."),
+]
+CommonCells = Annotated[bool, typer.Option("--common", help="Only lengths, depths and needles that every run asked.")]
 DemoFolder = Annotated[str, typer.Option("--output", "-o", help="Where the contact sheet goes.")]
 TrainFolder = Annotated[str, typer.Option("--output", "-o", help="Where the training keeps and leaves its files.")]
 Share = Annotated[float, typer.Option("--share", help="Do this share of all steps; 1 makes the weights that ship.")]
