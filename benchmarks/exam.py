@@ -2,6 +2,7 @@
 
     python benchmarks/exam.py                       800 graded questions to the bundled nano (minutes)
     python benchmarks/exam.py --model runs/mine/model
+    python benchmarks/exam.py --model runs/mine/control_c --beyond-trained-context
     python benchmarks/exam.py --smoke               24 questions
 
 The last line is one JSON object: figures, targets, ok.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 
 import torch
 
@@ -31,10 +33,14 @@ def main() -> int:
     arguments.add_argument("--model", default="nano")
     arguments.add_argument("--questions", type=int, default=800)
     arguments.add_argument("--seed", type=int, default=2026)
+    arguments.add_argument(
+        "--beyond-trained-context", action="store_true", help="for a control, which read short films"
+    )
     arguments.add_argument("--smoke", action="store_true", help="24 questions; misses no target")
     asked = arguments.parse_args()
     torch.set_num_threads(1)
-    marks = examine(longtake.load(asked.model), questions=24 if asked.smoke else asked.questions, seed=asked.seed)
+    model = replace(longtake.load(asked.model), beyond_trained_context=asked.beyond_trained_context)
+    marks = examine(model, questions=24 if asked.smoke else asked.questions, seed=asked.seed)
     figures = {
         column: {k: round(v, 4) for k, v in shares(marks, column).items()} for column in ("own", "blank", "other")
     }
