@@ -100,8 +100,8 @@ def test_refusal_as_an_object(cli: Cli, damaged: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["ask"], "Missing argument 'VIDEO'"),
-        (["ask", "BUNNY"], "Missing argument 'QUESTION'"),
+        (["ask"], "Missing argument 'FILE...'"),
+        (["ask", "BUNNY"], "Missing argument 'FILE...'"),
         (["ask", "BUNNY", "What?", "--frames", "many"], "'--frames'"),
         (["ask", "BUNNY", "What?", "--frames", "0"], "'--frames'"),
         (["ask", "BUNNY", "What?", "--no-such-option"], "--no-such-option"),

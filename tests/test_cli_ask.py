@@ -37,23 +37,24 @@ def test_object(cli: Cli, bunny: Path, model: str) -> None:
     found = cli.json(*command)
     assert list(found) == [
         "answer",
-        "frames",
-        "asked_frames",
+        "files",
         "degraded",
-        "lost_s",
         "tokens",
         "seconds",
         "peak_memory_bytes",
         "peak_device_memory_bytes",
         "model",
-        "parts",
         "beyond_trained_context",
         "notes",
     ]
-    assert [frame["number"] for frame in found["frames"]] == [0, 43, 87, 131]
-    assert [frame["time_s"] for frame in found["frames"]] == pytest.approx([0, 1.72, 3.48, 5.24])
+    (file,) = found["files"]
+    facts = ("path", "still", "frames", "asked_frames", "degraded", "lost_s", "visual_tokens", "parts")
+    assert tuple(file) == facts
+    assert (file["path"], file["still"]) == (str(bunny), False)
+    assert [frame["number"] for frame in file["frames"]] == [0, 43, 87, 131]
+    assert [frame["time_s"] for frame in file["frames"]] == pytest.approx([0, 1.72, 3.48, 5.24])
     assert found["model"] == model
-    assert found["parts"] == {
+    assert file["parts"] == {
         "sampler": {"name": "uniform", "options": {"frames": 4}},
         "layout": {"name": "grid", "options": {"pool": 2, "mode": "average"}},
     }
@@ -79,20 +80,20 @@ def test_parts_and_options_are_swapped(cli: Cli, bunny: Path, model: str) -> Non
     swapped = ("--sampler", "middles", "--layout", "slowfast", "--frames", "6")
     settings = ("--set", "layout.slow_frames=2", "--set", "layout.fast_width=2", "--set", "layout.fast_height=1")
     found = cli.json("ask", bunny, QUESTION, "--model", model, *swapped, *settings)
-    assert found["parts"]["sampler"] == {"name": "middles", "options": {"frames": 6}}
-    assert found["parts"]["layout"]["name"] == "slowfast"
+    assert found["files"][0]["parts"]["sampler"] == {"name": "middles", "options": {"frames": 6}}
+    assert found["files"][0]["parts"]["layout"]["name"] == "slowfast"
     assert (
-        found["parts"]["layout"]["options"] | {"slow_frames": 2, "fast_width": 2, "fast_height": 1}
-        == (found["parts"]["layout"]["options"])
+        found["files"][0]["parts"]["layout"]["options"] | {"slow_frames": 2, "fast_width": 2, "fast_height": 1}
+        == (found["files"][0]["parts"]["layout"]["options"])
     )
     own = cli.json("ask", bunny, QUESTION, "--model", model, "--set", "layout.mode=max", "--set", "sampler.frames=3")
-    assert own["parts"]["layout"] == {"name": "grid", "options": {"pool": 2, "mode": "max"}}
-    assert len(own["frames"]) == 3
+    assert own["files"][0]["parts"]["layout"] == {"name": "grid", "options": {"pool": 2, "mode": "max"}}
+    assert len(own["files"][0]["frames"]) == 3
 
 
 def test_stretch(cli: Cli, bunny: Path, model: str) -> None:
     found = cli.json("ask", bunny, QUESTION, "--model", model, "--frames", "5", "--start", "1.5", "--end", "0:00:02.5")
-    times_s = [frame["time_s"] for frame in found["frames"]]
+    times_s = [frame["time_s"] for frame in found["files"][0]["frames"]]
     assert len(times_s) == 5
     assert times_s[0] == pytest.approx(1.48)  # on screen until 1.52
     assert times_s[-1] == pytest.approx(2.48)
@@ -173,7 +174,7 @@ def test_real_footage_goes_through(cli: Cli, shared: Path, model: str, name: str
     path, sheet = shared / "media" / name, tmp_path / "sheet.png"
     told = cli.json("info", path)
     found = cli.json("ask", path, QUESTION, "--model", model)
-    assert len(found["frames"]) == min(8, told["frames"])
+    assert len(found["files"][0]["frames"]) == min(8, told["frames"])
     assert cli("frames", path, "-o", sheet, "--frames", "4", "--quiet") == (0, "", "")
     with Image.open(sheet) as drawn:
         assert drawn.format == "PNG"

@@ -107,16 +107,16 @@ def test_damage_is_an_error_unless_it_may_be_skipped(cli: Cli, damaged: Path, mo
     assert err.startswith("error[media.corrupt]: ") and "frame 23 at 0:00:00.92 cannot be decoded" in err
     assert "--on-corrupt skip" in err
     found = cli.json(*asked, "--on-corrupt", "skip")
-    assert found["degraded"] is True and found["asked_frames"] == 60
-    assert [frame["number"] for frame in found["frames"]] == [*range(23), *range(30, 60)]
-    assert found["lost_s"] == [[pytest.approx(0.92), pytest.approx(1.2)]]
+    assert found["degraded"] is True and found["files"][0]["asked_frames"] == 60
+    assert [frame["number"] for frame in found["files"][0]["frames"]] == [*range(23), *range(30, 60)]
+    assert found["files"][0]["lost_s"] == [[pytest.approx(0.92), pytest.approx(1.2)]]
     note = "degraded: 53 of the 60 frames that were asked for came; not seen: 0:00:00.92 to 0:00:01.2"
     assert note in found["notes"]
 
 
 def test_where_nothing_was_damaged_nothing_is_degraded(cli: Cli, damaged: Path, model: str) -> None:
     found = cli.json("ask", damaged, "What?", "--model", model, "--end", "0.8", "--on-corrupt", "skip")
-    assert (found["degraded"], found["lost_s"]) == (False, [])
+    assert (found["degraded"], found["files"][0]["lost_s"]) == (False, [])
 
 
 def test_a_cut_file_is_answered_from_what_is_there(cli: Cli, cut: Path, model: str) -> None:
@@ -124,8 +124,8 @@ def test_a_cut_file_is_answered_from_what_is_there(cli: Cli, cut: Path, model: s
     assert cli(*asked)[0] == 3
     found = cli.json(*asked, "--on-corrupt", "skip")
     assert found["degraded"] is True
-    ((start_s, end_s),) = found["lost_s"]
-    assert found["frames"][-1]["time_s"] < start_s < 2 and end_s == pytest.approx(2.4)
+    ((start_s, end_s),) = found["files"][0]["lost_s"]
+    assert found["files"][0]["frames"][-1]["time_s"] < start_s < 2 and end_s == pytest.approx(2.4)
     told = cli.json("info", cut, "--on-corrupt", "skip")
     assert any("is cut off" in note for note in told["notes"])
 
@@ -146,7 +146,7 @@ def test_apart_says_the_same(cli: Cli, bunny: Path, damaged: Path, cut: Path, ex
 def test_apart_answers_the_same(cli: Cli, damaged: Path, model: str) -> None:
     asked = ("ask", damaged, "What?", "--model", model, "--on-corrupt", "skip", "--max-new-tokens", "4")
     here, apart = cli.json(*asked), cli.json(*asked, "--isolate")
-    for fact in ("answer", "frames", "degraded", "lost_s", "tokens", "notes"):
+    for fact in ("answer", "files", "degraded", "tokens", "notes"):
         assert here[fact] == apart[fact]
 
 

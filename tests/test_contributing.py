@@ -18,7 +18,7 @@ import typer
 import longtake
 from longtake import parts
 from longtake.cli.app import app
-from longtake.vision import FeatureGrid
+from longtake.vision import FeatureGrid, GridShape
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
@@ -58,7 +58,7 @@ def test_example_layout(with_examples: ModuleType) -> None:
     (piece,) = layout.arrange(grid)
     assert piece.tokens_ND.tolist() == [[2.0], [7.0]]
     assert piece.times_s.tolist() == [0.0, 2.0]
-    assert layout.count(2, 1, 2) == len(piece.tokens_ND)
+    assert layout.count(GridShape(2, 1, 2)) == len(piece.tokens_ND)
 
 
 def test_every_longtake_line_of_the_readme_is_a_command_with_such_options() -> None:

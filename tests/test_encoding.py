@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from longtake.video import Frames
-from longtake.vision import VisionEncoder
+from longtake.vision import GridShape, VisionEncoder
 from longtake.vision.encoding import Encoder, rechunk
 from longtake.vision.pixels import PixelRecipe
 
@@ -94,8 +94,8 @@ def test_the_towers_dtype_is_used_and_nothing_is_kept_for_gradients() -> None:
 
 def test_the_door_is_kept() -> None:
     door: VisionEncoder = encoder()
-    assert (door.grid_height, door.grid_width) == (4, 4)
-    assert door.shrink(np.zeros((90, 160, 3), dtype=np.uint8)).shape == (3, 16, 16)
+    assert door.shape_of(5, (90, 160), tiled=False) == GridShape(5, 4, 4)
+    assert door.shrinker(tiled=False)(np.zeros((90, 160, 3), dtype=np.uint8)).shape == (3, 16, 16)
 
 
 @pytest.mark.parametrize("frames", [[], [film(0)]])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 import tiny
@@ -80,6 +81,12 @@ def bad_checkpoint(place: Place) -> list[str]:
     return place.ask("What?", "--model", str(folder))
 
 
+def offline(place: Place) -> list[str]:
+    """What HF_HUB_OFFLINE=1 sets when the hub's client is imported; tests/test_hub.py asks a hub in other processes."""
+    place.patch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return place.ask("What?", "--model", "longtake-tests/none")
+
+
 def ill_installation(place: Place) -> list[str]:
     """A package whose metadata says that it is older than longtake wants."""
     metadata = place.folder / "typer-0.1.dist-info" / "METADATA"
@@ -137,6 +144,7 @@ CASES: dict[ErrorCode, Callable[[Place], list[str]]] = {
     ErrorCode.LIMIT_PIXELS: limited("pixels=1280"),
     ErrorCode.LIMIT_FRAMES: limited("frames=100"),
     ErrorCode.LIMIT_DURATION: limited("duration=5"),
+    ErrorCode.NETWORK_UNREACHABLE: offline,
     ErrorCode.DISK_WRITE: lambda place: ["frames", str(place.bunny), "-o", str(place.folder / "none" / "s.png")],
     ErrorCode.ENVIRONMENT_MISSING: ill_installation,
     ErrorCode.PARTIAL_FAILED: wrong_answer,

@@ -112,6 +112,30 @@ def test_a_folder_without_config(folder: Path) -> None:
     assert "has no config.json" in refused(folder)
 
 
+def test_a_checkpoint_in_shards_is_the_same_model(good: Path, folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    files = {"vision": "a.safetensors", "projector": "b.safetensors", "language": "b.safetensors"}
+    index = {name: files[name.partition(".")[0]] for name in weights}
+    for file in set(index.values()):
+        save_file({name: tensor for name, tensor in weights.items() if index[name] == file}, folder / file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    sharded, whole = (load(str(path), device="cpu").engine.language.state_dict() for path in (folder, good))
+    assert sharded.keys() == whole.keys()
+    assert all(torch.equal(sharded[name], whole[name]) for name in whole)
+    (folder / "b.safetensors").unlink()
+    assert "1 missing shards: b.safetensors" in refused(folder)
+
+
+@pytest.mark.parametrize("with_config", [True, False])
+def test_an_adapter_without_its_base(folder: Path, with_config: bool) -> None:
+    (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text("{}")
+    if not with_config:
+        (folder / "config.json").unlink()
+    assert "is an adapter (adapter_config.json) without the model that it adapts" in refused(folder)
+
+
 class Payload:
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -220,7 +244,9 @@ def test_a_tokenizer_that_is_none(folder: Path) -> None:
 
 
 def test_no_such_model(tmp_path: Path) -> None:
-    assert "neither a bundled model nor a folder" in refused(Path("no-such-model"), ErrorCode.MODEL_NOT_FOUND)
+    assert "is no folder here, and not written like a model of the hub (take nano, the folder" in refused(
+        Path("no-such-model"), ErrorCode.MODEL_NOT_FOUND
+    )
     (tmp_path / "config.json").write_text(
         '{"architectures": ["GPT2LMHeadModel"], "auto_map": {"AutoModel": "evil.py"}}'
     )

@@ -19,7 +19,7 @@ from longtake.errors import ErrorCode, LongtakeError
 from longtake.layouts import Piece, Visual
 from longtake.layouts.grid import Grid
 from longtake.layouts.slowfast import SlowFast
-from longtake.vision import FeatureGrid
+from longtake.vision import FeatureGrid, GridShape
 
 GOLDEN = Path(__file__).parent / "golden"
 POOLS = {
@@ -69,7 +69,7 @@ def test_count_is_what_is_arranged(name: str) -> None:
     for frames, height, width in itertools.product((1, 2, 3, 9, 10, 11, 33), (1, 2, 3, 8), (1, 2, 5, 8)):
         grid = grid_of(torch.rand(frames, height, width, 3))
         try:
-            promised = layout.count(frames, height, width)
+            promised = layout.count(GridShape(frames, height, width))
         except LongtakeError:
             with pytest.raises(LongtakeError):
                 layout.arrange(grid)
@@ -118,11 +118,11 @@ def test_grid_makes_longvas_video_sequence(case: dict[str, Any]) -> None:
     layout = Grid(pool=case["pool_stride"], mode=case["pool_mode"])
     made = sequence(layout.arrange(grid_of(tensors[f"{case['name']}.in"].unflatten(1, (side, side)))))
     torch.testing.assert_close(made, tensors[f"{case['name']}.out"], rtol=0, atol=1e-6)
-    assert layout.count(case["T"], side, side) == case["out_tokens"]
+    assert layout.count(GridShape(case["T"], side, side)) == case["out_tokens"]
 
 
 def test_a_longva_frame_is_144_tokens() -> None:
-    assert Grid().count(2000, 24, 24) == 288_000
+    assert Grid().count(GridShape(2000, 24, 24)) == 288_000
 
 
 def test_grid_by_hand() -> None:
@@ -156,7 +156,7 @@ def test_slowfast_makes_the_released_sequence(case: dict[str, Any]) -> None:
     layout = released(case)
     made = sequence(layout.arrange(grid_of(features_TND.unflatten(1, (height, width)))))
     torch.testing.assert_close(made, tensors[f"{case['name']}.out"], rtol=0, atol=1e-6)
-    assert layout.count(case["T"], height, width) == case["out_tokens"]
+    assert layout.count(GridShape(case["T"], height, width)) == case["out_tokens"]
     # The quirks show only where a width is odd or frames are too few: everywhere else the default says the same.
     if width % 2 == 0 and layout.slow_frames <= case["T"]:
         plain = dataclasses.replace(layout, as_released=False)
@@ -178,7 +178,7 @@ def test_slow_indices_are_the_released_ones() -> None:
 
 
 def test_the_papers_settings_make_3680_tokens() -> None:
-    assert SlowFast().count(50, 24, 24) == 10 * 24 * 12 + 50 * 4 * 4 == 3680
+    assert SlowFast().count(GridShape(50, 24, 24)) == 10 * 24 * 12 + 50 * 4 * 4 == 3680
 
 
 def test_slowfast_by_hand() -> None:
@@ -196,7 +196,7 @@ def test_row_pooling_runs_over_row_ends_only_as_released() -> None:
     assert sequence(sane.arrange(one)).flatten().tolist() == [0.5, 10.5]
     quirk = dataclasses.replace(sane, as_released=True)
     assert sequence(quirk.arrange(one)).flatten().tolist() == [0.5, (2 + 10) / 2, 11.5]
-    assert (sane.count(1, 2, 3), quirk.count(1, 2, 3)) == (2, 3)
+    assert (sane.count(GridShape(1, 2, 3)), quirk.count(GridShape(1, 2, 3))) == (2, 3)
 
 
 def test_a_short_video_shows_each_slow_frame_once_unless_as_released() -> None:
@@ -228,13 +228,14 @@ def test_count_holds_for_every_slow_pool(pool: str) -> None:
         for b in ("true", "false")
     ]
     for layout, frames, height, width in itertools.product(layouts, (1, 4, 7), (2, 5), (2, 3, 6)):
-        assert layout.count(frames, height, width) == len(sequence(layout.arrange(ramp(frames, height, width))))
+        grid = ramp(frames, height, width)
+        assert layout.count(grid.shape) == len(sequence(layout.arrange(grid)))
 
 
 def test_either_pathway_can_be_left_out() -> None:
     fast_only, slow_only = SlowFast(slow_frames=0), SlowFast(fast_height=0, fast_width=0)
-    assert fast_only.count(50, 24, 24) == 800 == len(sequence(fast_only.arrange(ramp(50, 24, 24))))
-    assert slow_only.count(50, 24, 24) == 2880 == len(sequence(slow_only.arrange(ramp(50, 24, 24))))
+    assert fast_only.count(GridShape(50, 24, 24)) == 800 == len(sequence(fast_only.arrange(ramp(50, 24, 24))))
+    assert slow_only.count(GridShape(50, 24, 24)) == 2880 == len(sequence(slow_only.arrange(ramp(50, 24, 24))))
 
 
 # Refusals.
@@ -266,6 +267,6 @@ def test_wrong_options_are_refused_in_python_too() -> None:
 
 def test_pooling_that_leaves_nothing_is_refused_with_what_came() -> None:
     with pytest.raises(LongtakeError, match="layout.pool: 3 x 3 pooling of 2 x 4 features leaves nothing"):
-        Grid(pool=3).count(5, 2, 4)
+        Grid(pool=3).count(GridShape(5, 2, 4))
     with pytest.raises(LongtakeError, match="layout.slow_pool: row_max of 4 x 1 features leaves nothing"):
         SlowFast().arrange(ramp(3, 4, 1))

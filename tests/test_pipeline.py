@@ -25,6 +25,7 @@ from longtake.pipeline import ask, logprobs, watch
 from longtake.samplers.uniform import Uniform
 from longtake.video import Frames, Video
 from longtake.video.opening import open_video
+from longtake.vision import GridShape
 
 FRAMES = 40
 FEW = GenerateOptions(max_new_tokens=12)
@@ -78,7 +79,9 @@ def test_what_is_told_is_what_was_seen(path: Path, model: Model) -> None:
     watched = watch(model, video, QUESTION, progress=lambda *what: told.append(what))
     answer = ask(model, watched, QUESTION, FEW)
     wanted = [int(place) for place in np.linspace(0, FRAMES - 1, 8)]
-    assert answer.frames == tuple((number, pytest.approx(number / 10)) for number in wanted)
+    (look,) = answer.looks
+    assert look.numbers.tolist() == wanted
+    assert look.times_s.tolist() == pytest.approx([number / 10 for number in wanted])
     # Each frame's 2 x 2 features become one token; text is "<|im_start|>user\n" and what follows the last frame.
     after = len(ids_after_the_video(model))
     assert answer.tokens == {"visual": 8, "text": 3 + after, "new": 12}
@@ -86,7 +89,7 @@ def test_what_is_told_is_what_was_seen(path: Path, model: Model) -> None:
     assert list(answer.seconds) == ["read", "encode", "prefill", "generate"]
     assert all(spent_s > 0 for spent_s in answer.seconds.values())
     assert answer.peak_memory_bytes is not None and answer.peak_memory_bytes > 50 * 2**20
-    assert answer.parts == {
+    assert look.parts == {
         "sampler": {"name": "uniform", "options": {"frames": 8}},
         "layout": {"name": "grid", "options": {"pool": 2, "mode": "average"}},
     }
@@ -94,7 +97,7 @@ def test_what_is_told_is_what_was_seen(path: Path, model: Model) -> None:
     assert answer.notes == ("the answer was cut after 12 tokens",)
     reads = [("read", done, 8) for done in range(1, 9)]
     assert told == [*reads, ("encode", 8, 8), ("prefill", 11, 11)]
-    assert (answer.asked_frames, answer.degraded, answer.lost_s) == (8, False, ())
+    assert (look.asked_frames, look.still, answer.degraded, look.lost_s) == (8, False, False, ())
 
 
 def ids_after_the_video(model: Model) -> list[int]:
@@ -108,7 +111,7 @@ def test_the_object_of_json_is_json(path: Path, model: Model) -> None:
     answer = ask(model, watch(model, open_video(path)), QUESTION, FEW)
     told = json.loads(json.dumps(answer.as_dict(), allow_nan=False))
     assert told["answer"] == answer.text
-    assert told["frames"][1] == {"number": 5, "time_s": pytest.approx(0.5)}
+    assert told["files"][0]["frames"][1] == {"number": 5, "time_s": pytest.approx(0.5)}
     assert told["tokens"]["new"] == 12
     assert set(told["seconds"]) == {"read", "encode", "prefill", "generate"}
 
@@ -127,7 +130,8 @@ def test_pictures_reach_the_answer(path: Path, model: Model) -> None:
     video = open_video(path)
     early = watch(model, video.stretch(0, 1.0))
     late = watch(model, video.stretch(3.0, None))
-    assert early.times_s.tolist() == pytest.approx([number / 10 for number in (0, 1, 2, 3, 5, 6, 7, 9)], abs=0.11)
+    times_s = early.looks[0].times_s.tolist()
+    assert times_s == pytest.approx([number / 10 for number in (0, 1, 2, 3, 5, 6, 7, 9)], abs=0.11)
     difference = logprobs(model, early, QUESTION, "red") - logprobs(model, late, QUESTION, "red")
     assert difference.abs().max() > 1e-3
 
@@ -138,7 +142,7 @@ def test_the_chain_equals_one_forward_of_the_networks(path: Path, model: Model) 
     watched = watch(model, open_video(path))
     with av.open(str(path)) as container:
         decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    small = np.stack([model.encoder.shrink(decoded[number]) for number in watched.numbers])
+    small = np.stack([model.encoder.shrinker(tiled=False)(decoded[number]) for number in watched.looks[0].numbers])
     tokenizer = model.tokenizer
     with torch.inference_mode():
         recipe = model.encoder.recipe
@@ -207,7 +211,9 @@ def test_too_many_frames_are_refused_before_decoding_with_the_most_that_fit(path
     assert error.reason == (
         "40 frames make 160 tokens, the question 64, and the answer may have 64; this model reads 255"
     )
-    assert error.advice == "sample at most 31 frames, or take --layout grid, or go on with --beyond-trained-context"
+    assert (
+        error.advice == "sample at most 31 frames, or take --layout two_tokens, or go on with --beyond-trained-context"
+    )
     assert watch(replace(at_grid, sampler=Uniform(31)), open_video(path)).visual_tokens == 124
     refused(ErrorCode.LIMIT_CONTEXT, lambda: watch(replace(at_grid, sampler=Uniform(32)), video))
 
@@ -286,14 +292,14 @@ def test_parts_can_be_swapped(path: Path, model: Model) -> None:
     swapped = replace(model, layout=SlowFast(slow_frames=3, slow_pool="none", fast_height=1, fast_width=1))
     answer = ask(swapped, watch(swapped, open_video(path)), QUESTION, FEW)
     assert answer.tokens["visual"] == 3 * 4 + 8
-    assert answer.parts["layout"]["name"] == "slowfast"
+    assert answer.looks[0].parts["layout"]["name"] == "slowfast"
 
 
 def test_a_part_from_elsewhere_is_told_by_its_home(path: Path, model: Model) -> None:
     elsewhere = replace(model, sampler=First(2))
     answer = ask(elsewhere, watch(elsewhere, open_video(path)), QUESTION, FEW)
-    assert [number for number, _ in answer.frames] == [0, 1]
-    assert answer.parts["sampler"] == {"name": f"{__name__}:First", "options": {"count": 2}}
+    assert answer.looks[0].numbers.tolist() == [0, 1]
+    assert answer.looks[0].parts["sampler"] == {"name": f"{__name__}:First", "options": {"count": 2}}
 
 
 @dataclass(frozen=True)
@@ -310,12 +316,12 @@ class First:
 class Miscounting(Grid):
     """A layout whose count is wrong."""
 
-    def count(self, frames: int, height: int, width: int) -> int:
-        return super().count(frames, height, width) + 1
+    def count(self, shape: GridShape) -> int:
+        return super().count(shape) + 1
 
 
 def test_a_layout_that_miscounts_is_found_out(path: Path, model: Model) -> None:
-    with pytest.raises(ValueError, match="8 visual tokens came where 8 and 9 were announced"):
+    with pytest.raises(ValueError, match="8 visual tokens came where 9 were announced"):
         watch(replace(model, layout=Miscounting()), open_video(path))
 
 
@@ -327,5 +333,5 @@ def test_another_engine_cannot_read_on(path: Path, model: Model) -> None:
 
 def test_fewer_frames_than_asked_are_never_repeated(path: Path, model: Model) -> None:
     answer = ask(model, watch(model, open_video(path).stretch(1.0, 1.3)), QUESTION, FEW)
-    assert [number for number, _ in answer.frames] == [10, 11, 12]
+    assert answer.looks[0].numbers.tolist() == [10, 11, 12]
     assert answer.tokens["visual"] == 3

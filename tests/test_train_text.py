@@ -198,7 +198,7 @@ def test_a_hugging_face_folder_is_continued_as_it_was_and_loaded_strictly(corpus
     assert (Path(second["model"]) / "tokenizer_config.json").read_text() == '{"mine": 1}'
     assert second["held_out"]["before"] == second["held_out"]["after"]
     save_file({**before, "model.more.weight": torch.zeros(2)}, first / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(LongtakeError, match="unexpected: language.model.more.weight"):
+    with pytest.raises(LongtakeError, match="unexpected: model.more.weight"):
         from_folder(first, torch.device("cpu"))
     (first / "config.json").write_text('{"model_type": "no_such_model", "auto_map": {"AutoConfig": "evil.Evil"}}')
     with pytest.raises(LongtakeError, match="no language model that transformers knows"):

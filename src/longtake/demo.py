@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from longtake import parts
+from longtake.answer import Answer, Watched
 from longtake.families import Model
-from longtake.pipeline import Answer, Watched, ask
+from longtake.pipeline import ask
 
 FOLDER = Path(__file__).parent / "assets" / "demo"
 FILM = FOLDER / "hour.mp4"
@@ -40,8 +41,9 @@ class Question:
 
     def seen_in(self, watched: Watched) -> list[int]:
         """Which of the frames that were read show that scene."""
-        inside = (watched.times_s >= self.start_s) & (watched.times_s < self.end_s)
-        return [int(number) for number in watched.numbers[inside]]
+        (look,) = watched.looks
+        inside = (look.times_s >= self.start_s) & (look.times_s < self.end_s)
+        return [int(number) for number in look.numbers[inside]]
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,9 @@ def ask_all(model: Model, watched: Watched) -> Iterator[Asked]:
 def sheet_numbers(watched: Watched) -> tuple[list[int], set[int]]:
     """Frames for a contact sheet: some of those that were read, evenly spread, and those that answer; these apart."""
     answering = {number for question in questions() for number in question.seen_in(watched)}
-    read = len(watched.numbers)
-    spread = watched.numbers[np.linspace(0, read - 1, min(SHEET_FRAMES, read), dtype=int)]
+    (look,) = watched.looks
+    read = len(look.numbers)
+    spread = look.numbers[np.linspace(0, read - 1, min(SHEET_FRAMES, read), dtype=int)]
     return sorted({*(int(number) for number in spread), *answering}), answering
 
 

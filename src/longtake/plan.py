@@ -1,6 +1,6 @@
-"""plan: what a video would cost in tokens, before anything is decoded; refuses what does not fit. Knows no video.
+"""plan: what files would cost in tokens, before anything is decoded; refuses what does not fit. Decodes nothing.
 
-The context is shared by the video (template and frames), the question and the answer:
+The context is shared by the files (template and frames), the question and the answer:
 
     | opening | frames ................ | question | answer |
     0                                                     trained_context
@@ -9,18 +9,81 @@ The context is shared by the video (template and frames), the question and the a
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from longtake import parts
 from longtake.engines import GenerateOptions
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.families import Model
-from longtake.prompt import question_ids, segment_ids
+from longtake.layouts import Layout, view_of
+from longtake.prompt import ChatTemplate, question_ids, segment_ids
+from longtake.samplers import Sampler
+from longtake.video import Video
+from longtake.vision import GridShape, VisionEncoder
 
 GREEDY = GenerateOptions()
 
 QUESTION_ROOM_TOKENS = 64
 """Kept free for a question that is not known yet when a video is watched."""
+
+
+def is_still(video: Video) -> bool:
+    """Whether a file is one picture."""
+    return len(video.times_s) == 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What of a file will be seen, and in what form.
+
+    Attributes:
+        sampler, layout: that chose and will arrange.
+        numbers: of the frames.
+        size_px: (height, width) of a displayed frame.
+        shape: of the feature grid that will come.
+    """
+
+    sampler: Sampler
+    layout: Layout
+    numbers: list[int]
+    size_px: tuple[int, int]
+    shape: GridShape
+
+    @cached_property
+    def tokens(self) -> int:
+        """How many visual tokens that makes."""
+        return self.layout.count(self.shape)
+
+    def with_frames(self, encoder: VisionEncoder, frames: int) -> Plan:
+        """The same for the first so many of the frames."""
+        return replace(self, shape=_shape(encoder, self.layout, frames, self.size_px), numbers=self.numbers[:frames])
+
+    def with_layout(self, encoder: VisionEncoder, layout: Layout) -> Plan:
+        """The same frames in another layout."""
+        return replace(self, layout=layout, shape=_shape(encoder, layout, len(self.numbers), self.size_px))
+
+
+def plan_of(model: Model, video: Video, question: str) -> Plan:
+    """What `model` will see of a file: its sampler's frames in its layout, or a picture in its layout for pictures.
+
+    Raises:
+        LongtakeError: `usage.bad_option` if an option of sampler or layout does not fit this file.
+    """
+    numbers = model.sampler.pick(video, question)
+    layout = model.image_layout if is_still(video) else model.layout
+    size_px = video.height_px, video.width_px
+    return Plan(model.sampler, layout, numbers, size_px, _shape(model.encoder, layout, len(numbers), size_px))
+
+
+def _shape(encoder: VisionEncoder, layout: Layout, frames: int, size_px: tuple[int, int]) -> GridShape:
+    view = view_of(layout)
+    height_px, width_px = size_px
+    pictures = math.ceil(frames / view.frames)
+    return encoder.shape_of(pictures, (view.rows * height_px, view.columns * width_px), tiled=view.tiled)
 
 
 @dataclass(frozen=True)
@@ -37,20 +100,20 @@ class TextNeed:
         return self.opening_tokens + self.question_tokens + self.answer_tokens
 
 
-def text_need(model: Model, question: str | None, options: GenerateOptions) -> TextNeed:
+def text_need(model: Model, template: ChatTemplate, question: str | None, options: GenerateOptions) -> TextNeed:
     """What a question and its answer may need beside the frames; None where the question is not known yet.
 
     Raises:
         LongtakeError: `usage.blank_question`, `usage.bad_text`.
     """
-    opening = segment_ids(model.tokenizer, model.template.opening)
+    opening = segment_ids(model.tokenizer, template.opening)
     question_tokens = (
-        QUESTION_ROOM_TOKENS if question is None else len(question_ids(model.template, model.tokenizer, question))
+        QUESTION_ROOM_TOKENS if question is None else len(question_ids(template, model.tokenizer, question))
     )
     return TextNeed(len(opening), question_tokens, options.max_new_tokens)
 
 
-def refuse_too_many_frames(model: Model, frames: int, visual_tokens: int, text: TextNeed) -> None:
+def refuse_too_many_frames(model: Model, plans: Sequence[Plan], text: TextNeed) -> None:
     """Check that frames and text fit in what the model was trained to read, unless it may go beyond.
 
     Raises:
@@ -59,21 +122,37 @@ def refuse_too_many_frames(model: Model, frames: int, visual_tokens: int, text: 
     """
     reads = model.engine.trained_context
     free_tokens = reads - text.tokens
+    visual_tokens = sum(plan.tokens for plan in plans)
     if visual_tokens <= free_tokens or model.beyond_trained_context:
         return
-    grid = model.encoder.grid_height, model.encoder.grid_width
-    most = bisect.bisect_right(range(1, frames + 1), free_tokens, key=lambda count: model.layout.count(count, *grid))
-    ways = [f"sample at most {most:,} frames"] if most else [_smaller(text, model.layout.count(1, *grid), reads)]
-    ways += [f"take --layout {name}" for name in _layouts_that_fit(frames, grid, free_tokens)[:1]]
+    largest = max(plans, key=lambda plan: plan.tokens)
+    left_tokens = free_tokens - (visual_tokens - largest.tokens)
+    ways = _ways(model, largest, text, left_tokens)
+    frames = sum(len(plan.numbers) for plan in plans)
+    what = f"{frames:,} frames" if len(plans) == 1 else f"{frames:,} frames of {len(plans)} files"
     reason = (
-        f"{frames:,} frames make {visual_tokens:,} tokens, the question {text.question_tokens:,}, and the answer may "
+        f"{what} make {visual_tokens:,} tokens, the question {text.question_tokens:,}, and the answer may "
         f"have {text.answer_tokens:,}; this model reads {reads:,}"
     )
     advice = ", or ".join([*ways, "go on with --beyond-trained-context"])
     raise LongtakeError(ErrorCode.LIMIT_CONTEXT, "", reason, advice)
 
 
-def _smaller(text: TextNeed, frame_tokens: int, reads: int) -> str:
+def _ways(model: Model, plan: Plan, text: TextNeed, left_tokens: int) -> list[str]:
+    """What would make the file of `plan` fit in so many tokens."""
+    frames, encoder = len(plan.numbers), model.encoder
+    most = bisect.bisect_right(
+        range(1, frames + 1), left_tokens, key=lambda count: plan.with_frames(encoder, count).tokens
+    )
+    fewer = f"sample at most {most:,} frames"
+    ways = [fewer if most else _smaller(text, plan.with_frames(encoder, 1).tokens)]
+    fitting = _layouts_that_fit(encoder, plan, left_tokens)
+    if fitting:
+        ways.append(f"take --layout {max(fitting, key=lambda name: fitting[name])}")
+    return ways
+
+
+def _smaller(text: TextNeed, frame_tokens: int) -> str:
     """What to do where not even one frame fits: the larger of frame and text gives way."""
     if frame_tokens > text.tokens:
         return f"choose options of the layout that make less than {frame_tokens:,} tokens of one frame"
@@ -101,14 +180,14 @@ def refuse_too_long(model: Model, video_tokens: int, question_tokens: int, new_t
     raise LongtakeError(ErrorCode.LIMIT_CONTEXT, "", reason, advice)
 
 
-def _layouts_that_fit(frames: int, grid: tuple[int, int], free_tokens: int) -> list[str]:
-    """The layouts whose default options make few enough tokens of so many frames."""
-    return [name for name in parts.names("layouts") if _fits(name, frames, grid, free_tokens)]
-
-
-def _fits(layout: str, frames: int, grid: tuple[int, int], free_tokens: int) -> bool:
-    try:
-        return bool(parts.build("layouts", layout, {}, label="layout").count(frames, *grid) <= free_tokens)
-    except LongtakeError:
-        # It cannot lay out such a grid at all.
-        return False
+def _layouts_that_fit(encoder: VisionEncoder, plan: Plan, free_tokens: int) -> dict[str, int]:
+    """The layouts that see the same frames and, as they are, make few enough tokens of them; with how many."""
+    found = {}
+    for name in parts.names("layouts"):
+        layout: Layout = parts.build("layouts", name, {}, label="layout")
+        if view_of(layout) != view_of(plan.layout):
+            continue
+        # A layout that cannot lay out such a grid at all refuses to count.
+        with suppress(LongtakeError):
+            found[name] = plan.with_layout(encoder, layout).tokens
+    return {name: tokens for name, tokens in found.items() if tokens <= free_tokens}

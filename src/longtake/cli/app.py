@@ -27,7 +27,7 @@ def longtake(version: opt.Version = False) -> None:
 
 @app.command()
 def ask(
-    video: opt.VideoFile,
+    files: opt.AskedFiles,
     question: opt.Question,
     model: opt.ModelName = "nano",
     sampler: opt.SamplerName = None,
@@ -50,11 +50,12 @@ def ask(
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Answer a question about a video."""
+    """Answer a question about a video, a picture or several of them."""
     from longtake.cli.asking import Choice, Drawing, ask_and_print
 
     way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
-    looked_at = opt.Looked(video, sampler, frames, start, end, opt.settings_by_part(settings), way)
+    set_by_part = opt.settings_by_part(settings)
+    looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
     choice = Choice(model, layout, device, dtype, beyond_trained_context)
     drawing = Drawing(max_new_tokens, temperature, seed)
     ask_and_print(looked_at, question, choice, drawing=drawing, show=opt.Show(as_json, quiet))
@@ -109,11 +110,11 @@ def list_parts(as_json: opt.AsJson = False) -> None:
 
 
 @app.command()
-def doctor(as_json: opt.AsJson = False) -> None:
-    """Examine this machine and installation, and say what to do where something is wrong."""
+def doctor(model: opt.DoctorModel = None, as_json: opt.AsJson = False) -> None:
+    """Examine this machine and installation, or a model without loading it, and say what to do about what is wrong."""
     from longtake.cli.looking import print_doctor
 
-    print_doctor(as_json=as_json)
+    print_doctor(model, as_json=as_json)
 
 
 @app.command()

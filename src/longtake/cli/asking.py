@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,9 @@ from longtake.cli.progress import bars
 from longtake.errors import ErrorCode, LongtakeError
 
 if TYPE_CHECKING:
+    from longtake.answer import Answer
     from longtake.engines import GenerateOptions
     from longtake.families import Model
-    from longtake.pipeline import Answer
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,18 @@ class Drawing:
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "", str(error), advice) from error
 
 
-def ask_and_print(looked: Looked, question: str, choice: Choice, *, drawing: Drawing, show: Show) -> None:
-    """`longtake ask`: the file is looked at before torch is imported, so that a wrong name is told at once."""
-    with bars(wanted=show.talks) as progress, open_looked_at(looked, progress=progress) as video:
+def ask_and_print(files: Sequence[Looked], question: str, choice: Choice, *, drawing: Drawing, show: Show) -> None:
+    """`longtake ask`: the files are looked at before torch is imported, so that a wrong name is told at once."""
+    with bars(wanted=show.talks) as progress, ExitStack() as opened:
+        videos = [opened.enter_context(open_looked_at(looked, progress=progress)) for looked in files]
         from longtake import pipeline
         from longtake.loading import load
+        from longtake.plan import is_still
 
         options = drawing.options()
-        model = swapped(load(choice.model, device=choice.device, dtype=choice.dtype), looked, choice)
-        watched = pipeline.watch(model, video, question, options=options, progress=progress)
+        model = load(choice.model, device=choice.device, dtype=choice.dtype)
+        model = swapped(model, files[0], choice, pictures=all(is_still(video) for video in videos))
+        watched = pipeline.watch(model, videos, question, options=options, progress=progress)
     if show.as_json:
         say_json(pipeline.ask(model, watched, question, options).as_dict())
         return
@@ -78,7 +82,7 @@ def closing_line(answer: Answer) -> str:
     stages = ", ".join(f"{stage} {spent_s:.1f}" for stage, spent_s in answer.seconds.items())
     tokens = " + ".join(f"{count:,} {kind}" for kind, count in answer.tokens.items())
     facts = [
-        f"{len(answer.frames):,} frames",
+        *_seen(answer),
         f"{tokens} tokens",
         f"{sum(answer.seconds.values()):.1f} s ({stages})",
         *answer.notes,
@@ -86,17 +90,32 @@ def closing_line(answer: Answer) -> str:
     return "; ".join(facts)
 
 
-def swapped(model: Model, looked: Looked, choice: Choice) -> Model:
+def _seen(answer: Answer) -> Iterator[str]:
+    frames = sum(len(look.numbers) for look in answer.looks if not look.still)
+    pictures = sum(look.still for look in answer.looks)
+    if frames:
+        yield f"{frames:,} frames"
+    if pictures:
+        yield f"{pictures:,} picture{'s' * (pictures > 1)}"
+
+
+def swapped(model: Model, looked: Looked, choice: Choice, *, pictures: bool) -> Model:
     """`model` with the sampler, layout and options that the user named.
+
+    A layout that is named is for videos and pictures; options without a name are of the model's own layout for videos,
+    or for pictures where there is nothing else (`pictures`).
 
     Raises:
         LongtakeError: `usage.bad_option`.
     """
     sampler = _part("sampler", looked.sampler, model.sampler, looked.sampler_settings)
-    layout = _part("layout", choice.layout, model.layout, looked.settings["layout"])
-    return dataclasses.replace(
-        model, sampler=sampler, layout=layout, beyond_trained_context=choice.beyond_trained_context
-    )
+    own = model.image_layout if pictures else model.layout
+    layout = _part("layout", choice.layout, own, looked.settings["layout"])
+    beyond = choice.beyond_trained_context
+    changed = dataclasses.replace(model, sampler=sampler, beyond_trained_context=beyond)
+    if choice.layout is not None:
+        return dataclasses.replace(changed, layout=layout, image_layout=layout)
+    return dataclasses.replace(changed, **{"image_layout" if pictures else "layout": layout})
 
 
 def _part(label: str, name: str | None, own: Any, settings: Mapping[str, str]) -> Any:

@@ -170,16 +170,22 @@ def _part_row(name: str, part: type) -> Mapping[str, object]:
     return {"name": name, "summary": parts.summary(part), "options": options}
 
 
-def print_doctor(*, as_json: bool) -> None:
+def print_doctor(model: str | None, *, as_json: bool) -> None:
     """`longtake doctor`.
 
     Raises:
-        LongtakeError: `environment.missing` if something is not well, after the findings are printed.
+        LongtakeError: if something is not well, after the findings are printed: `environment.missing`, or of a model
+            `model.bad_checkpoint`; `model.not_found` before.
         typer.Exit: the same status with --json, where the findings say it all.
     """
-    from longtake.doctor import examine
+    if model is None:
+        from longtake.doctor import examine
 
-    findings = list(examine())
+        findings, code, wanted = list(examine()), ErrorCode.ENVIRONMENT_MISSING, "not as longtake needs it"
+    else:
+        from longtake.doctor.model import examine_model
+
+        findings, code, wanted = list(examine_model(model)), ErrorCode.MODEL_BAD_CHECKPOINT, "not as a model needs it"
     ill = [finding for finding in findings if not finding.well]
     if as_json:
         say_json({"ok": not ill, "findings": [finding.as_dict() for finding in findings]})
@@ -187,8 +193,8 @@ def print_doctor(*, as_json: bool) -> None:
         say(table([("ok" if finding.well else "NO", finding.subject, finding.found) for finding in findings]))
         say("ok" if not ill else f"{len(ill)} of {len(findings)} not as they should be")
     if ill and as_json:
-        raise typer.Exit(ErrorCode.ENVIRONMENT_MISSING.value.exit_status)
+        raise typer.Exit(code.value.exit_status)
     if ill:
         subjects = ", ".join(finding.subject for finding in ill)
         advice = "; ".join(dict.fromkeys(finding.advice for finding in ill))
-        raise LongtakeError(ErrorCode.ENVIRONMENT_MISSING, subjects, "not as longtake needs it", advice)
+        raise LongtakeError(code, subjects, wanted, advice)

@@ -23,9 +23,20 @@ def _say_version(wanted: bool) -> None:
 PARTS_WITH_SETTINGS = ("sampler", "layout")
 
 VideoFile = Annotated[str, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False)]
-Question = Annotated[str, typer.Argument(metavar="QUESTION", help="A question about it.", show_default=False)]
+AskedFiles = Annotated[
+    list[str], typer.Argument(metavar="FILE...", help="Videos and pictures, in order.", show_default=False)
+]
+Question = Annotated[str, typer.Argument(metavar="QUESTION", help="A question about them.", show_default=False)]
 
-ModelName = Annotated[str, typer.Option("--model", "-m", help="A bundled model, or the folder of a checkpoint.")]
+ModelName = Annotated[
+    str, typer.Option("--model", "-m", help="A bundled model, the folder of a checkpoint, or a model of the hub.")
+]
+DoctorModel = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]", help="A model, named as for ask; none: this machine and installation.", show_default=False
+    ),
+]
 SamplerName = Annotated[
     str | None, typer.Option("--sampler", help="Which frames are looked at; see `longtake list`. nano: uniform.")
 ]

@@ -13,9 +13,9 @@ from longtake.cli.progress import bars
 from longtake.errors import ErrorCode, LongtakeError, writing
 
 if TYPE_CHECKING:
+    from longtake.answer import Watched
     from longtake.demo import Asked
     from longtake.families import Model
-    from longtake.pipeline import Watched
     from longtake.video import Video
 
 
@@ -49,7 +49,7 @@ def play_demo(folder: str, *, show: Show) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
     path = Path(folder) / "sheet.png"
     numbers, answering = demo.sheet_numbers(watched)
-    among = f"the {len(watched.numbers):,} frames that were seen; marked: the {len(answering)} that answer"
+    among = f"the {len(watched.looks[0].numbers):,} frames that were seen; marked: the {len(answering)} that answer"
     with bars(wanted=show.talks) as progress:
         draw_sheet(video, Sheet(numbers, among, answering), path, progress=progress)
     say(f"what was seen, the moments that answer marked: {path}")
@@ -61,8 +61,10 @@ def play_demo(folder: str, *, show: Show) -> None:
 
 def _plan(model: Model, video: Video) -> str:
     """What will be read, before any of it is."""
-    frames = len(model.sampler.pick(video, ""))
-    tokens = model.layout.count(frames, model.encoder.grid_height, model.encoder.grid_width)
+    from longtake.plan import plan_of
+
+    planned = plan_of(model, video, "")
+    frames, tokens = len(planned.numbers), planned.tokens
     reads = model.engine.trained_context
     beyond = f", of which it was trained to read {reads:,}" if tokens > reads else ""
     return f"{model.name} looks every {video.duration_s / frames:.3g} s: {frames:,} frames, {tokens:,} tokens{beyond}"

@@ -39,12 +39,14 @@ class LocalEngine:
         stop_ids: the ids that end an answer.
         trained_context: how many positions it was trained to read.
         chunk_tokens: positions read at once.
+        vocabulary_size: only so many ids, from the first, are ever said: those behind are padding. None: all.
     """
 
     language: LanguageModel
     stop_ids: tuple[int, ...]
     trained_context: int
     chunk_tokens: int = 1024
+    vocabulary_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.chunk_tokens < 1 or self.trained_context < 1:
@@ -164,7 +166,7 @@ class LocalEngine:
     @torch.inference_mode()
     def _logits(self, hidden_CD: torch.Tensor) -> torch.Tensor:
         """(C, vocabulary) float32 on the processor, finite."""
-        logits_CV = self.language.lm_head(hidden_CD).float().cpu()
+        logits_CV = self.language.lm_head(hidden_CD)[:, : self.vocabulary_size].float().cpu()
         if not bool(torch.isfinite(logits_CV).all()):
             reason = "the language model's logits are not finite"
             advice = "try --dtype float32; if it stays, the checkpoint is damaged"

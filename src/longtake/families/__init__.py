@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from torch import nn
 
 from longtake.engines import Engine
 from longtake.layouts import Layout
@@ -20,6 +23,7 @@ class Model:
     Attributes:
         name: as the user asked for it.
         sampler, encoder, layout, template, tokenizer, engine: the parts, in the order in which data meets them.
+        image_layout, image_template: instead of `layout` and `template`, for files of one frame.
         beyond_trained_context: go on where a prompt is longer than the engine was trained to read.
     """
 
@@ -27,7 +31,9 @@ class Model:
     sampler: Sampler
     encoder: VisionEncoder
     layout: Layout
+    image_layout: Layout
     template: ChatTemplate
+    image_template: ChatTemplate
     tokenizer: Tokenizer
     engine: Engine
     beyond_trained_context: bool = False
@@ -38,6 +44,23 @@ class Family(Protocol):
 
     def fits(self, config: dict[str, object]) -> bool:
         """Whether a checkpoint with this config.json is of this family. Its name is never looked at."""
+        ...
+
+    def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
+        """The networks that config.json describes, by the prefix of their tensors' names, with weights of no meaning.
+
+        Args:
+            config: the object of config.json.
+            folder: where it lies; some checkpoints name others, which lie beside them or on the hub.
+
+        Raises:
+            LongtakeError: `model.bad_checkpoint`.
+            KeyError, TypeError, ValueError: `config` does not describe such networks.
+        """
+        ...
+
+    def renamed(self, name: str) -> str | None:
+        """`MODULE.TENSOR` of the tensor that checkpoints store as `name`; None for one that is left out on purpose."""
         ...
 
     def load(self, folder: Path, *, name: str, device: str, dtype: str) -> Model:

@@ -20,12 +20,13 @@ from longtake.checkpoint import (
     WEIGHTS,
     Placement,
     bad_checkpoint,
-    load_strictly,
+    fill,
     placement,
     read_config,
-    read_weights,
     require_files,
+    stored_in,
     stored_tensors,
+    without_memory,
 )
 from longtake.engines.local import LocalEngine
 from longtake.errors import writing
@@ -81,10 +82,20 @@ class Nano:
             sampler=parts.find("samplers", "uniform")(frames=config["frames"]),
             encoder=encoder(modules),
             layout=parts.find("layouts", "grid")(),
+            image_layout=parts.find("layouts", "grid")(),
             template=TEMPLATE,
+            image_template=TEMPLATE,
             tokenizer=tokenizer,
             engine=LocalEngine(modules.language, stop_ids, config["trained_context"]),
         )
+
+    def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
+        """The three networks that config.json describes."""
+        return build(config).named()
+
+    def renamed(self, name: str) -> str | None:
+        """Tensors are stored under the names that they have."""
+        return name
 
 
 def encoder(modules: NanoModules) -> Encoder:
@@ -116,11 +127,10 @@ def read_checkpoint(folder: Path, where: Placement) -> tuple[dict[str, Any], Nan
     """
     require_files(folder, (CONFIG, TOKENIZER, WEIGHTS))
     config = read_config(folder)
-    weights = read_weights(folder / WEIGHTS)
+    stored = stored_in(folder)
     tokenizer = HubTokenizer.from_file(folder / TOKENIZER)
     try:
-        # Random first weights are drawn and thrown away: the caller's random numbers stay as they were.
-        with torch.random.fork_rng(devices=[]):
+        with without_memory():
             modules = build(config)
         if min(int(config["trained_context"]), int(config["frames"])) < 1:
             raise ValueError("trained_context and frames are at least 1")
@@ -129,7 +139,7 @@ def read_checkpoint(folder: Path, where: Placement) -> tuple[dict[str, Any], Nan
     except (KeyError, TypeError, ValueError) as error:
         reason = f"does not describe a nano: {type(error).__name__} {error}"
         raise bad_checkpoint(folder / CONFIG, reason, "take the config.json that belongs to the weights") from error
-    load_strictly(modules.named(), weights, where, path=folder / WEIGHTS)
+    fill(modules.named(), stored, where, renamed=Nano().renamed, folder=folder)
     return config, modules, tokenizer
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from longtake.vision import FeatureGrid
+from longtake.vision import FeatureGrid, GridShape
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,29 @@ class Text:
 Piece = Visual | Text
 
 
+@dataclass(frozen=True)
+class View:
+    """What a layout wants to go through the tower; by default each frame as it is.
+
+    Attributes:
+        tiled: each picture and, behind it, its tiles.
+        rows, columns: so many frames are put on one picture first.
+    """
+
+    tiled: bool = False
+    rows: int = 1
+    columns: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.rows, self.columns) < 1:
+            raise ValueError(f"{self.rows} rows of {self.columns} frames; want at least 1 of each")
+
+    @property
+    def frames(self) -> int:
+        """How many frames make one picture."""
+        return self.rows * self.columns
+
+
 class Layout(Protocol):
     """Says how a grid of features becomes one sequence. Its dataclass fields are its options."""
 
@@ -46,9 +69,15 @@ class Layout(Protocol):
         """The pieces of the prompt, in order."""
         ...
 
-    def count(self, frames: int, height: int, width: int) -> int:
-        """How many visual tokens `arrange` makes of `frames` frames of `height` x `width` features. Exact."""
+    def count(self, shape: GridShape) -> int:
+        """How many visual tokens `arrange` makes of a grid of that shape. Exact, before anything is decoded."""
         ...
+
+
+def view_of(layout: Layout) -> View:
+    """What a layout says (`view` in its class, or a property) that it wants to see."""
+    view: View = getattr(layout, "view", View())
+    return view
 
 
 def goes_frame_by_frame(layout: Layout) -> bool:

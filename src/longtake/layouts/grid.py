@@ -9,7 +9,7 @@ import numpy as np
 
 from longtake.layouts import Piece, Visual
 from longtake.layouts._pooling import pool_places, refuse_empty
-from longtake.vision import FeatureGrid
+from longtake.vision import FeatureGrid, GridShape
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Grid:
         pooled_THWD = pool_places(grid.values_THWD, (self.pool, self.pool), mode=self.mode)
         return [Visual(pooled_THWD.reshape(frames * per_frame, depth), np.repeat(grid.times_s, per_frame))]
 
-    def count(self, frames: int, height: int, width: int) -> int:
+    def count(self, shape: GridShape) -> int:
         """T x (H // pool) x (W // pool).
 
         Raises:
             LongtakeError: `usage.bad_option` if `pool` leaves nothing of a frame.
         """
-        return frames * self._per_frame(height, width)
+        return shape.views * self._per_frame(shape.height, shape.width)
 
     def _per_frame(self, height: int, width: int) -> int:
         per_frame = (height // self.pool) * (width // self.pool)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from longtake.layouts import Piece, Visual
 from longtake.layouts._pooling import fit_places, fit_volume, pool_places, refuse_empty
-from longtake.vision import FeatureGrid
+from longtake.vision import FeatureGrid, GridShape
 
 SlowPool = Literal["none", "row_max", "row_average", "square_max", "square_average", "time_average", "volume_average"]
 
@@ -88,14 +88,15 @@ class SlowFast:
             pathways.append(_tokens(fit_places(grid.values_THWD, (self.fast_height, self.fast_width)), grid.times_s))
         return [Visual(torch.cat([tokens for tokens, _ in pathways]), np.concatenate([times for _, times in pathways]))]
 
-    def count(self, frames: int, height: int, width: int) -> int:
+    def count(self, shape: GridShape) -> int:
         """Slow tokens plus T x fast_height x fast_width.
 
         Raises:
             LongtakeError: `usage.bad_option` if `slow_pool` leaves nothing of a frame.
         """
-        slow = self._slow_count(len(self.slow_indices(frames)), height, width) if self.slow_frames else 0
-        return slow + frames * self.fast_height * self.fast_width
+        shown = len(self.slow_indices(shape.views))
+        slow = self._slow_count(shown, shape.height, shape.width) if self.slow_frames else 0
+        return slow + shape.views * self.fast_height * self.fast_width
 
     def _slow(self, grid: FeatureGrid) -> tuple[torch.Tensor, NDArray[np.float64]]:
         chosen = self.slow_indices(len(grid.times_s))

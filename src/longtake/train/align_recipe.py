@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from longtake.train.tiles import LONGVA_TILES
+from longtake.vision.tiles import LONGVA_TILES
 
 PARTS = ("vision", "projector", "language")
 

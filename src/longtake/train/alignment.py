@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from longtake.checkpoint import CONFIG, TOKENIZER, WEIGHTS, bad_checkpoint, read_weights, stored_tensors
+from longtake.checkpoint import CONFIG, TOKENIZER, WEIGHTS, bad_checkpoint, stored_in, stored_tensors
 from longtake.errors import LongtakeError, writing
 from longtake.loading import folder_of, load
 from longtake.train.align_recipe import AlignRecipe
@@ -140,7 +140,7 @@ def stored_dtypes(source: Path, parts: dict[str, nn.Module]) -> dict[str, torch.
     Raises:
         LongtakeError: `model.bad_checkpoint` where these are not the tensors of `parts`.
     """
-    dtypes = {name: tensor.dtype for name, tensor in read_weights(source / WEIGHTS).items()}
+    dtypes = {name: tensor.dtype for name, tensor in stored_in(source).items()}
     if dtypes.keys() != stored_tensors(parts).keys():
         reason = "its tensors are not named after vision, projector and language"
         raise bad_checkpoint(source / WEIGHTS, reason, "such a family cannot be written yet")

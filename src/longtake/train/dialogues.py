@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from longtake.layouts import Piece
-from longtake.prompt import ChatTemplate, Control, Segment, Tokenizer, prefix, question_ids, segment_ids
+from longtake.prompt import ChatTemplate, Tokenizer, prefix, question_ids, segment_ids
 from longtake.train.llava import Turn
 
 
@@ -43,13 +43,18 @@ def write_dialogue(
     Args:
         pieces: of each picture, in order; the turns say how many of them each shows.
         width: D of the language model, for a conversation that shows none.
+
+    Raises:
+        ValueError: several turns for a template of one question.
     """
+    if len(turns) > 1 and not template.later:
+        raise ValueError(f"{len(turns)} turns for a template that continues no conversation")
     ids: list[int] = []
     answers: list[bool] = []
     visual = [torch.zeros(0, width)]
     left = list(pieces)
     for number, turn in enumerate(turns):
-        now = template if number == 0 else replace(template, opening=(*_ended(template), *_user(template)))
+        now = template if number == 0 else replace(template, opening=template.later)
         shown, left = left[: turn.pictures], left[turn.pictures :]
         if shown:
             prompt = prefix(now, tokenizer, [piece for picture in shown for piece in picture])
@@ -62,17 +67,3 @@ def write_dialogue(
         answers += [False] * len(asked) + [True] * len(answer)
     visual_ND = torch.cat([tokens.to(visual[-1].device) for tokens in visual])
     return Dialogue(torch.tensor(ids), visual_ND, torch.tensor(answers))
-
-
-def _user(template: ChatTemplate) -> tuple[Segment, ...]:
-    """What begins a later turn: the opening from its last control token on, a system's turn left out."""
-    controls = [place for place, segment in enumerate(template.opening) if isinstance(segment, Control)]
-    return template.opening[controls[-1] :] if controls else template.opening
-
-
-def _ended(template: ChatTemplate) -> tuple[Segment, ...]:
-    """The words between the token that ends a turn and the next turn: what follows that token in the closing."""
-    first, *rest = template.closing
-    if isinstance(first, Control) and first.token in template.stop and rest and isinstance(rest[0], str):
-        return (rest[0],) if len(rest) > 1 and isinstance(rest[1], Control) else ()
-    return ()

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from longtake import parts
+from longtake.answer import Watched
 from longtake.engines import GenerateOptions
 from longtake.families import Model
-from longtake.pipeline import Watched, ask, watch
+from longtake.pipeline import ask, watch
 from longtake.video.opening import open_video
 from longtake.world.drawing import draw, random_staging
 from longtake.world.film import write_film

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -25,19 +25,20 @@ from longtake.checkpoint import (
     TOKENIZER,
     WEIGHTS,
     Placement,
+    StoredTensor,
     bad_checkpoint,
-    load_strictly,
+    fill,
     read_config,
-    read_weights,
     require_files,
+    stored_in,
     stored_tensors,
+    without_memory,
 )
 from longtake.errors import LongtakeError, writing
 from longtake.families.nano import Nano, NanoModules, read_checkpoint, write_checkpoint
 from longtake.prompt import HubTokenizer
 from longtake.train.corpus import Document
 
-INDEX = "model.safetensors.index.json"
 END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>")
 """Tokens that may end a document, the first that a tokenizer has; a folder's config.json comes before them."""
 BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "vocab.json", "merges.txt")
@@ -204,7 +205,7 @@ def _rope(now: dict[str, Any], turning: Turning, first_context: int) -> dict[str
 
 def _from_nano(folder: Path, where: Placement) -> Start:
     config, modules, tokenizer = read_checkpoint(folder, where)
-    dtype = _stored_dtype(read_weights(folder / WEIGHTS))
+    dtype = _stored_dtype(stored_in(folder))
 
     def write(out: Path, trained: nn.Module, wanted: torch.dtype | None, context: int) -> None:
         # What is trained here is always a nano's language model, whatever class its checkpoint was read into.
@@ -222,7 +223,7 @@ def _from_hub(folder: Path, told: dict[str, Any], where: Placement) -> Start:
     advice = "give a folder of a causal language model (Qwen2, Llama, Mistral, ...) or of a nano"
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        with torch.random.fork_rng(devices=[]):
+        with without_memory():
             language = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
     except (KeyError, OSError, TypeError, ValueError, StrictDataclassError) as error:
         reason = f"is no language model that transformers knows: {' '.join(str(error).split())[:200]}"
@@ -233,12 +234,9 @@ def _from_hub(folder: Path, told: dict[str, Any], where: Placement) -> Start:
     if tokenizer.vocabulary_size > config.vocab_size:
         reason = f"has {tokenizer.vocabulary_size:,} tokens, more than the model's {config.vocab_size:,}"
         raise bad_checkpoint(folder / TOKENIZER, reason, "take the tokenizer that belongs to the weights")
-    path, weights = _hub_weights(folder)
-    if config.tie_word_embeddings:
-        _leave_out_tied(weights)
-    named = {f"language.{name}": tensor for name, tensor in weights.items() if not name.endswith("rotary_emb.inv_freq")}
-    load_strictly({"language": language}, named, where, path=path)
-    dtype = _stored_dtype(weights)
+    stored = stored_in(folder)
+    fill({"language": language}, stored, where, renamed=_renamed, folder=folder)
+    dtype = _stored_dtype(stored)
 
     def write(out: Path, trained: nn.Module, wanted: torch.dtype | None, context: int) -> None:
         _write_hub(out, trained, tokenizer, dtype=wanted or dtype, beside=folder)
@@ -247,32 +245,13 @@ def _from_hub(folder: Path, told: dict[str, Any], where: Placement) -> Start:
     return Start(language, tokenizer, end_id, int(config.max_position_embeddings), "Hugging Face", write)
 
 
-def _hub_weights(folder: Path) -> tuple[Path, dict[str, torch.Tensor]]:
-    """All tensors, of one file or of several that an index names."""
-    if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
-        require_files(folder, [WEIGHTS])
-        return folder / WEIGHTS, read_weights(folder / WEIGHTS)
-    try:
-        names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        reason, advice = f"is no index of weights: {error!r}", "copy it from where the checkpoint came from"
-        raise bad_checkpoint(folder / INDEX, reason, advice) from error
-    require_files(folder, names)
-    weights: dict[str, torch.Tensor] = {}
-    for name in names:
-        weights |= read_weights(folder / name)
-    return folder / INDEX, weights
+def _renamed(name: str) -> str | None:
+    """Old checkpoints store rotary frequencies, which follow from config.json."""
+    return None if name.endswith("rotary_emb.inv_freq") else f"language.{name}"
 
 
-def _leave_out_tied(weights: dict[str, torch.Tensor]) -> None:
-    """Some checkpoints store the matrix of tied embeddings twice; the second must say the same."""
-    twin, first = weights.get("lm_head.weight"), weights.get("model.embed_tokens.weight")
-    if twin is not None and first is not None and torch.equal(twin, first):
-        del weights["lm_head.weight"]
-
-
-def _stored_dtype(weights: dict[str, torch.Tensor]) -> torch.dtype:
-    return next((tensor.dtype for tensor in weights.values() if tensor.is_floating_point()), torch.float32)
+def _stored_dtype(stored: Mapping[str, StoredTensor]) -> torch.dtype:
+    return next((tensor.dtype for tensor in stored.values() if tensor.dtype.is_floating_point), torch.float32)
 
 
 def _end_id(tokenizer: HubTokenizer, config: dict[str, Any], *, where: str) -> int:

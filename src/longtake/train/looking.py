@@ -23,9 +23,9 @@ from longtake.train.dialogues import Dialogue, write_dialogue
 from longtake.train.llava import Sample, open_picture
 from longtake.train.reading_on import losses_of
 from longtake.train.schedule import Schedule
-from longtake.train.tiles import best_grid, cut, grids
 from longtake.vision import FeatureGrid
 from longtake.vision.encoding import Encoder
+from longtake.vision.tiles import best_grid, cut, grids
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Looker:
         height, width = image_HWC.shape[:2]
         grid = best_grid(width, height, side_px=side_px, choices=grids(self.tiles))
         if grid == (1, 1):
-            return torch.from_numpy(encoder.shrink(image_HWC)[None])
+            return torch.from_numpy(encoder.recipe.shrink(image_HWC)[None])
         return torch.from_numpy(cut(image_HWC, grid, side_px=side_px))
 
     def pieces(self, pictures: Sequence[torch.Tensor], *, learning: bool) -> list[list[Piece]]:

@@ -1,19 +1,68 @@
-"""vision: small frames in, a grid of features out. Knows nothing of files, layouts or language."""
+"""vision: small frames in, a grid of features out. Knows nothing of files, layouts or language.
+
+What goes through the tower is a *view*: a whole frame, or one tile of it. Most layouts look at whole frames; those that
+look at pictures as LLaVA-NeXT does (AnyRes) say so, and get for each picture the whole and behind it its tiles:
+
+    frames          0        1        2              pictures   0: whole | tile tile | 1: whole | tile tile tile
+    values_THWD     0        1        2              values_THWD   0        1    2        3        4    5    6
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from longtake.video import Frames
+from longtake.video import Frames, Shrink
 
 Progress = Callable[[int], None]
 """Called as progress(frames_done)."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """A picture's own size, and the tiles that it was cut into.
+
+    Attributes:
+        height_px, width_px: of the picture before it was cut.
+        rows, columns: of tiles; they are stored row by row.
+    """
+
+    height_px: int
+    width_px: int
+    rows: int
+    columns: int
+
+    @property
+    def views(self) -> int:
+        """The whole picture and its tiles."""
+        return 1 + self.rows * self.columns
+
+
+@dataclass(frozen=True)
+class GridShape:
+    """What a feature grid is or will be, as far as a layout needs it to count.
+
+    Attributes:
+        views: T, how many pictures went through the tower.
+        height, width: rows and columns of features in each.
+        newline: whether the model learned a vector that ends a row.
+        tilings: one for each picture, where pictures were cut into tiles; else empty, and each view is a frame.
+    """
+
+    views: int
+    height: int
+    width: int
+    newline: bool = False
+    tilings: tuple[Tiling, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.tilings and sum(tiling.views for tiling in self.tilings) != self.views:
+            raise ValueError(f"{self.views} views do not make pictures of {self.tilings}")
 
 
 @dataclass(frozen=True)
@@ -21,36 +70,52 @@ class FeatureGrid:
     """What the vision tower and projector made of some frames.
 
     Attributes:
-        values_THWD: one feature vector for each place of each frame, D being the language model's width.
-        times_s: (T,) presentation times in seconds.
+        values_THWD: one feature vector for each place of each view, D being the language model's width.
+        times_s: (T,) presentation times in seconds of the frame that each view shows.
+        newline_D: the vector that the model learned to read at the end of a row of a picture; None where it has none.
+        tilings: one for each picture, where pictures were cut into tiles; else empty, and each view is a frame.
     """
 
     values_THWD: torch.Tensor
     times_s: NDArray[np.float64]
+    newline_D: torch.Tensor | None = field(default=None, compare=False)
+    tilings: tuple[Tiling, ...] = ()
 
     def __post_init__(self) -> None:
         if self.values_THWD.ndim != 4 or len(self.values_THWD) != len(self.times_s):
             raise ValueError(
                 f"features are {tuple(self.values_THWD.shape)} for {len(self.times_s)} times; want (T, H, W, D)"
             )
+        if self.newline_D is not None and self.newline_D.shape != self.values_THWD.shape[3:]:
+            raise ValueError(f"newline is {tuple(self.newline_D.shape)}; want ({self.values_THWD.shape[3]},)")
+
+    @property
+    def shape(self) -> GridShape:
+        """What a layout counts by."""
+        views, height, width, _ = self.values_THWD.shape
+        return GridShape(views, height, width, self.newline_D is not None, self.tilings)
 
 
 class VisionEncoder(Protocol):
     """A preprocessing, a tower and a projector that belong together."""
 
-    @property
-    def grid_height(self) -> int: ...
-    @property
-    def grid_width(self) -> int: ...
-
-    def shrink(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """One displayed frame, (H, W, 3) uint8, made as small as the tower takes it: (3, h, w) uint8."""
+    def shape_of(self, frames: int, size_px: tuple[int, int], *, tiled: bool) -> GridShape:
+        """What `encode` will make of so many frames of (height, width) pixels; `tiled`: of each and its tiles."""
         ...
 
-    def encode(self, frames: Iterable[Frames], *, progress: Progress | None = None) -> FeatureGrid:
-        """Normalise, run tower and projector, a chunk of frames at a time; `progress` hears of each chunk.
+    def shrinker(self, *, tiled: bool) -> Shrink:
+        """What makes one displayed frame, (H, W, 3) uint8, as small as the tower takes it: (3, h, w) uint8.
+
+        Where it is tiled, the whole and the tiles lie one below the other in one high picture.
+        """
+        ...
+
+    def encode(
+        self, frames: Iterable[Frames], *, tilings: Sequence[Tiling] = (), progress: Progress | None = None
+    ) -> FeatureGrid:
+        """Normalise, run tower and projector, a chunk of views at a time; `progress` hears of each chunk.
 
         Raises:
-            ValueError: no frames came, or frames that `shrink` did not make.
+            ValueError: no frames came, or frames that `shrinker` did not make, or not those that `tilings` tells of.
         """
         ...

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import bisect
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from longtake.video import Frames
-from longtake.vision import FeatureGrid, Progress
+from longtake.video import Frames, Shrink
+from longtake.vision import FeatureGrid, GridShape, Progress, Tiling
 from longtake.vision.pixels import PixelRecipe
+from longtake.vision.tiles import LLAVA_TILES, TileGrid, best_grid, cut
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,9 @@ class Encoder:
         tower: (T, 3, side, side) floats in, (T, H, W, C) features out, one for each patch.
         projector: (..., C) features in, (..., D) out, D being the language model's width.
         patch_px: side of the square that one feature stands for; the grid has side_px // patch_px rows and columns.
-        chunk_frames: how many frames go through tower and projector at once.
+        chunk_frames: how many views go through tower and projector at once.
+        tiles: the grids of tiles that a picture may be cut into.
+        newline_D: the vector that the model learned to read at the end of a row of a picture; None where it has none.
     """
 
     recipe: PixelRecipe
@@ -32,61 +37,106 @@ class Encoder:
     projector: nn.Module
     patch_px: int
     chunk_frames: int = 32
+    tiles: tuple[TileGrid, ...] = field(default=LLAVA_TILES, repr=False)
+    newline_D: torch.Tensor | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 1 <= self.patch_px <= self.recipe.side_px:
             raise ValueError(f"patch_px is {self.patch_px}; want 1 to {self.recipe.side_px}, the side of a picture")
         if self.chunk_frames < 1:
             raise ValueError(f"chunk_frames is {self.chunk_frames}; want at least 1")
+        if not self.tiles:
+            raise ValueError("there are no grids of tiles; want at least one")
 
     @property
     def grid_height(self) -> int:
-        """Rows of features in a frame."""
+        """Rows of features in a view."""
         return self.recipe.side_px // self.patch_px
 
     @property
     def grid_width(self) -> int:
-        """Columns of features in a frame."""
+        """Columns of features in a view."""
         return self.recipe.side_px // self.patch_px
 
-    def shrink(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """One displayed frame, (H, W, 3) uint8, made as small as the tower takes it: (3, side_px, side_px) uint8."""
-        return self.recipe.shrink(image_HWC)
+    def shape_of(self, frames: int, size_px: tuple[int, int], *, tiled: bool = False) -> GridShape:
+        """What `encode` will make of so many frames of (height, width) pixels; `tiled`: of each and its tiles."""
+        tilings = (self._tiling(*size_px),) * frames if tiled else ()
+        views = sum(tiling.views for tiling in tilings) if tiled else frames
+        return GridShape(views, self.grid_height, self.grid_width, self.newline_D is not None, tilings)
 
-    def encode(self, frames: Iterable[Frames], *, progress: Progress | None = None) -> FeatureGrid:
-        """Normalise, run tower and projector, `chunk_frames` frames at a time whatever chunks they come in.
+    def shrinker(self, *, tiled: bool = False) -> Shrink:
+        """What makes one displayed frame, (H, W, 3) uint8, as small as the tower takes it: (3, h, w) uint8.
+
+        Where it is tiled, the whole (squeezed into a square, whatever the recipe's fit) and the tiles, row by row, lie
+        one below the other in one high picture.
+        """
+        return self._whole_and_tiles if tiled else self.recipe.shrink
+
+    def encode(
+        self, frames: Iterable[Frames], *, tilings: Sequence[Tiling] = (), progress: Progress | None = None
+    ) -> FeatureGrid:
+        """Normalise, run tower and projector, `chunk_frames` views at a time whatever chunks they come in.
 
         Args:
-            frames: pictures that `shrink` made.
-            progress: called after each chunk with the number of frames encoded so far.
+            frames: pictures that `shrinker` made.
+            tilings: of each frame, if it was made tiled; there may be more than frames came.
+            progress: called after each chunk with the number of frames encoded so far; a frame whose tiles are not all
+                done is not counted.
 
         Returns:
-            (T, H, W, D) features on the tower's device and in its dtype, with the frames' times.
+            (T, H, W, D) features on the tower's device and in its dtype, with the times of the frames that they show.
 
         Raises:
-            ValueError: no frames came, or frames that `shrink` did not make, or the tower's grid is not the stated one.
+            ValueError: no frames came, or frames that `shrinker` did not make, or not those that `tilings` tells of; or
+                the tower's grid is not the stated one.
         """
         features: list[torch.Tensor] = []
         times: list[NDArray[np.float64]] = []
-        done = 0
-        for chunk in rechunk(frames, self.chunk_frames):
+        views = 0
+        ends = list(itertools.accumulate(tiling.views for tiling in tilings))
+        for chunk in rechunk(self._views(frames), self.chunk_frames):
             features.append(self._encode_chunk(chunk.pixels_TCHW))
             times.append(chunk.times_s)
-            done += len(chunk.times_s)
+            views += len(chunk.times_s)
             if progress is not None:
-                progress(done)
+                progress(bisect.bisect_right(ends, views) if tilings else views)
         if not features:
             raise ValueError("no frames to encode; a sampler picks at least one")
-        return FeatureGrid(torch.cat(features), np.concatenate(times))
+        if tilings and views not in ends:
+            raise ValueError(f"{views} views came; the tilings tell of {', '.join(map(str, ends))}")
+        came = tuple(tilings[: bisect.bisect_right(ends, views)])
+        return FeatureGrid(torch.cat(features), np.concatenate(times), self.newline_D, came)
+
+    def _tiling(self, height_px: int, width_px: int) -> Tiling:
+        columns, rows = best_grid(width_px, height_px, side_px=self.recipe.side_px, choices=self.tiles)
+        return Tiling(height_px, width_px, rows, columns)
+
+    def _whole_and_tiles(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        tiling = self._tiling(*image_HWC.shape[:2])
+        whole_CHW = replace(self.recipe, fit="stretch").shrink(image_HWC)
+        tiles_TCHW = cut(image_HWC, (tiling.columns, tiling.rows), side_px=self.recipe.side_px)
+        return np.concatenate([whole_CHW, *tiles_TCHW], axis=1)
+
+    def _views(self, frames: Iterable[Frames]) -> Iterator[Frames]:
+        """The views of each frame, one below the other in its picture, as frames of their own."""
+        side = self.recipe.side_px
+        for some in frames:
+            count, channels, height, width = some.pixels_TCHW.shape
+            if width != side or height % side:
+                raise ValueError(
+                    f"frames are {height} x {width}; want {side} x {side} or views of that size one below the other: "
+                    "read them with shrink=encoder.shrinker()"
+                )
+            each = height // side
+            if each == 1:
+                yield some
+                continue
+            views_TVCHW = some.pixels_TCHW.reshape(count, channels, each, side, side).swapaxes(1, 2)
+            views_NCHW = views_TVCHW.reshape(count * each, channels, side, side)
+            yield Frames(views_NCHW, some.times_s.repeat(each), some.numbers.repeat(each))
 
     @torch.inference_mode()
     def _encode_chunk(self, pixels_TCHW: NDArray[np.uint8]) -> torch.Tensor:
-        side = self.recipe.side_px
-        if pixels_TCHW.shape[2:] != (side, side):
-            height, width = pixels_TCHW.shape[2:]
-            raise ValueError(
-                f"frames are {height} x {width}; want {side} x {side}: read them with shrink=encoder.shrink"
-            )
         like = next(self.tower.parameters())
         pixels = torch.from_numpy(np.require(pixels_TCHW, requirements=["C", "W"])).to(like.device)
         features_THWC = self.tower(self.recipe.normalise(pixels).to(like.dtype))

@@ -22,7 +22,7 @@ NEEDED_MEMORY_GIB = 1.5
 """What the demo is held to (benchmarks and docs/log.md tell what it takes)."""
 NEEDED_DISK_GIB = 0.1
 GIB = 2**30
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = Path(__file__).parents[1] / "assets"
 REINSTALL = "install longtake again"
 MEMINFO = Path("/proc/meminfo")
 """Linux tells here how much memory a new process can have without swapping."""

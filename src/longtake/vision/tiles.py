@@ -1,28 +1,29 @@
-"""train/tiles: a picture of any size in, tiles of a vision tower's size out: the picture half of UniRes.
+"""vision.tiles: a picture of any size in, tiles of a vision tower's size out. Knows no model.
 
-UniRes (LongVA, arXiv 2406.16852, section 3.2) treats a picture as a film of its tiles: each tile becomes the same grid
-of tokens as a frame of a video, row by row, tile after tile, with nothing in between.
+LLaVA-NeXT calls it AnyRes: of some grids of tiles the one that suits a picture best is filled, aspect ratio kept.
+UniRes (LongVA, arXiv 2406.16852, section 3.2) treats a picture as a film of such tiles: each becomes the same grid of
+tokens as a frame of a video, row by row, tile after tile, with nothing in between.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
-Grid = tuple[int, int]
+TileGrid = tuple[int, int]
 """Columns and rows of tiles."""
+
+LLAVA_TILES: tuple[TileGrid, ...] = ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))
+"""The grids of LLaVA-1.6's checkpoints, in their order: what a model gets that names none."""
 
 LONGVA_TILES = 49
 
 
-def grids(most: int, *, least: int = 1) -> list[Grid]:
+def grids(most: int, *, least: int = 1) -> list[TileGrid]:
     """All grids of `least` to `most` tiles, narrow ones first, flat ones first among these.
 
     LongVA's own list is that of 2 to 49 tiles: a picture that fits one tile gets two there.
@@ -37,14 +38,14 @@ def grids(most: int, *, least: int = 1) -> list[Grid]:
     ]
 
 
-def best_grid(width: int, height: int, *, side_px: int, choices: Sequence[Grid]) -> Grid:
+def best_grid(width: int, height: int, *, side_px: int, choices: Sequence[TileGrid]) -> TileGrid:
     """The grid that shows most of a picture of `width` x `height` pixels, and of these the one that wastes least.
 
     The picture is scaled into the grid with its aspect ratio kept. Pixels beyond its own do not count as shown. Of
     grids that are as good as each other the first is taken.
     """
 
-    def worth(grid: Grid) -> tuple[int, int]:
+    def worth(grid: TileGrid) -> tuple[int, int]:
         columns_px, rows_px = grid[0] * side_px, grid[1] * side_px
         scale = min(columns_px / width, rows_px / height)
         shown = min(int(width * scale) * int(height * scale), width * height)
@@ -53,7 +54,7 @@ def best_grid(width: int, height: int, *, side_px: int, choices: Sequence[Grid])
     return max(choices, key=worth)
 
 
-def cut(image_HWC: NDArray[np.uint8], grid: Grid, *, side_px: int) -> NDArray[np.uint8]:
+def cut(image_HWC: NDArray[np.uint8], grid: TileGrid, *, side_px: int) -> NDArray[np.uint8]:
     """The tiles of a picture, row by row: (columns x rows, 3, side_px, side_px) uint8.
 
     The picture is resized (bicubic, as Pillow) to touch two edges of the grid, centred, and black bars fill the rest.
@@ -71,23 +72,3 @@ def cut(image_HWC: NDArray[np.uint8], grid: Grid, *, side_px: int) -> NDArray[np
     canvas.paste(small, ((wide_px - size[0]) // 2, (high_px - size[1]) // 2))
     tiles_RSCSC = np.asarray(canvas).reshape(rows, side_px, columns, side_px, 3)
     return np.ascontiguousarray(tiles_RSCSC.transpose(0, 2, 4, 1, 3).reshape(rows * columns, 3, side_px, side_px))
-
-
-def unires_tokens(
-    views_THWD: torch.Tensor, *, pool: int = 2, mode: Literal["average", "max"] = "average"
-) -> torch.Tensor:
-    """What LongVA's released code makes of a picture's views: (N, D) tokens.
-
-    Args:
-        views_THWD: features of the whole picture, squeezed into one tile, and behind it of each tile. The first is left
-            out; where it is alone, all of its features are kept as they are.
-        pool: side of the square of features that becomes one token; an odd last row or column is left out.
-
-    Training does not encode the whole picture, and gives the tiles to the model's own layout: with `layouts.grid` the
-    tokens are these.
-    """
-    if len(views_THWD) == 1:
-        return views_THWD.flatten(0, 2)
-    tiles_TDHW = views_THWD[1:].permute(0, 3, 1, 2)
-    pooled_TDHW = F.avg_pool2d(tiles_TDHW, pool) if mode == "average" else F.max_pool2d(tiles_TDHW, pool)
-    return pooled_TDHW.permute(0, 2, 3, 1).flatten(0, 2)

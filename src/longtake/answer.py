@@ -1,0 +1,129 @@
+"""answer: what was looked at, what was watched and what was answered, as values. Knows nothing of how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longtake.engines import Engine, Prefix
+from longtake.prompt import ChatTemplate
+from longtake.video import LostSpan
+
+
+@dataclass(frozen=True)
+class Look:
+    """One file as a model looked at it.
+
+    Attributes:
+        path: the file, as the user named it.
+        duration_s: of the video; a still picture's is its frame's.
+        still: whether the file is one picture.
+        asked_frames: how many the sampler picked; fewer were read only where damage may be skipped.
+        numbers: (T,) numbers of the frames that were read.
+        times_s: (T,) their presentation times in seconds.
+        lost_s: stretches of the video that nobody could see; an end of None is one that nobody knows.
+        degraded: whether anything is missing that the video should show.
+        visual_tokens: how many positions of the prompt show this file.
+        parts: sampler and layout by name, with their options.
+        notes: what is worth saying about file and reading.
+    """
+
+    path: str
+    duration_s: float
+    still: bool
+    asked_frames: int
+    numbers: NDArray[np.int64]
+    times_s: NDArray[np.float64]
+    lost_s: tuple[LostSpan, ...]
+    degraded: bool
+    visual_tokens: int
+    parts: Mapping[str, Mapping[str, object]]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """The object that `--json` prints."""
+        frames = zip(self.numbers.tolist(), self.times_s.tolist(), strict=True)
+        return {
+            "path": self.path,
+            "still": self.still,
+            "frames": [{"number": number, "time_s": time_s} for number, time_s in frames],
+            "asked_frames": self.asked_frames,
+            "degraded": self.degraded,
+            "lost_s": [list(span) for span in self.lost_s],
+            "visual_tokens": self.visual_tokens,
+            "parts": {room: dict(part) for room, part in self.parts.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Files that a model has read, ready for any number of questions.
+
+    Attributes:
+        looks: one for each file, in the order in which the model read them.
+        template: that the prompt was begun with.
+        prefix: what the engine keeps.
+        engine: that read it; no other can read on.
+        seconds: wall time by stage: read, encode, prefill.
+    """
+
+    looks: tuple[Look, ...]
+    template: ChatTemplate
+    prefix: Prefix
+    engine: Engine
+    seconds: Mapping[str, float]
+
+    @property
+    def visual_tokens(self) -> int:
+        """How many positions of the prefix show frames."""
+        return sum(look.visual_tokens for look in self.looks)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says, and what that rests on.
+
+    Attributes:
+        text: the answer.
+        looks: each file with the frames that the model saw of it.
+        tokens: counts: visual, text (template and question), new.
+        seconds: wall time by stage: read, encode and prefill, spent once for all questions; generate for this one.
+        peak_memory_bytes: the most that this process has held so far; None where the system does not tell.
+        peak_device_memory_bytes: the same of the accelerator's memory; None without one.
+        model: its name, as the user asked for it.
+        beyond_trained_context: whether there were more tokens than the model was trained to read.
+        notes: what is worth saying.
+    """
+
+    text: str
+    looks: tuple[Look, ...]
+    tokens: Mapping[str, int]
+    seconds: Mapping[str, float]
+    peak_memory_bytes: int | None
+    peak_device_memory_bytes: int | None
+    model: str
+    beyond_trained_context: bool
+    notes: tuple[str, ...]
+
+    @property
+    def degraded(self) -> bool:
+        """Whether anything is missing that the files should show."""
+        return any(look.degraded for look in self.looks)
+
+    def as_dict(self) -> dict[str, object]:
+        """The object that `--json` prints."""
+        return {
+            "answer": self.text,
+            "files": [look.as_dict() for look in self.looks],
+            "degraded": self.degraded,
+            "tokens": dict(self.tokens),
+            "seconds": {stage: round(spent_s, 4) for stage, spent_s in self.seconds.items()},
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "peak_device_memory_bytes": self.peak_device_memory_bytes,
+            "model": self.model,
+            "beyond_trained_context": self.beyond_trained_context,
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,94 @@
+"""doctor/model: a checkpoint's name in; what is well with it, without loading it, out. Reaches no network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from longtake.checkpoint import DTYPES, TOKENIZER, fitting, stored_in, without_memory
+from longtake.doctor import GIB, Finding
+from longtake.errors import LongtakeError
+from longtake.loading import family_of, folder_of
+from longtake.prompt import HubTokenizer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+OTHER_TOKENIZERS = (("tokenizer.model",), ("vocab.json", "merges.txt"))
+"""Older kinds: sentencepiece, byte pairs. Whether a family reads them is its own matter."""
+NEVER_USED = ("*.py", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+def examine_model(name: str) -> Iterator[Finding]:
+    """Look at everything of a checkpoint but the numbers in its tensors, one finding after the other.
+
+    Raises:
+        LongtakeError: `model.not_found` if there is no such checkpoint on this machine.
+    """
+    folder = folder_of(name, fetch=False)
+    yield Finding("folder", True, str(folder))
+    unused = sorted(path.name for pattern in NEVER_USED for path in folder.glob(pattern))
+    if unused:
+        yield Finding("beside it", True, f"{', '.join(unused)}: code and pickles are neither run nor opened")
+    yield _guarded("tokenizer", lambda: _tokenizer(folder))
+    yield (weights := _guarded("weights", lambda: _weights(folder)))
+    yield (family := _guarded("family", lambda: _family(name, folder)))
+    if not family.well:
+        return
+    yield (networks := _guarded("networks", lambda: _cost(_networks(name, folder))))
+    if weights.well and networks.well:
+        yield _guarded("tensors", lambda: _fit(name, folder))
+
+
+def _guarded(subject: str, look: Callable[[], str]) -> Finding:
+    """What `look` finds; a refusal is a finding too."""
+    try:
+        return Finding(subject, True, look())
+    except LongtakeError as error:
+        about = Path(error.subject).name
+        return Finding(subject, False, f"{about} {error.reason}", error.advice)
+    except (KeyError, TypeError, ValueError) as error:
+        found = f"config.json does not describe them: {type(error).__name__} {error}"
+        return Finding(subject, False, found, "take the config.json that belongs to the weights")
+
+
+def _tokenizer(folder: Path) -> str:
+    for names in OTHER_TOKENIZERS:
+        if not (folder / TOKENIZER).is_file() and all((folder / name).is_file() for name in names):
+            return f"{', '.join(names)}, not read"
+    return f"{HubTokenizer.from_file(folder / TOKENIZER).vocabulary_size:,} tokens"
+
+
+def _weights(folder: Path) -> str:
+    stored = stored_in(folder)
+    kinds = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in stored.values())
+    files = len({tensor.path for tensor in stored.values()})
+    size_bytes = sum(tensor.size_bytes for tensor in stored.values())
+    told = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+    return f"{len(stored):,} tensors ({told}), {files} file{'s' if files > 1 else ''}, {size_bytes:,} bytes"
+
+
+def _family(name: str, folder: Path) -> str:
+    family, config = family_of(name, folder)
+    return f"{type(family).__name__}, architectures {config.get('architectures')}"
+
+
+def _networks(name: str, folder: Path) -> Mapping[str, nn.Module]:
+    family, config = family_of(name, folder)
+    with without_memory():
+        return family.networks(config, folder=folder)
+
+
+def _cost(networks: Mapping[str, nn.Module]) -> str:
+    """What the weights take in memory, in each dtype that they can be loaded in; what is seen and said comes on top."""
+    count = sum(parameter.numel() for network in networks.values() for parameter in network.parameters())
+    costs = ", ".join(f"{count * dtype.itemsize / GIB:.3g} GiB in {kind}" for kind, dtype in DTYPES.items())
+    return f"{', '.join(networks)}: {count:,} parameters, {costs}"
+
+
+def _fit(name: str, folder: Path) -> str:
+    family, _ = family_of(name, folder)
+    fitting(_networks(name, folder), stored_in(folder), renamed=family.renamed, folder=folder)
+    return "each has its place, and each place its tensor; their numbers were not read"

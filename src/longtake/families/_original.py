@@ -1,0 +1,185 @@
+"""families._original: checkpoints in LLaVA's original layout in, their networks and pictures out. No family itself.
+
+model.layers.*, model.embed_tokens, model.norm, lm_head   the language model
+model.mm_projector.{0,2}                                   the projector
+model.vision_tower.vision_tower.vision_model.*             the tower, if it was tuned: it wins over its base
+model.image_newline                                        the vector that ends a row of a picture
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import CLIPVisionConfig
+
+from longtake.checkpoint import (
+    CONFIG,
+    Placement,
+    StoredTensor,
+    bad_checkpoint,
+    fill,
+    folder_of,
+    read_config,
+    require_files,
+    stored_in,
+    without_memory,
+)
+from longtake.engines.local import LocalEngine
+from longtake.prompt import ChatTemplate, Tokenizer
+from longtake.vision.clip import ClipTower
+from longtake.vision.encoding import Encoder
+from longtake.vision.pixels import Fit, PixelRecipe
+from longtake.vision.projector import Projector
+from longtake.vision.tiles import LLAVA_TILES, TileGrid
+
+PIXELS = "preprocessor_config.json"
+TOWER = "model.vision_tower.vision_tower.vision_model."
+BASE_TOWER = "vision_model."
+NEWLINE = "model.image_newline"
+SHIFTS = (("model.mm_projector.0.", "projector.rise."), ("model.mm_projector.2.", "projector.land."))
+PROJECTOR = "mlp2x_gelu"
+
+
+class Newline(nn.Module):
+    """The vector that a model learned to read at the end of a row of a picture."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.vector_D = nn.Parameter(torch.zeros(width))
+
+
+@dataclass(frozen=True)
+class Original:
+    """A checkpoint in the original layout, loaded.
+
+    Attributes:
+        config: the object of config.json.
+        networks: by name: vision, projector, language, and newline where the model has one.
+        pixels: the object of the tower's preprocessor_config.json.
+    """
+
+    config: Mapping[str, Any]
+    networks: Mapping[str, nn.Module]
+    pixels: Mapping[str, Any]
+
+    def encoder(self, fit: Fit) -> Encoder:
+        """Tower and projector behind the tower's own preprocessing."""
+        networks: Any = self.networks
+        tower = networks["vision"]
+        recipe = PixelRecipe(
+            tower.side_px, fit=fit, mean_3=tuple(self.pixels["image_mean"]), std_3=tuple(self.pixels["image_std"])
+        )
+        newline_D = networks["newline"].vector_D if "newline" in networks else None
+        tiles = tile_grids(self.config.get("image_grid_pinpoints"), tower.side_px)
+        return Encoder(recipe, tower, networks["projector"], tower.patch_px, tiles=tiles, newline_D=newline_D)
+
+    def engine(self, tokenizer: Tokenizer, template: ChatTemplate) -> LocalEngine:
+        """The language model; it says nothing that the tokenizer has no word for."""
+        language: Any = self.networks["language"]
+        stop_ids = tuple(tokenizer.control(token) for token in template.stop)
+        reads = max(language.config.max_position_embeddings, int(self.config.get("tokenizer_model_max_length", 0)))
+        return LocalEngine(language, stop_ids, reads, vocabulary_size=tokenizer.vocabulary_size)
+
+
+def renamed(name: str) -> str | None:
+    """`MODULE.TENSOR` of a tensor in the original layout."""
+    for stored, own in (*SHIFTS, (TOWER, "vision.model.")):
+        if name.startswith(stored):
+            return own + name.removeprefix(stored)
+    return "newline.vector_D" if name == NEWLINE else f"language.{name}"
+
+
+def networks_of(
+    config: Mapping[str, Any], folder: Path, language: Callable[[Mapping[str, Any]], nn.Module], *, newline: bool
+) -> dict[str, nn.Module]:
+    """The networks that config.json describes, without weights of any meaning.
+
+    Raises:
+        LongtakeError: `model.bad_checkpoint`, `model.not_found` if there is no tower of that name.
+        KeyError, TypeError, ValueError: `config` does not describe such networks.
+    """
+    if config.get("mm_projector_type") != PROJECTOR:
+        raise ValueError(f"mm_projector_type is {config.get('mm_projector_type')}; want {PROJECTOR}")
+    if config.get("mm_vision_select_feature", "patch") != "patch":
+        raise ValueError(f"mm_vision_select_feature is {config['mm_vision_select_feature']}; want patch")
+    seen = CLIPVisionConfig(**_vision(read_config(tower_folder(config, folder))))
+    tower = ClipTower(seen, config["mm_vision_select_layer"])
+    width = int(config["hidden_size"])
+    if tower.width != config["mm_hidden_size"]:
+        raise ValueError(f"mm_hidden_size is {config['mm_hidden_size']}; the tower's is {tower.width}")
+    networks: dict[str, nn.Module] = {
+        "vision": tower,
+        "projector": Projector(in_width=tower.width, hidden_width=width, out_width=width),
+        "language": language(config),
+    }
+    return {**networks, "newline": Newline(width)} if newline else networks
+
+
+def load_original(
+    folder: Path,
+    where: Placement,
+    *,
+    networks: Callable[[dict[str, Any]], Mapping[str, nn.Module]],
+    names: Callable[[str], str | None] = renamed,
+) -> Original:
+    """Read config, tower and weights strictly.
+
+    Raises:
+        LongtakeError: `model.bad_checkpoint`, `model.not_found`, `model.nonfinite`.
+    """
+    require_files(folder, [CONFIG])
+    config = read_config(folder)
+    stored = dict(stored_in(folder))
+    tower = tower_folder(config, folder)
+    require_files(tower, [CONFIG, PIXELS])
+    if not any(name.startswith(TOWER) for name in stored):
+        stored |= _base_tower(tower)
+    try:
+        with without_memory():
+            built = networks(config)
+        pixels = json.loads((tower / PIXELS).read_text(encoding="utf-8"))
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"does not describe such a model: {type(error).__name__} {error}"
+        raise bad_checkpoint(folder / CONFIG, reason, "take the config.json that belongs to the weights") from error
+    fill(built, stored, where, renamed=names, folder=folder)
+    for module in built.values():
+        module.eval().requires_grad_(False)
+    return Original(config, built, pixels)
+
+
+def tower_folder(config: Mapping[str, Any], folder: Path) -> Path:
+    """Where the tower lies that config.json names: in or beside the checkpoint, or on the hub."""
+    return folder_of(str(config.get("mm_vision_tower", "")), beside=folder)
+
+
+def tile_grids(pinpoints: Any, side_px: int) -> tuple[TileGrid, ...]:
+    """The grids of tiles of `image_grid_pinpoints`: (width, height) pairs, or "(1x1),...,(6x6)" of grids."""
+    if isinstance(pinpoints, str):
+        found = [(int(wide), int(high)) for wide, high in re.findall(r"\((\d+)x(\d+)\)", pinpoints)]
+        if len(found) != 2:
+            raise ValueError(f"image_grid_pinpoints is {pinpoints!r}")
+        (first, _), (last, _) = found
+        return tuple((wide, high) for wide in range(first, last + 1) for high in range(first, last + 1))
+    return tuple((wide // side_px, high // side_px) for wide, high in pinpoints) if pinpoints else LLAVA_TILES
+
+
+def _base_tower(tower: Path) -> dict[str, StoredTensor]:
+    """The base tower's weights, for a checkpoint that has none; CLIP's text half is left alone."""
+    return {
+        TOWER + name.removeprefix(BASE_TOWER): tensor
+        for name, tensor in stored_in(tower).items()
+        if name.startswith(BASE_TOWER) and not name.endswith("position_ids")
+    }
+
+
+def _vision(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A tower's own config, or that half of a whole CLIP's."""
+    half: Mapping[str, Any] = config.get("vision_config", config)
+    return half

@@ -1,0 +1,93 @@
+"""families.llava_next: LLaVA-1.6 checkpoints in the original layout in, a model out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+
+from longtake import parts
+from longtake.checkpoint import placement
+from longtake.errors import LongtakeError
+from longtake.families import Model
+from longtake.families._original import load_original, networks_of, renamed
+from longtake.prompt import Tokenizer
+from longtake.prompt.templates import find_template
+from longtake.prompt.tokenizers import read_tokenizer
+
+MISTRAL = "LlavaMistralForCausalLM"
+ARCHITECTURES = ("LlavaLlamaForCausalLM", MISTRAL)
+CHATML = "<|im_start|>"
+
+
+@dataclass(frozen=True)
+class LlavaNext:
+    """LLaVA-1.6 of Vicuna, Mistral or Yi-34B; SlowFast-LLaVA is its way with videos (arXiv 2407.15841).
+
+    Videos: 50 frames, each squeezed into a square, the layout `slowfast` and its prompt. Pictures: AnyRes and the chat
+    that the language model was taught, which its config and tokenizer tell: nothing is read off a name.
+    """
+
+    def fits(self, config: dict[str, object]) -> bool:
+        """Whether config.json names one of LLaVA's first architectures, over Llama or Mistral."""
+        return config.get("architectures") in [[name] for name in ARCHITECTURES]
+
+    def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
+        """Tower, projector, language model and, where rows of pictures are ended, the newline."""
+        newline = "unpad" in str(config.get("mm_patch_merge_type"))
+        return networks_of(config, folder, _language, newline=newline)
+
+    def renamed(self, name: str) -> str | None:
+        """The original layout's names."""
+        return renamed(name)
+
+    def load(self, folder: Path, *, name: str, device: str, dtype: str) -> Model:
+        """Load strictly: every tensor that the model has and no other.
+
+        Raises:
+            LongtakeError: `model.bad_checkpoint`, `model.not_found`, `model.nonfinite`; `usage.bad_option` for a device
+                or dtype that does not exist.
+        """
+        networks = partial(self.networks, folder=folder)
+        loaded = load_original(folder, placement(device, dtype), networks=networks, names=self.renamed)
+        tokenizer = read_tokenizer(folder)
+        chat, film = _templates(loaded.config, tokenizer)
+        return Model(
+            name=name,
+            sampler=parts.find("samplers", "middles")(),
+            encoder=loaded.encoder("stretch"),
+            layout=parts.find("layouts", "slowfast")(),
+            image_layout=parts.find("layouts", "anyres")(merge=loaded.config.get("mm_patch_merge_type", "flat")),
+            template=find_template(film),
+            image_template=find_template(chat),
+            tokenizer=tokenizer,
+            engine=loaded.engine(tokenizer, find_template(chat)),
+        )
+
+
+def _templates(config: Mapping[str, Any], tokenizer: Tokenizer) -> tuple[str, str]:
+    """The names of the templates for pictures and for videos."""
+    if _knows(tokenizer, CHATML):
+        return "chatml_direct", "slowfast_yi"
+    return ("mistral" if config["architectures"] == [MISTRAL] else "vicuna"), "slowfast"
+
+
+def _knows(tokenizer: Tokenizer, token: str) -> bool:
+    try:
+        return tokenizer.control(token) in tokenizer.control_ids
+    except LongtakeError:
+        return False
+
+
+def _language(config: Mapping[str, Any]) -> nn.Module:
+    kinds: dict[bool, tuple[str, Callable[[dict[str, Any]], nn.Module]]] = {
+        True: ("mistral", lambda told: MistralForCausalLM(MistralConfig.from_dict(told))),
+        False: ("llama", lambda told: LlamaForCausalLM(LlamaConfig.from_dict(told))),
+    }
+    model_type, make = kinds[config["architectures"] == [MISTRAL]]
+    return make({**config, "model_type": model_type})

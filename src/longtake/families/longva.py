@@ -1,0 +1,72 @@
+"""families.longva: LongVA's checkpoints in the original layout in, a model out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from longtake import parts
+from longtake.checkpoint import placement
+from longtake.families import Model
+from longtake.families._original import NEWLINE, load_original, networks_of, renamed
+from longtake.prompt.templates import find_template
+from longtake.prompt.tokenizers import read_tokenizer
+
+ARCHITECTURE = "LlavaQwenForCausalLM"
+FRAMES = 128
+"""With so many LongVA-7B's Video-MME is best (arXiv 2406.16852, table 4)."""
+
+
+@dataclass(frozen=True)
+class Longva:
+    """LongVA-7B and LongVA-7B-DPO: Qwen2 extended on long text, CLIP, UniRes. Source: arXiv 2406.16852.
+
+    A video's frames are cropped to squares, as released; a picture is cut into up to 49 tiles. The newline that such
+    checkpoints store is never read: UniRes has none.
+    """
+
+    def fits(self, config: dict[str, object]) -> bool:
+        """Whether config.json names the architecture LlavaQwenForCausalLM and the merge type unires."""
+        return config.get("architectures") == [ARCHITECTURE] and config.get("mm_patch_merge_type") == "unires"
+
+    def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
+        """Tower, projector and Qwen2."""
+        return networks_of(config, folder, _qwen2, newline=False)
+
+    def renamed(self, name: str) -> str | None:
+        """The original layout's names; the newline is left out."""
+        return None if name == NEWLINE else renamed(name)
+
+    def load(self, folder: Path, *, name: str, device: str, dtype: str) -> Model:
+        """Load strictly: every tensor that the model has and no other.
+
+        Raises:
+            LongtakeError: `model.bad_checkpoint`, `model.not_found`, `model.nonfinite`; `usage.bad_option` for a device
+                or dtype that does not exist.
+        """
+        networks = partial(self.networks, folder=folder)
+        loaded = load_original(folder, placement(device, dtype), networks=networks, names=self.renamed)
+        tokenizer, template = read_tokenizer(folder), find_template("chatml")
+        pool = loaded.config.get("mm_spatial_pool_stride", 2)
+        mode = loaded.config.get("mm_spatial_pool_mode", "average")
+        return Model(
+            name=name,
+            sampler=parts.find("samplers", "uniform")(frames=FRAMES),
+            encoder=loaded.encoder("crop"),
+            layout=parts.find("layouts", "grid")(pool=pool, mode=mode),
+            image_layout=parts.find("layouts", "unires_image")(),
+            template=template,
+            image_template=template,
+            tokenizer=tokenizer,
+            engine=loaded.engine(tokenizer, template),
+        )
+
+
+def _qwen2(config: Mapping[str, Any]) -> nn.Module:
+    return Qwen2ForCausalLM(Qwen2Config.from_dict({**config, "model_type": "qwen2"}))

@@ -1,0 +1,48 @@
+"""prompt/choices: a question and what may be answered in, the words for the question's slot out. Knows no tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import ascii_uppercase
+
+from longtake.errors import ErrorCode, LongtakeError
+from longtake.prompt import ChatTemplate, ChoiceStyle, refuse_unreadable
+
+
+def options_text(style: ChoiceStyle, choices: Sequence[str]) -> str:
+    """All options, each with its letter: `(A) yes`, `(B) no`."""
+    return "".join(
+        f"({letter}){style.mark}{choice}{style.end}" for letter, choice in zip(ascii_uppercase, choices, strict=False)
+    )
+
+
+def letters_text(choices: Sequence[str]) -> str:
+    """The letters that may be answered: `(A,B)`."""
+    return f"({','.join(ascii_uppercase[: len(choices)])})"
+
+
+def with_choices(template: ChatTemplate, question: str, choices: Sequence[str]) -> str:
+    """The question with its options, to be given to `question_ids` as the question.
+
+    Raises:
+        LongtakeError: `usage.bad_option` for a template that asks open questions, and unless there are 2 to 26 choices
+            with words; `usage.blank_question`, `usage.bad_text`.
+    """
+    refuse_unreadable(question)
+    if template.choices is None:
+        reason, advice = "this template asks open questions", "take slowfast_choice or slowfast_choice_yi"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "choices", reason, advice)
+    if not 2 <= len(choices) <= len(ascii_uppercase):
+        reason, advice = f"{len(choices)} choices", f"give 2 to {len(ascii_uppercase)}, one for each letter"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "choices", reason, advice)
+    for letter, choice in zip(ascii_uppercase, choices, strict=False):
+        _refuse_wordless(letter, choice)
+    return f"{question}{template.choices.lead}{options_text(template.choices, choices)}"
+
+
+def _refuse_wordless(letter: str, choice: str) -> None:
+    try:
+        refuse_unreadable(choice)
+    except LongtakeError as error:
+        reason = error.reason.replace("the question", "it")
+        raise LongtakeError(error.code, f"choice {letter}", reason, "give each choice some words") from error
