@@ -22,7 +22,7 @@ from longtake.prompt.tokenizers import read_tokenizer
 
 sentencepiece = pytest.importorskip("sentencepiece")
 
-GOLDEN = Path(__file__).parent / "golden" / "tokenizers"
+GOLDEN = Path(__file__).parent / "golden" / "checkpoints"
 LONGVA, VICUNA, YI = "LongVA-tiny", "llava-v1.6-vicuna-tiny", "llava-v1.6-34b-tiny"
 
 
