@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from longtake.ropes.dynamic import Dynamic
 from longtake.ropes.linear import Linear
 from longtake.ropes.theta import Theta
 from longtake.ropes.yarn import Yarn
+from originals import CHECKPOINTS
 from running import ONE_LINE, Cli
 
 VOCABULARY, WIDTH, POSITIONS, THETA = 97, 64, 64, 100.0
@@ -440,12 +442,8 @@ def test_a_run_of_needles_is_another_with_another_rope(cli: Cli, nano: Path, bun
     assert [cli(*run, *output, *other)[0] for other in ((), ("--rope", "yarn"))] == [2, 2]
 
 
-def test_what_a_config_tells_of_a_whole_checkpoint(tmp_path: Path) -> None:
-    """LLaVA-1.6 with `rope_scaling` in config.json, in the words of transformers before 5."""
-    import shutil
-
-    from originals import CHECKPOINTS
-
+def test_what_a_config_tells_of_a_whole_checkpoint(cli: Cli, tmp_path: Path) -> None:
+    """LLaVA-1.6 with `rope_scaling` in config.json, in the words of transformers before 5; `doctor` sees it too."""
     shutil.copytree(CHECKPOINTS / "llava-v1.6-vicuna-tiny", tmp_path / "scaled")
     (tmp_path / "openai").symlink_to(CHECKPOINTS / "openai")
     config = json.loads((tmp_path / "scaled" / "config.json").read_text())
@@ -456,4 +454,8 @@ def test_what_a_config_tells_of_a_whole_checkpoint(tmp_path: Path) -> None:
         engine = load(str(tmp_path / "scaled"), device="cpu").engine
         found[kind, most] = engine.trained_context
         assert engine.rope is None
+        context = [
+            one["found"] for one in cli.json("doctor", tmp_path / "scaled")["findings"] if one["subject"] == "context"
+        ]
+        assert context == [f"{engine.trained_context:,} tokens, RoPE scaling: {kind}, factor 2"]
     assert found == {("linear", 4096): 4096, ("dynamic", 4096): 4096, ("linear", 256): 512, ("dynamic", 256): 512}

@@ -23,6 +23,7 @@ from longtake.prompt.tokenizers import read_tokenizer
 sentencepiece = pytest.importorskip("sentencepiece")
 
 GOLDEN = Path(__file__).parent / "golden" / "checkpoints"
+TOKENIZER_FILES = {"merges.txt", "vocab.json", "tokenizer.model", "tokenizer_config.json"}
 LONGVA, VICUNA, YI = "LongVA-tiny", "llava-v1.6-vicuna-tiny", "llava-v1.6-34b-tiny"
 
 
@@ -146,7 +147,11 @@ def test_a_tokenizer_json_says_itself_what_begins_a_prompt() -> None:
 
 
 def copied(name: str, folder: Path) -> Path:
-    return Path(shutil.copytree(GOLDEN / name, folder / name))
+    """The tokenizer's files of a checkpoint."""
+    (folder / name).mkdir(parents=True)
+    for file in TOKENIZER_FILES & {path.name for path in (GOLDEN / name).iterdir()}:
+        shutil.copy(GOLDEN / name / file, folder / name)
+    return folder / name
 
 
 def refusal_of(folder: Path) -> LongtakeError:
@@ -157,7 +162,7 @@ def refusal_of(folder: Path) -> LongtakeError:
 
 @each
 def test_each_missing_file_is_named(name: str, tmp_path: Path) -> None:
-    for gone in sorted(path.name for path in (GOLDEN / name).iterdir()):
+    for gone in sorted(TOKENIZER_FILES & {path.name for path in (GOLDEN / name).iterdir()}):
         folder = copied(name, tmp_path / gone)
         (folder / gone).unlink()
         error = refusal_of(folder)

@@ -125,6 +125,15 @@ def trained_context_of(config: Any) -> int:
     return max(positions, int(float(told.get("factor") or 1.0) * _original_positions(config)))
 
 
+def scaling_of(config: Any) -> str:
+    """The scaling that a transformers config tells, in words: `linear, factor 2`; `none`."""
+    told = _told(config)
+    kind = told.get("rope_type", UNTOUCHED)
+    if kind == UNTOUCHED:
+        return "none"
+    return f"{kind}, factor {told['factor']:g}" if "factor" in told else str(kind)
+
+
 def refuse_scaled(config: Any) -> None:
     """Check that no rope was chosen when the checkpoint was made.
 
