@@ -146,10 +146,15 @@ def test_a_tokenizer_json_says_itself_what_begins_a_prompt() -> None:
     assert (tokenizer.encode("red"), tokenizer.encode("red", inside=True)) == ([1], [2])
 
 
+def files_of(name: str) -> list[str]:
+    """Those that the tokenizer is read from."""
+    return sorted(TOKENIZER_FILES & {path.name for path in (GOLDEN / name).iterdir()})
+
+
 def copied(name: str, folder: Path) -> Path:
     """The tokenizer's files of a checkpoint."""
     (folder / name).mkdir(parents=True)
-    for file in TOKENIZER_FILES & {path.name for path in (GOLDEN / name).iterdir()}:
+    for file in files_of(name):
         shutil.copy(GOLDEN / name / file, folder / name)
     return folder / name
 
@@ -162,7 +167,7 @@ def refusal_of(folder: Path) -> LongtakeError:
 
 @each
 def test_each_missing_file_is_named(name: str, tmp_path: Path) -> None:
-    for gone in sorted(TOKENIZER_FILES & {path.name for path in (GOLDEN / name).iterdir()}):
+    for gone in files_of(name):
         folder = copied(name, tmp_path / gone)
         (folder / gone).unlink()
         error = refusal_of(folder)
@@ -181,7 +186,7 @@ def test_all_missing_files_are_named_at_once(tmp_path: Path) -> None:
 @each
 @pytest.mark.parametrize("content", [b"", b"garbage\n\xff", b"[1]"])
 def test_each_damaged_file_is_named(name: str, content: bytes, tmp_path: Path) -> None:
-    for broken in sorted(path.name for path in (GOLDEN / name).iterdir()):
+    for broken in files_of(name):
         folder = copied(name, tmp_path / broken)
         (folder / broken).write_bytes(content)
         if broken == "merges.txt" and not content:
