@@ -79,7 +79,7 @@ def recorded(name: str) -> Any:
 def tokenizer_of(name: str) -> Tokenizer:
     if name != LONGVA:
         pytest.importorskip("sentencepiece")
-    return read_tokenizer(GOLDEN / "tokenizers" / name)
+    return read_tokenizer(GOLDEN / "checkpoints" / name)
 
 
 def template_of(name: str, tokenizer: str) -> ChatTemplate:

@@ -74,8 +74,11 @@ def watch(
         raise ValueError(f"{len(prompt.visual_ND)} visual tokens came where {visual_tokens} were announced")
     text = replace(text, opening_tokens=len(prompt.token_ids_L) - visual_tokens)
     refuse_too_many_frames(model, plans, text)
+    after_tokens = 0 if question is None else text.question_tokens
     with clock.stage("prefill"):
-        kept = model.engine.prefill(prompt, progress=lambda done, total: tell("prefill", done, total))
+        kept = model.engine.prefill(
+            prompt, after_tokens=after_tokens, progress=lambda done, total: tell("prefill", done, total)
+        )
 
     looks = tuple(_look(*each) for each in zip(videos, plans, sights, strict=True))
     return Watched(looks, template, kept, model.engine, clock.seconds)
@@ -207,7 +210,10 @@ def _ids_after(model: Model, watched: Watched, question: str) -> list[int]:
 
 
 def _notes(model: Model, read_tokens: int, new_tokens: int, options: GenerateOptions) -> Iterator[str]:
-    reads = model.engine.trained_context
+    reads, rope = model.engine.trained_context, model.engine.rope
+    if rope is not None:
+        options_told = ", ".join(f"{name} {value}" for name, value in parts.options(rope).items())
+        yield f"positions are turned by {_told(rope, 'ropes')['name']} ({options_told})"
     if read_tokens + new_tokens > reads:
         yield f"{read_tokens + new_tokens:,} tokens are more than the {reads:,} that this model was trained to read"
     if new_tokens == options.max_new_tokens:

@@ -59,6 +59,15 @@ class Family(Protocol):
         """
         ...
 
+    def trained_context(self, config: dict[str, Any], networks: Mapping[str, nn.Module]) -> int:
+        """How many positions the language model was trained to read, or reads by the scaling that config.json tells.
+
+        Args:
+            config: the object of config.json.
+            networks: what `networks` made of it.
+        """
+        ...
+
     def renamed(self, name: str) -> str | None:
         """`MODULE.TENSOR` of the tensor that checkpoints store as `name`; None for one that is left out on purpose."""
         ...

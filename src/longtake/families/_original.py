@@ -32,6 +32,7 @@ from longtake.checkpoint import (
     without_memory,
 )
 from longtake.engines.local import LocalEngine
+from longtake.engines.turning import trained_context_of
 from longtake.prompt import ChatTemplate, Tokenizer
 from longtake.vision.clip import ClipTower
 from longtake.vision.encoding import Encoder
@@ -84,8 +85,14 @@ class Original:
         """The language model; it says nothing that the tokenizer has no word for."""
         language: Any = self.networks["language"]
         stop_ids = tuple(tokenizer.control(token) for token in template.stop)
-        reads = max(language.config.max_position_embeddings, int(self.config.get("tokenizer_model_max_length", 0)))
+        reads = trained_context(self.config, self.networks)
         return LocalEngine(language, stop_ids, reads, vocabulary_size=tokenizer.vocabulary_size)
+
+
+def trained_context(config: Mapping[str, Any], networks: Mapping[str, nn.Module]) -> int:
+    """How many positions are read: as config.json tells of the language model or of the tokenizer, if that is more."""
+    language: Any = networks["language"]
+    return max(trained_context_of(language.config), int(config.get("tokenizer_model_max_length", 0)))
 
 
 def renamed(name: str) -> str | None:

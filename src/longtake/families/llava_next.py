@@ -15,7 +15,7 @@ from longtake import parts
 from longtake.checkpoint import placement
 from longtake.errors import LongtakeError
 from longtake.families import Model
-from longtake.families._original import load_original, networks_of, renamed
+from longtake.families._original import load_original, networks_of, renamed, trained_context
 from longtake.prompt import Tokenizer
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
@@ -41,6 +41,10 @@ class LlavaNext:
         """Tower, projector, language model and, where rows of pictures are ended, the newline."""
         newline = "unpad" in str(config.get("mm_patch_merge_type"))
         return networks_of(config, folder, _language, newline=newline)
+
+    def trained_context(self, config: dict[str, Any], networks: Mapping[str, nn.Module]) -> int:
+        """What the language model's config or the tokenizer's length tells, whichever is more."""
+        return trained_context(config, networks)
 
     def renamed(self, name: str) -> str | None:
         """The original layout's names."""

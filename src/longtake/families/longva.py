@@ -14,7 +14,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from longtake import parts
 from longtake.checkpoint import placement
 from longtake.families import Model
-from longtake.families._original import NEWLINE, load_original, networks_of, renamed
+from longtake.families._original import NEWLINE, load_original, networks_of, renamed, trained_context
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
 
@@ -38,6 +38,10 @@ class Longva:
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """Tower, projector and Qwen2."""
         return networks_of(config, folder, _qwen2, newline=False)
+
+    def trained_context(self, config: dict[str, Any], networks: Mapping[str, nn.Module]) -> int:
+        """What the language model's config or the tokenizer's length tells, whichever is more."""
+        return trained_context(config, networks)
 
     def renamed(self, name: str) -> str | None:
         """The original layout's names; the newline is left out."""
