@@ -24,6 +24,7 @@ class Model:
         name: as the user asked for it.
         sampler, encoder, layout, template, tokenizer, engine: the parts, in the order in which data meets them.
         image_layout, image_template: instead of `layout` and `template`, for files of one frame.
+        image_encoder: instead of `encoder`, for the same; None where one sees both.
         beyond_trained_context: go on where a prompt is longer than the engine was trained to read.
     """
 
@@ -37,6 +38,7 @@ class Model:
     tokenizer: Tokenizer
     engine: Engine
     beyond_trained_context: bool = False
+    image_encoder: VisionEncoder | None = None
 
 
 class Family(Protocol):
