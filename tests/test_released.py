@@ -82,8 +82,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [folder / f"{height}x{width}.png" for height, width in SIZES]
 
 
-def processed_pictures(recipe: Recipe, path: Path) -> dict[str, torch.Tensor]:
-    """What transformers' own image processor makes of a picture. It has two that need no torchvision for AnyRes."""
+def processed_pictures(recipe: Recipe, *paths: Path) -> dict[str, torch.Tensor]:
+    """What transformers' own image processor makes of the pictures of one prompt."""
     processors = {
         "LlavaNext": transformers.LlavaNextImageProcessorPil,
         "LlavaNextVideo": transformers.LlavaNextImageProcessorPil,
@@ -91,8 +91,9 @@ def processed_pictures(recipe: Recipe, path: Path) -> dict[str, torch.Tensor]:
         "VideoLlava": transformers.CLIPImageProcessorPil,
     }
     told = {key: value for key, value in recipe.pixels().items() if value is not None}
-    made = processors[recipe.architecture](**told)(Image.open(path), return_tensors="pt")
-    return {key: made[key] for key in ("pixel_values", "image_sizes") if key in made}
+    made = processors[recipe.architecture](**told)([[Image.open(path) for path in paths]], return_tensors="pt")
+    wanted = ("pixel_values", "image_sizes", "batch_num_images")
+    return {key: made[key] for key in wanted if key in made and (key != "batch_num_images" or len(paths) > 1)}
 
 
 def processed_film(recipe: Recipe, frames_THWC: NDArray[np.uint8]) -> dict[str, torch.Tensor]:
@@ -102,12 +103,15 @@ def processed_film(recipe: Recipe, frames_THWC: NDArray[np.uint8]) -> dict[str, 
     return {"pixel_values_videos": make(list(frames_THWC), return_tensors="pt")["pixel_values"][None]}
 
 
-def their_prompt(both: Both, mark: str, places: int) -> list[int]:
+def their_prompt(both: Both, marks: str, *places: int) -> list[int]:
     """The prompt as transformers' processors make it: the whole text through the checkpoint's tokenizer, and the mark
-    of the picture as often as there are visual tokens."""
-    token_ids = both.recipe.tokenizer.encode(ASKED[CHATS[both.name]].format(mark)).ids
-    at = token_ids.index(both.recipe.tokenizer.token_to_id(mark))
-    return [*token_ids[:at], *token_ids[at : at + 1] * places, *token_ids[at + 1 :]]
+    of each picture as often as it has visual tokens."""
+    marked = {both.recipe.tokenizer.token_to_id(mark) for mark in (IMAGE, VIDEO)}
+    left, token_ids = list(places), list[int]()
+    for token_id in both.recipe.tokenizer.encode(ASKED[CHATS[both.name]].format(marks)).ids:
+        token_ids += [token_id] * (left.pop(0) if token_id in marked else 1)
+    assert not left
+    return token_ids
 
 
 def held_against(both: Both, watched: Watched, prompt: Prompt, expected: list[int], seen: dict[str, Any]) -> None:
@@ -151,6 +155,17 @@ def test_a_picture(both: Both, pictures: list[Path], read: list[Prompt]) -> None
         expected = their_prompt(both, IMAGE, watched.visual_tokens)
         held_against(both, watched, read[-1], expected, processed_pictures(both.recipe, path))
     assert counts == {16} if both.name == "video_llava" else len(counts) > 3
+
+
+@pytest.mark.parametrize("both", ["llava_next mistral", "llava_onevision", "llava_next_video"], indirect=True)
+def test_two_pictures(both: Both, pictures: list[Path], read: list[Prompt]) -> None:
+    """OneVision shows only the whole of each then, padded to a square; the others go on tiling."""
+    watched = watch(both.own, [open_video(path) for path in pictures[:2]])
+    joint = "" if both.name == "llava_onevision" else "\n"
+    expected = their_prompt(both, f"{IMAGE}{joint}{IMAGE}", *(look.visual_tokens for look in watched.looks))
+    if both.name == "llava_onevision":
+        assert [look.visual_tokens for look in watched.looks] == [26, 26]
+    held_against(both, watched, read[-1], expected, processed_pictures(both.recipe, *pictures[:2]))
 
 
 @pytest.mark.parametrize("both", TRAINED_ON_FILMS, indirect=True)

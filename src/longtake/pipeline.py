@@ -60,9 +60,10 @@ def watch(
     """
     tell, clock = progress or _silent, Clock()
     videos = list(files) if isinstance(files, Sequence) else [files]
-    template = model.image_template if any(is_still(video) for video in videos) else model.template
+    pictures = sum(is_still(video) for video in videos)
+    template = model.image_template if pictures else model.template
     text = text_need(model, template, question, options)
-    plans = [plan_of(model, video, question or "") for video in videos]
+    plans = [plan_of(model, video, question or "", pictures=pictures) for video in videos]
     refuse_too_many_frames(model, plans, text)
 
     eye = _Eye(clock, tell, asked=sum(len(plan.numbers) for plan in plans))

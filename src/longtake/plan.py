@@ -70,8 +70,14 @@ class Plan:
         return replace(self, layout=layout, shape=_shape(self.encoder, layout, len(self.numbers), self.size_px))
 
 
-def plan_of(model: Model, video: Video, question: str) -> Plan:
+def plan_of(model: Model, video: Video, question: str, *, pictures: int = 1) -> Plan:
     """What `model` will see of a file, and by what: its sampler's frames, or a picture by its parts for pictures.
+
+    Args:
+        model: with the parts.
+        video: the file.
+        question: for samplers that look at it.
+        pictures: how many files of one frame are asked about together.
 
     Raises:
         LongtakeError: `usage.bad_option` if an option of sampler or layout does not fit this file.
@@ -80,6 +86,8 @@ def plan_of(model: Model, video: Video, question: str) -> Plan:
     encoder, layout = model.encoder, model.layout
     if is_still(video):
         encoder, layout = model.image_encoder or model.encoder, model.image_layout
+        if pictures > 1 and model.several_layout is not None:
+            layout = model.several_layout
     size_px = video.height_px, video.width_px
     return Plan(model.sampler, encoder, layout, numbers, size_px, _shape(encoder, layout, len(numbers), size_px))
 

@@ -14,7 +14,7 @@ others again while a model is in memory; each spelling is read:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,9 +145,9 @@ class Released:
     films: Mapping[str, Any]
     tiles: tuple[TileGrid, ...]
 
-    def picture_encoder(self, tower: str = "vision_tower") -> Encoder:
-        """What pictures are seen with."""
-        return self._encoder(tower, self.pictures, _fit(self.pictures))
+    def picture_encoder(self, fit: Fit | None = None, *, tower: str = "vision_tower") -> Encoder:
+        """What pictures are seen with; one that is not tiled is fitted into a square as released, or by `fit`."""
+        return self._encoder(tower, self.pictures, fit or _fit(self.pictures))
 
     def film_encoder(self, fit: Fit | None = None, *, tower: str = "vision_tower") -> Encoder:
         """What videos are seen with; each frame is fitted into a square as released, or by `fit`."""
@@ -201,20 +201,26 @@ def _pixels(folder: Path, side_px: int) -> tuple[Mapping[str, Any], Mapping[str,
     Raises:
         LongtakeError: `model.bad_checkpoint`.
     """
-    if not (folder / BOTH).is_file():
-        require_files(folder, [PICTURES])
     told = {name: _object(folder / name) for name in (BOTH, PICTURES, FILMS) if (folder / name).is_file()}
     both = told.get(BOTH, {})
-    pictures = both.get("image_processor") or told.get(PICTURES)
-    if pictures is None:
-        raise bad_checkpoint(folder, f"has no {PICTURES}, and no image_processor in its {BOTH}", "copy the whole of it")
-    films = both.get("video_processor") or told.get(FILMS) or pictures
-    for pixels in (pictures, films):
+    of_pictures = [(BOTH, both.get("image_processor")), (PICTURES, told.get(PICTURES))]
+    of_films = [(BOTH, both.get("video_processor")), (FILMS, told.get(FILMS)), *of_pictures]
+    return _first(folder, of_pictures, side_px), _first(folder, of_films, side_px)
+
+
+def _first(folder: Path, places: Sequence[tuple[str, Any]], side_px: int) -> Mapping[str, Any]:
+    """What the first file says that says anything, checked."""
+    for name, pixels in places:
+        if pixels is None:
+            continue
         try:
             _check(pixels, side_px)
-        except (KeyError, TypeError, ValueError) as error:
-            raise no_such_model(folder / (PICTURES if PICTURES in told else BOTH), error) from error
-    return pictures, films
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise no_such_model(folder / name, error) from error
+        told: Mapping[str, Any] = pixels
+        return told
+    reason = f"has no {PICTURES}, and no {BOTH} that tells how pictures are preprocessed"
+    raise bad_checkpoint(folder, reason, "copy the whole checkpoint")
 
 
 def _check(pixels: Mapping[str, Any], side_px: int) -> None:

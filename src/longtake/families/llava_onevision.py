@@ -27,7 +27,7 @@ class LlavaOnevision:
     """LLaVA-OneVision as transformers lays it out: SigLIP, Qwen2, pictures and videos. Source: arXiv 2408.03326.
 
     Pictures: AnyRes of up to nine tiles' tokens. Videos: 32 frames, each squeezed into a square and scaled down to
-    14 x 14 tokens, one newline at the end. Each of several pictures is shown in tiles here, like a single one.
+    14 x 14 tokens, one newline at the end. Several pictures: each padded to a square and shown as a whole alone.
     """
 
     def fits(self, config: dict[str, object]) -> bool:
@@ -52,17 +52,19 @@ class LlavaOnevision:
         """
         released = load_released(self, folder, placement(device, dtype))
         tokenizer, template = read_tokenizer(folder), find_template("onevision")
+        anyres = parts.find("layouts", "anyres")
         return Model(
             name=name,
             sampler=parts.find("samplers", "uniform")(frames=FRAMES),
             encoder=released.film_encoder(),
             layout=parts.find("layouts", "bilinear")(),
-            image_layout=parts.find("layouts", "anyres")(most_tiles=_most_tiles(released.loaded.config)),
+            image_layout=anyres(most_tiles=_most_tiles(released.loaded.config)),
             template=template,
             image_template=template,
             tokenizer=tokenizer,
             engine=released.loaded.engine(tokenizer, template),
-            image_encoder=released.picture_encoder(),
+            image_encoder=released.picture_encoder("pad"),
+            several_layout=anyres(tiled=False),
         )
 
 

@@ -60,5 +60,5 @@ class VideoLlava:
             image_template=template,
             tokenizer=tokenizer,
             engine=released.loaded.engine(tokenizer, template),
-            image_encoder=released.picture_encoder("image_tower"),
+            image_encoder=released.picture_encoder(tower="image_tower"),
         )
