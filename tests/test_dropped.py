@@ -1,4 +1,4 @@
-"""A new file in samplers/, layouts/ or families/ is a part: listed, tested by the contracts and used as it lies there."""
+"""A new file in samplers/, layouts/ or families/ is a part: listed, tested by the contracts and used as it is."""
 
 from __future__ import annotations
 
