@@ -23,6 +23,7 @@ from longtake.errors import ErrorCode, LongtakeError
 from longtake.families import Model
 from longtake.layouts.every_token import EveryToken
 from longtake.loading import load
+from longtake.niah.looking import Eye, stand_in
 from longtake.pipeline import ask, watch
 from longtake.samplers.uniform import Uniform
 from longtake.video.opening import open_video
@@ -325,6 +326,11 @@ def test_class_tokens_come_before_each_frame(saved: Callable[[str], Path], bunny
     torch.testing.assert_close(rows[:, 0], kept.class_TD)
     torch.testing.assert_close(rows[:, 1:].flatten(0, 1), without.tokens_ND)
     assert with_class.times_s.tolist() == np.repeat(kept.times_s, 17).tolist()
+
+
+def test_class_tokens_are_counted_before_a_haystack_is_read(saved: Callable[[str], Path]) -> None:
+    eye = Eye(load(str(saved("video_llava")), device="cpu"))
+    assert stand_in(eye, (), 5).haystack.kept_THWD.shape == (5, 1, 17, 1)
 
 
 def test_a_layout_that_is_named_is_for_several_pictures_too(
