@@ -13,7 +13,7 @@ from torch import nn
 from longtake import parts
 from longtake.checkpoint import placement
 from longtake.families import Model
-from longtake.families._hf import chat_of, is_a, load_released, networks_of, renamed
+from longtake.families._hf import OF_LLAMA, chat_of, is_a, load_released, networks_of, renamed
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
 from longtake.vision.encoding import Encoder
@@ -40,7 +40,7 @@ class LlavaNextVideo:
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """Tower, projector, language model and newline."""
         _pooling(config)
-        return networks_of(config, "vision_tower", newline=True)
+        return networks_of(config, "vision_tower", languages=OF_LLAMA, newline=True)
 
     def renamed(self, name: str) -> str | None:
         """transformers' names, old and new."""
@@ -55,7 +55,7 @@ class LlavaNextVideo:
         """
         released = load_released(self, folder, placement(device, dtype))
         loaded, tokenizer = released.loaded, read_tokenizer(folder)
-        template = find_template(chat_of(loaded.config, tokenizer))
+        template = find_template(chat_of(folder, loaded.config, tokenizer))
         encoder = _pooled(released.film_encoder(), *_pooling(loaded.config))
         frame_tokens = encoder.grid_height * encoder.grid_width
         frames = min(FRAMES, max(1, (loaded.trained_context - TEXT_TOKENS) // frame_tokens))
