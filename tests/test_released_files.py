@@ -173,7 +173,7 @@ def test_shards(folder: Path, saved: Callable[[str], Path]) -> None:
         ({"projector_hidden_act": "relu"}, "the projector is not"),
         ({"vision_aspect_ratio": "pad"}, "want anyres_max_ and a number"),
         ({"image_grid_pinpoints": [[74, 100]]}, "want multiples of 74"),
-        ({"text_config": {"model_type": "gpt2"}}, "want llama, mistral or qwen2"),
+        ({"text_config": {"model_type": "gpt2"}}, "text_config.model_type is gpt2; want qwen2"),
         ({"text_config": {"model_type": "qwen2", "hidden_size": "wide"}}, "hidden_size"),
         ({"vision_config": {"model_type": "dinov2"}}, "want clip_vision_model or siglip_vision_model"),
         ({"vision_config": {}}, "KeyError 'model_type'"),
@@ -184,6 +184,19 @@ def test_a_config_that_describes_no_such_model(folder: Path, change: dict[str, A
     message = refused(folder)
     assert "config.json: does not describe such a model" in message
     assert told in message
+
+
+def test_a_llava_whose_chat_is_not_known(saved: Callable[[str], Path], tmp_path: Path) -> None:
+    """Of Qwen or of Llama 3: an answer in another's chat would be worse than none."""
+    folder = Path(shutil.copytree(saved("llava_next vicuna"), tmp_path / "qwen"))
+    text = config_of(folder)["text_config"]
+    rewrite(folder / "config.json", text_config={**text, "model_type": "qwen2"})
+    assert "text_config.model_type is qwen2; want llama or mistral" in refused(folder)
+    rewrite(folder / "config.json", text_config=text)
+    shutil.copy(saved("llava_onevision tied") / "tokenizer.json", folder)
+    told = (folder / "tokenizer.json").read_text().replace("<|im_start|>", "<|eot_id|>")
+    (folder / "tokenizer.json").write_text(told)
+    assert "has neither <|im_start|> nor </s>: it is not Vicuna's, Mistral's or Yi's" in refused(folder)
 
 
 @pytest.mark.parametrize(

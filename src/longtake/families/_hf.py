@@ -14,7 +14,7 @@ others again while a model is in memory; each spelling is read:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ from longtake.vision.tiles import LLAVA_TILES, TileGrid
 PICTURES, FILMS, BOTH = "preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json"
 BICUBIC = 3
 """Pillow's number of the filter that pictures are resized with."""
-CHATML = "<|im_start|>"
+CHATML, LLAMAS_END = "<|im_start|>", "</s>"
+OF_LLAMA = ("llama", "mistral")
 
 LAID_ASIDE = (".position_ids", ".inv_freq")
 """What early releases stored of what is computed: numbers of places, rotary frequencies."""
@@ -71,12 +72,15 @@ def is_a(config: Mapping[str, object], architecture: str) -> bool:
     return config.get("architectures") == [architecture]
 
 
-def networks_of(config: Mapping[str, Any], *towers: str, newline: bool) -> dict[str, nn.Module]:
+def networks_of(
+    config: Mapping[str, Any], *towers: str, languages: Collection[str], newline: bool
+) -> dict[str, nn.Module]:
     """The networks that config.json describes, without weights of any meaning.
 
     Args:
         config: the object of config.json.
         towers: names of vision towers, all of the one form that it describes.
+        languages: kinds of language models (`text_config.model_type`) whose chat the family knows.
         newline: whether there is a vector for the end of a row of a picture.
 
     Raises:
@@ -84,6 +88,9 @@ def networks_of(config: Mapping[str, Any], *towers: str, newline: bool) -> dict[
     """
     if config.get("projector_hidden_act", "gelu") != "gelu" or not config.get("multimodal_projector_bias", True):
         raise ValueError("the projector is not two layers with biases and GELU between them")
+    kind = config["text_config"]["model_type"]
+    if kind not in languages:
+        raise ValueError(f"text_config.model_type is {kind}; want {' or '.join(languages)}")
     try:
         eyes = {name: _tower(config) for name in towers}
         language = _language(config)
@@ -125,9 +132,7 @@ def _language(config: Mapping[str, Any]) -> Any:
         return transformers.Qwen2ForCausalLM(transformers.Qwen2Config.from_dict(told))
     if told["model_type"] == "mistral":
         return transformers.MistralForCausalLM(transformers.MistralConfig.from_dict(told))
-    if told["model_type"] == "llama":
-        return transformers.LlamaForCausalLM(transformers.LlamaConfig.from_dict(told))
-    raise ValueError(f"text_config.model_type is {told['model_type']}; want llama, mistral or qwen2")
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig.from_dict(told))
 
 
 @dataclass(frozen=True)
@@ -178,10 +183,19 @@ def load_released(family: Family, folder: Path, where: Placement) -> Released:
     return Released(loaded, pictures, films, tiles)
 
 
-def chat_of(config: Mapping[str, Any], tokenizer: Tokenizer) -> str:
-    """The template of a LLaVA of Yi (whose tokenizer knows ChatML's tokens), Mistral or Vicuna."""
+def chat_of(folder: Path, config: Mapping[str, Any], tokenizer: Tokenizer) -> str:
+    """The template of a LLaVA of Yi (whose tokenizer knows ChatML's tokens), Mistral or Vicuna.
+
+    Raises:
+        LongtakeError: `model.bad_checkpoint` if its tokenizer is none of theirs.
+    """
     if knows(tokenizer, CHATML):
         return "chatml_direct_hf"
+    if not knows(tokenizer, LLAMAS_END):
+        reason = f"its tokenizer has neither {CHATML} nor {LLAMAS_END}: it is not Vicuna's, Mistral's or Yi's"
+        raise bad_checkpoint(
+            folder, reason, "take a checkpoint of one of these; longtake knows no other chat of LLaVA's"
+        )
     return "mistral_hf" if config["text_config"]["model_type"] == "mistral" else "user_assistant"
 
 

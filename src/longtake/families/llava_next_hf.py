@@ -12,7 +12,7 @@ from torch import nn
 from longtake import parts
 from longtake.checkpoint import placement
 from longtake.families import Model
-from longtake.families._hf import CHATML, chat_of, is_a, load_released, networks_of, renamed
+from longtake.families._hf import CHATML, OF_LLAMA, chat_of, is_a, load_released, networks_of, renamed
 from longtake.families._loaded import knows, trained_context
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
@@ -33,7 +33,7 @@ class LlavaNextHf:
 
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """Tower, projector, language model and newline."""
-        return networks_of(config, "vision_tower", newline=True)
+        return networks_of(config, "vision_tower", languages=OF_LLAMA, newline=True)
 
     def trained_context(self, config: dict[str, Any], networks: Mapping[str, nn.Module]) -> int:
         """What the language model's config tells."""
@@ -52,7 +52,7 @@ class LlavaNextHf:
         """
         released = load_released(self, folder, placement(device, dtype))
         tokenizer = read_tokenizer(folder)
-        chat = find_template(chat_of(released.loaded.config, tokenizer))
+        chat = find_template(chat_of(folder, released.loaded.config, tokenizer))
         return Model(
             name=name,
             sampler=parts.find("samplers", "middles")(),

@@ -13,7 +13,7 @@ from torch import nn
 from longtake import parts
 from longtake.checkpoint import placement
 from longtake.families import Model
-from longtake.families._hf import chat_of, is_a, load_released, networks_of, renamed
+from longtake.families._hf import OF_LLAMA, chat_of, is_a, load_released, networks_of, renamed
 from longtake.families._loaded import trained_context
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
@@ -41,7 +41,7 @@ class LlavaNextVideo:
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """Tower, projector, language model and newline."""
         _pooling(config)
-        return networks_of(config, "vision_tower", newline=True)
+        return networks_of(config, "vision_tower", languages=OF_LLAMA, newline=True)
 
     def trained_context(self, config: dict[str, Any], networks: Mapping[str, nn.Module]) -> int:
         """What the language model's config tells."""
@@ -60,7 +60,7 @@ class LlavaNextVideo:
         """
         released = load_released(self, folder, placement(device, dtype))
         loaded, tokenizer = released.loaded, read_tokenizer(folder)
-        template = find_template(chat_of(loaded.config, tokenizer))
+        template = find_template(chat_of(folder, loaded.config, tokenizer))
         encoder = _pooled(released.film_encoder(), *_pooling(loaded.config))
         frame_tokens = encoder.grid_height * encoder.grid_width
         frames = min(FRAMES, max(1, (trained_context(loaded.config, loaded.networks) - TEXT_TOKENS) // frame_tokens))

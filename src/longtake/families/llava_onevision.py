@@ -38,7 +38,7 @@ class LlavaOnevision:
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """Tower, projector, language model and newline."""
         _most_tiles(config)
-        return networks_of(config, "vision_tower", newline=True)
+        return networks_of(config, "vision_tower", languages=("qwen2",), newline=True)
 
     def trained_context(self, config: dict[str, Any], networks: Mapping[str, nn.Module]) -> int:
         """What the language model's config tells."""

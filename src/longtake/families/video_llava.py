@@ -12,7 +12,7 @@ from torch import nn
 from longtake import parts
 from longtake.checkpoint import placement
 from longtake.families import Model
-from longtake.families._hf import chat_of, is_a, load_released, networks_of, renamed
+from longtake.families._hf import OF_LLAMA, chat_of, is_a, load_released, networks_of, renamed
 from longtake.families._loaded import trained_context
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
@@ -35,7 +35,7 @@ class VideoLlava:
 
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """Both towers, projector and language model."""
-        return networks_of(config, "image_tower", "video_tower", newline=False)
+        return networks_of(config, "image_tower", "video_tower", languages=OF_LLAMA, newline=False)
 
     def trained_context(self, config: dict[str, Any], networks: Mapping[str, nn.Module]) -> int:
         """What the language model's config tells."""
@@ -54,7 +54,7 @@ class VideoLlava:
         """
         released = load_released(self, folder, placement(device, dtype))
         tokenizer = read_tokenizer(folder)
-        template = find_template(chat_of(released.loaded.config, tokenizer))
+        template = find_template(chat_of(folder, released.loaded.config, tokenizer))
         return Model(
             name=name,
             sampler=parts.find("samplers", "uniform")(frames=FRAMES),
