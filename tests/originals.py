@@ -107,8 +107,8 @@ TRUNCATED = Case(
     "What happens in the video?",
     "chatml",
     Grid(),
-    quirk="the original cuts the prompt off after 60 positions, in the middle of a frame, question and all, and says"
-    " nothing; here that is refused with `limit.context` before anything is decoded",
+    quirk="the original cuts the prompt off after 60 positions, which here takes the whole question, and says nothing;"
+    " that is refused with `limit.context` before anything is decoded",
 )
 LEAK_1 = Case(
     "sf_leak_1_long",

@@ -303,8 +303,8 @@ QUIRKS = (
         ),
     ),
     Quirk(
-        "a prompt longer than `tokenizer_model_max_length` is cut off there, in the middle of a frame, question and"
-        " all",
+        "a prompt longer than `tokenizer_model_max_length` is cut off there, in the middle of the frames or of the"
+        " question, and nothing is said",
         "refused with `limit.context` before anything is decoded, with the number of frames that fit",
         tests=("test_originals.py::test_what_the_original_cuts_off_is_refused",),
     ),
@@ -369,7 +369,7 @@ QUIRKS = (
         (CELL, "test_niah.py::test_depths_places_and_reported_depths_are_the_originals"),
     ),
     Quirk(
-        "V-NIAH's loader embeds up to 64 frames more than are asked for, and fails below half a frame a second",
+        "V-NIAH's loader embeds up to 64 frames more than are asked for, and fails at half a frame a second and below",
         "as many frames as are asked for, at any rate",
         tests=("test_niah.py::test_one_frame_a_second_is_the_originals",),
     ),

@@ -184,7 +184,7 @@ def test_what_leaks_in_the_original_is_the_base_of_its_last_step(models: dict[st
 
 
 def test_what_the_original_cuts_off_is_refused(models: dict[str, Model], tmp_path: Path, bunny: Path, cli: Cli) -> None:
-    """The original reads 60 of 81 positions: the question is gone, and part of the last frames."""
+    """The original reads 60 of 81 positions: all frames, and nothing of the question."""
     model = model_of(models, TRUNCATED)
     begun, after = read_of(model, TRUNCATED)
     recorded, most = (
@@ -192,7 +192,7 @@ def test_what_the_original_cuts_off_is_refused(models: dict[str, Model], tmp_pat
         TRUNCATED.told["config_overrides"]["tokenizer_model_max_length"],
     )
     read_LD = embedded(model, begun, after, VISUAL_PLACE)
-    assert (len(recorded), most) == (60, 60) and len(read_LD) > 60
+    assert (len(recorded), most, len(begun.token_ids_L), len(read_LD)) == (60, 60, 60, 81)
     np.testing.assert_allclose(read_LD[:60].numpy(), recorded, atol=1e-4, rtol=0)
 
     folder = tmp_path / "short"

@@ -21,13 +21,17 @@ from longtake.engines import GenerateOptions
 from longtake.engines.local import LocalEngine
 from longtake.engines.turning import trained_context_of
 from longtake.errors import ErrorCode, LongtakeError
+from longtake.layouts.grid import Grid
 from longtake.loading import load
+from longtake.pipeline import ask, watch
 from longtake.prompt import VISUAL_PLACE, Prompt
 from longtake.ropes import Rope, Trained
 from longtake.ropes.dynamic import Dynamic
 from longtake.ropes.linear import Linear
 from longtake.ropes.theta import Theta
 from longtake.ropes.yarn import Yarn
+from longtake.samplers.uniform import Uniform
+from longtake.video.opening import open_video
 from originals import CHECKPOINTS
 from running import ONE_LINE, Cli
 
@@ -413,6 +417,25 @@ def test_a_rope_makes_room_for_more_frames(cli: Cli, nano: Path, bunny: Path) ->
     status, _, err = cli(*asked, "--rope", "theta")
     assert status == 5 and "this model reads 256" in err
     assert cli(*asked, "--rope", "theta", "--beyond-trained-context")[0] == 0
+
+
+def test_a_watched_video_serves_its_first_question_as_it_is_and_others_as_if_they_were_first(
+    nano: Path, bunny: Path
+) -> None:
+    model = load(str(nano), device="cpu")
+    model = replace(model, sampler=Uniform(frames=90), layout=Grid(pool=1), engine=model.engine.with_rope(Dynamic(4.0)))
+    video, few = open_video(str(bunny)), GenerateOptions(max_new_tokens=6)
+    questions = ["What is it?", "what number is on the red star?"]
+    fresh = {one: ask(model, watch(model, video, one), one, few).text for one in questions}
+    read = forwards(model.engine)  # type: ignore[arg-type]
+    watched = watch(model, video, questions[0])
+    assert watched.prefix.length > 256
+    read.clear()
+    assert ask(model, watched, questions[0], few).text == fresh[questions[0]]
+    assert sum(read) < 64, "the question was told beforehand, so nothing is read twice"
+    for question in (questions[1], questions[0]):
+        assert ask(model, watched, question, few).text == fresh[question]
+    assert sum(read) > watched.prefix.length
 
 
 @pytest.mark.parametrize(
