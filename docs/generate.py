@@ -1,4 +1,7 @@
-"""docs: writes errors.md, parts.md and cli.md beside this file from the code; `--check` only says which are stale."""
+"""docs: writes errors.md, parts.md, cli.md and parity.md beside this file from code and tests.
+
+`--check` only says which are stale.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,20 @@ def _command_section(name: str, command: Any) -> str:
     return "\n".join([f"## {usage}\n", command.help or "", "", *table]) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"errors.md": errors_page, "parts.md": parts_page, "cli.md": cli_page}
+def parity_page() -> str:
+    """What is equal to the originals, from the registry that their tests are made from."""
+    sys.path.insert(0, str(HERE.parent / "tests"))
+    from parity import page
+
+    return f"{HEAD}{page()}"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "errors.md": errors_page,
+    "parts.md": parts_page,
+    "cli.md": cli_page,
+    "parity.md": parity_page,
+}
 
 
 def main() -> int:

@@ -47,6 +47,7 @@ def test_a_whole_checkpoint_is_told_in_numbers(cli: Cli, folder: Path) -> None:
     assert found["family"] == (True, "Nano, architectures ['LongtakeNano']")
     assert found["tokenizer"] == (True, f"{tiny.tokenizer().vocabulary_size:,} tokens")
     assert found["networks"][1].startswith(f"vision, projector, language: {count:,} parameters, ")
+    assert found["context"] == (True, "256 tokens, RoPE scaling: none")
     assert found["tensors"][0]
 
 

@@ -168,6 +168,40 @@ def test_all_golden_slowfast_cases_are_tried() -> None:
     assert {f"sf{number}" for number in range(9)} | {"parse5"} <= names and len(names) == 33
 
 
+@pytest.mark.parametrize(
+    "case", [c for c in cases("d_slowfast") if c["name"].startswith("noagg")], ids=lambda c: c["name"]
+)
+def test_without_an_aggregation_the_original_shows_the_first_frame_and_we_show_all(case: dict[str, Any]) -> None:
+    tensors = load_file(GOLDEN / "d_slowfast" / "slowfast.safetensors")
+    values_THWD = tensors[case["input"]].unflatten(1, (4, 4))
+    frames = len(values_THWD)
+    recorded = tensors[f"{case['name']}.out"]
+    assert case["equals_frame0_only"] and len(recorded) == case["out_tokens"]
+    first = sequence(SlowFast(1, "none", 0, 0).arrange(grid_of(values_THWD[:1])))
+    torch.testing.assert_close(first, recorded, rtol=0, atol=1e-6)
+    assert len(sequence(SlowFast(frames, "none", 0, 0).arrange(grid_of(values_THWD)))) == frames * len(recorded)
+
+
+def test_where_the_original_raises_there_is_no_string_to_mistype_and_no_square_is_wanted() -> None:
+    raising = [case for case in cases("d_slowfast") if "error" in case]
+    tensors = load_file(GOLDEN / "d_slowfast" / "slowfast.safetensors")
+    assert {case["error"] for case in raising} == {"ValueError", "EinopsError"}
+    for case in raising:
+        if case["error"] == "EinopsError":
+            values_THWD = tensors[case["input"]].unflatten(1, (4, 5))
+            layout = released({**case, "as_released": False})
+            assert len(sequence(layout.arrange(grid_of(values_THWD)))) == layout.count(GridShape(case["T"], 4, 5)) > 0
+    for wrong in ({"slow_frames": -1}, {"slow_pool": "bogus"}, {"fast_width": 0}):
+        with pytest.raises(ValueError, match="want"):
+            dataclasses.replace(SlowFast(), **wrong)
+
+
+def test_every_case_is_tried_somewhere() -> None:
+    names = [case["name"] for case in slowfast_cases()]
+    names += [case["name"] for case in cases("d_slowfast") if case["name"].startswith("noagg") or "error" in case]
+    assert sorted(names) == sorted(case["name"] for case in cases("d_slowfast"))
+
+
 def test_slow_indices_are_the_released_ones() -> None:
     rows = json.loads((GOLDEN / "d_slowfast" / "slow_indices.json").read_text())["rows"]
     assert len(rows) == 2048

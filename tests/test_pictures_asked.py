@@ -33,7 +33,7 @@ from longtake.video.opening import open_video
 from longtake.vision.encoding import Encoder
 from longtake.vision.pixels import PixelRecipe
 from longtake.vision.sheets import GREY, sheets
-from longtake.vision.tiles import grids
+from longtake.vision.tiles import best_grid, grids
 from running import Cli
 
 GOLDEN = Path(__file__).parent / "golden" / "b_preproc"
@@ -81,6 +81,19 @@ def seen_by(encoder: Encoder, image_HWC: NDArray[np.uint8]) -> torch.Tensor:
     grid = encoder.encode([frames], tilings=shape.tilings)
     assert grid.shape == shape
     return grid.values_THWD.permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("repository", ["longva", "sf"])
+def test_every_picture_gets_the_recorded_grid_of_tiles(repository: str) -> None:
+    told = json.loads((GOLDEN / f"{repository}_anyres_grids.json").read_text())
+    side = told["clip_size"]
+    tiles = grids(49, least=2) if repository == "longva" else [(w // side, h // side) for w, h in told["pinpoints"]]
+    assert len(told["grids"]) == 6
+    for row in told["grids"].values():
+        width, height = row["size_wh"]
+        columns, rows = best_grid(width, height, side_px=side, choices=tiles)
+        assert [columns, rows] == row["grid_wh"]
+        assert [columns * side, rows * side] == row["best_resolution_wh"]
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ from running import Cli
 from test_train_text import Doing
 
 
-def test_longvas_grids_are_chosen_for_every_recorded_size(shared: Path) -> None:
-    recorded = json.loads((shared / "golden" / "b_preproc" / "anyres_grid_select_336.json").read_text())
+def test_longvas_grids_are_chosen_for_every_recorded_size(golden: Path) -> None:
+    recorded = json.loads((golden / "b_preproc" / "anyres_grid_select_336.json").read_text())
     choices = {
         f"range_1x1_{most}x{most}": [(columns + 1, rows + 1) for columns in range(most) for rows in range(most)]
         for most in (2, 6)
@@ -57,12 +57,12 @@ def test_longvas_grids_are_chosen_for_every_recorded_size(shared: Path) -> None:
 
 
 @pytest.mark.parametrize("number", range(6))
-def test_tiles_are_longvas_number_for_number(golden: Path, shared: Path, number: int) -> None:
+def test_tiles_are_longvas_number_for_number(golden: Path, number: int) -> None:
     image_HWC = load_file(golden / "b_preproc" / "inputs.safetensors")[f"img{number}"].numpy()
-    told = json.loads((shared / "golden" / "b_preproc" / "longva_anyres_grids.json").read_text())["grids"][str(number)]
+    told = json.loads((golden / "b_preproc" / "longva_anyres_grids.json").read_text())["grids"][str(number)]
     columns, rows = told["grid_wh"]
     tiles = torch.from_numpy(cut(image_HWC, (columns, rows), side_px=56))
-    expected = np.load(shared / "golden" / "b_preproc" / "longva.npz")[f"anyres_{number}"][1:]
+    expected = np.load(golden / "b_preproc" / "longva.npz")[f"anyres_{number}"][1:]
     np.testing.assert_allclose(PixelRecipe(56).normalise(tiles).numpy(), expected, atol=1e-6)
 
 

@@ -17,7 +17,12 @@ from typing import Any
 
 from longtake.errors import ErrorCode, LongtakeError
 
-METHODS = {"samplers": ("pick",), "layouts": ("arrange", "count"), "families": ("fits", "load")}
+METHODS = {
+    "samplers": ("pick",),
+    "layouts": ("arrange", "count"),
+    "ropes": ("turning", "reads", "by_length"),
+    "families": ("fits", "networks", "trained_context", "renamed", "load"),
+}
 """What a part of each room can do (the protocol at its door)."""
 ROOMS_WITH_PARTS = tuple(METHODS)
 

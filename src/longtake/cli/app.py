@@ -32,6 +32,7 @@ def ask(
     model: opt.ModelName = "nano",
     sampler: opt.SamplerName = None,
     layout: opt.LayoutName = None,
+    rope: opt.RopeName = None,
     frames: opt.FrameCount = None,
     start: opt.Start = None,
     end: opt.End = None,
@@ -56,7 +57,7 @@ def ask(
     way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
     set_by_part = opt.settings_by_part(settings)
     looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
-    choice = Choice(model, layout, device, dtype, beyond_trained_context)
+    choice = Choice(model, layout, rope, device, dtype, beyond_trained_context)
     drawing = Drawing(max_new_tokens, temperature, seed)
     ask_and_print(looked_at, question, choice, drawing=drawing, show=opt.Show(as_json, quiet))
 
@@ -141,6 +142,7 @@ def niah(
     every_frame: opt.EveryFrame = False,
     model: opt.ModelName = "nano",
     layout: opt.LayoutName = None,
+    rope: opt.RopeName = None,
     settings: opt.Settings = None,
     output: opt.NiahFolder = "niah_output",
     plan: opt.PlanOnly = False,
@@ -159,7 +161,7 @@ def niah(
 
     way = Way(None, on_corrupt, "off", tuple(limits or ()), isolate=isolate)
     sought = Needles(needles, tuple(needle or ()), trials, seed, Task(task, kind, distractors))
-    seeker = Seeker(model, layout, opt.settings_by_part(settings), device, dtype)
+    seeker = Seeker(model, layout, rope, opt.settings_by_part(settings), device, dtype)
     folder, show = None if plan else output, opt.Show(as_json, quiet)
     if is_text(text, tokens):
         hide_in_text(

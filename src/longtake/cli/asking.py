@@ -26,6 +26,7 @@ class Choice:
 
     model: str
     layout: str | None
+    rope: str | None
     device: str
     dtype: str
     beyond_trained_context: bool
@@ -100,7 +101,7 @@ def _seen(answer: Answer) -> Iterator[str]:
 
 
 def swapped(model: Model, looked: Looked, choice: Choice, *, pictures: bool) -> Model:
-    """`model` with the sampler, layout and options that the user named.
+    """`model` with the sampler, layout, rope and options that the user named.
 
     A layout that is named is for videos and pictures; options without a name are of the model's own layout for videos,
     or for pictures where there is nothing else (`pictures`).
@@ -113,9 +114,30 @@ def swapped(model: Model, looked: Looked, choice: Choice, *, pictures: bool) -> 
     layout = _part("layout", choice.layout, own, looked.settings["layout"])
     beyond = choice.beyond_trained_context
     changed = dataclasses.replace(model, sampler=sampler, beyond_trained_context=beyond)
+    changed = roped(changed, choice.rope, looked.settings["rope"])
+    if choice.layout is not None or (pictures and looked.settings["layout"]):
+        changed = dataclasses.replace(changed, several_layout=None)
     if choice.layout is not None:
         return dataclasses.replace(changed, layout=layout, image_layout=layout)
     return dataclasses.replace(changed, **{"image_layout" if pictures else "layout": layout})
+
+
+def roped(model: Model, rope: str | None, settings: Mapping[str, str]) -> Model:
+    """`model` turning its positions as the user named; as its checkpoint tells where no rope is named.
+
+    Raises:
+        LongtakeError: `usage.bad_option`.
+    """
+    from longtake import parts
+
+    if rope is None and settings:
+        option, value = next(iter(settings.items()))
+        reason, advice = "is an option of a rope, and none is named", "name one, like --rope linear"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--set rope.{option}={value}", reason, advice)
+    if rope is None:
+        return model
+    engine = model.engine.with_rope(parts.build("ropes", rope, settings, label="rope"))
+    return dataclasses.replace(model, engine=engine)
 
 
 def _part(label: str, name: str | None, own: Any, settings: Mapping[str, str]) -> Any:

@@ -10,6 +10,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from longtake.cli.asking import roped
 from longtake.cli.found import report
 from longtake.cli.opening import Way, opened_video
 from longtake.cli.options import Show
@@ -123,6 +124,7 @@ class Seeker:
 
     model: str
     layout: str | None
+    rope: str | None
     settings: Mapping[str, Mapping[str, str]]
     device: str
     dtype: str
@@ -146,7 +148,8 @@ class Seeker:
             if self.layout is None
             else parts.build("layouts", self.layout, settings, label="layout")
         )
-        return dataclasses.replace(model, layout=layout, beyond_trained_context=True)
+        model = dataclasses.replace(model, layout=layout, beyond_trained_context=True)
+        return roped(model, self.rope, self.settings["rope"])
 
 
 def hide_and_seek(hay: Hay, needles: Needles, seeker: Seeker, *, output: str | None, show: Show) -> None:
@@ -240,7 +243,8 @@ class _Hiding:
             "share": share,
             "pictures": digest_of_pictures(picture for symbol in symbols for picture in symbol),
         }
-        model = model_settings(folder_of(self.seeker.model), self.model.layout, dtype=self.seeker.dtype)
+        own = self.model
+        model = model_settings(folder_of(self.seeker.model), own.layout, own.engine.rope, dtype=self.seeker.dtype)
         settings = settings_of(self.grid, self.trials, haystack, model=model)
         folder = begin(output, settings, {cell.key for cell in self.cells})
         run = Run(self.model, self.cells, plan, folder)

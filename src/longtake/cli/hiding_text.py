@@ -139,7 +139,8 @@ class _Reading:
         from longtake.niah.running import Run
         from longtake.niah.text import LaidText
 
-        model = model_settings(folder_of(self.seeker.model), self.model.layout, dtype=self.seeker.dtype)
+        own = self.model
+        model = model_settings(folder_of(self.seeker.model), own.layout, own.engine.rope, dtype=self.seeker.dtype)
         settings = settings_of(self.grid, self.trials, self._told_haystack(), model=model)
         folder = begin(output, settings, {cell.key for cell in self.cells})
         run = Run(self.model, self.cells, plan, folder)

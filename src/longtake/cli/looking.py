@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from longtake.video.seen import Seen
 
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tiff")
-PARTS_TOLD = {"samplers": "--sampler", "layouts": "--layout", "families": "--model"}
+PARTS_TOLD = {"samplers": "--sampler", "layouts": "--layout", "ropes": "--rope", "families": "--model"}
 """Each room with parts, and the option that names one (a family is recognised by its checkpoint)."""
 
 

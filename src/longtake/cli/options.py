@@ -20,7 +20,7 @@ def _say_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-PARTS_WITH_SETTINGS = ("sampler", "layout")
+PARTS_WITH_SETTINGS = ("sampler", "layout", "rope")
 
 VideoFile = Annotated[str, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False)]
 AskedFiles = Annotated[
@@ -42,6 +42,10 @@ SamplerName = Annotated[
 ]
 LayoutName = Annotated[
     str | None, typer.Option("--layout", help="How they become tokens; see `longtake list`. nano: grid.")
+]
+RopeName = Annotated[
+    str | None,
+    typer.Option("--rope", help="How positions are turned to read further than trained; see `longtake list`."),
 ]
 FrameCount = Annotated[
     int | None, typer.Option("--frames", "-n", help="How many frames the sampler picks. nano: 64.", min=1)
@@ -78,7 +82,7 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, 
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PART.OPTION=VALUE", help="An option of the sampler or layout; repeatable."),
+    typer.Option("--set", metavar="PART.OPTION=VALUE", help="An option of the sampler, layout or rope; repeatable."),
 ]
 BeyondTrainedContext = Annotated[
     bool,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from longtake.checkpoint import DTYPES, TOKENIZER, fitting, stored_in, without_memory
 from longtake.doctor import GIB, Finding
+from longtake.engines.turning import scaling_of
 from longtake.errors import LongtakeError
 from longtake.loading import family_of, folder_of
 from longtake.prompt import HubTokenizer
@@ -38,6 +39,8 @@ def examine_model(name: str) -> Iterator[Finding]:
     if not family.well:
         return
     yield (networks := _guarded("networks", lambda: _cost(_networks(name, folder))))
+    if networks.well:
+        yield _guarded("context", lambda: _context(name, folder))
     if weights.well and networks.well:
         yield _guarded("tensors", lambda: _fit(name, folder))
 
@@ -86,6 +89,13 @@ def _cost(networks: Mapping[str, nn.Module]) -> str:
     count = sum(parameter.numel() for network in networks.values() for parameter in network.parameters())
     costs = ", ".join(f"{count * dtype.itemsize / GIB:.3g} GiB in {kind}" for kind, dtype in DTYPES.items())
     return f"{', '.join(networks)}: {count:,} parameters, {costs}"
+
+
+def _context(name: str, folder: Path) -> str:
+    family, config = family_of(name, folder)
+    networks = _networks(name, folder)
+    scaling = scaling_of(getattr(networks.get("language"), "config", None))
+    return f"{family.trained_context(config, networks):,} tokens, RoPE scaling: {scaling}"
 
 
 def _fit(name: str, folder: Path) -> str:

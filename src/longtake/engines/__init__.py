@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 
 from longtake.prompt import Prompt
+from longtake.ropes import Rope
 
 Progress = Callable[[int, int], None]
 """Called as progress(done, total)."""
@@ -64,14 +65,30 @@ class Engine(Protocol):
 
     @property
     def trained_context(self) -> int:
-        """How many positions the model was trained to read."""
+        """How many positions the model was trained to read, or reads by its scaling."""
         ...
 
-    def prefill(self, prompt: Prompt, *, room_tokens: int = 0, progress: Progress | None = None) -> Prefix:
+    @property
+    def rope(self) -> Rope | None:
+        """The rope that was chosen; None: positions are turned as the checkpoint tells."""
+        ...
+
+    def with_rope(self, rope: Rope) -> Engine:
+        """The same model turning its positions by `rope`, to read as many as that makes.
+
+        Raises:
+            LongtakeError: `usage.bad_option` if the checkpoint brings its own scaling.
+        """
+        ...
+
+    def prefill(
+        self, prompt: Prompt, *, after_tokens: int = 0, room_tokens: int = 0, progress: Progress | None = None
+    ) -> Prefix:
         """Read a prompt from its first position, in chunks; keep keys and values.
 
         Args:
             prompt: of at least one position.
+            after_tokens: how many positions of a question follow, as far as is known.
             room_tokens: memory for so many more positions is taken at once, for `extend`.
             progress: hears how many positions are read.
         """

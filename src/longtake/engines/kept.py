@@ -1,4 +1,4 @@
-"""engines: keys and values of what was read, in buffers that grow in place. Knows nothing of tokens or models.
+"""engines: keys and values of what was read, in buffers that grow in place. Knows nothing of models.
 
 transformers' own cache concatenates: each new token copies all that was read before. Here a layer writes into a buffer
 with room at its end, so a token costs one row, and going back to the kept prefix is to forget the rows after it.
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
+
+from longtake.prompt import Prompt
 
 ROOM_TOKENS = 256
 """Buffers grow by this many positions beyond what is asked: all is copied once in so many tokens, not for each."""
@@ -83,11 +85,15 @@ class KeptPrefix:
         layers: keys and values, one for each layer of the model; the first `length` positions are the prompt's.
         length: how many positions the prompt has.
         last_hidden_1D: the last position's final hidden state, (1, D).
+        whole_tokens: of how many positions the prompt was taken to be a part when it was read.
+        prompt: what was read, where it may have to be read anew as a part of a longer one; else None.
     """
 
     layers: tuple[RoomyLayer, ...]
     length: int
     last_hidden_1D: torch.Tensor
+    whole_tokens: int = 0
+    prompt: Prompt | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
     _spent: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
@@ -99,7 +105,7 @@ class KeptPrefix:
         number can read on at once, at the price of their copies.
         """
         if not self._lock.acquire(blocking=False):
-            self._refuse_spent()
+            self.refuse_spent()
             with torch.inference_mode():
                 layers = [layer.copied(self.length) for layer in self.layers]
             yield Cache(layers=list(layers))
@@ -120,7 +126,7 @@ class KeptPrefix:
         if not 0 <= keep <= self.length:
             raise ValueError(f"keep is {keep}; want 0 to {self.length:,}, the positions of this prefix")
         if not self._lock.acquire(blocking=False):
-            self._refuse_spent()
+            self.refuse_spent()
             raise ValueError("somebody is reading on from this prefix; let them end first")
         # The lock stays taken for good: whoever comes now is told that this prefix is spent.
         self._spent.set()
@@ -128,6 +134,7 @@ class KeptPrefix:
             layer.rewind(keep)
         return Cache(layers=list(self.layers))
 
-    def _refuse_spent(self) -> None:
+    def refuse_spent(self) -> None:
+        """Raises ValueError where another prefix was read on in this one's memory."""
         if self._spent.is_set():
             raise ValueError("this prefix is spent: another was read on in its memory; take that one")

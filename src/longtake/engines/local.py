@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -11,8 +13,10 @@ from transformers.cache_utils import Cache
 
 from longtake.engines import Forced, GenerateOptions, Prefix, Progress
 from longtake.engines.kept import KeptPrefix, RoomyLayer
+from longtake.engines.turning import Steering, refuse_scaled, steering_of
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.prompt import VISUAL_PLACE, Prompt
+from longtake.ropes import Rope
 
 
 class LanguageModel(Protocol):
@@ -37,9 +41,10 @@ class LocalEngine:
     Attributes:
         language: the model, in evaluation mode, on its device and in its dtype.
         stop_ids: the ids that end an answer.
-        trained_context: how many positions it was trained to read.
+        trained_context: how many positions it was trained to read, or reads by its scaling.
         chunk_tokens: positions read at once.
         vocabulary_size: only so many ids, from the first, are ever said: those behind are padding. None: all.
+        rope: turns positions instead of the model's own; None: as config.json tells. See `with_rope`.
     """
 
     language: LanguageModel
@@ -47,6 +52,7 @@ class LocalEngine:
     trained_context: int
     chunk_tokens: int = 1024
     vocabulary_size: int | None = None
+    rope: Rope | None = None
 
     def __post_init__(self) -> None:
         if self.chunk_tokens < 1 or self.trained_context < 1:
@@ -54,11 +60,27 @@ class LocalEngine:
                 f"chunk_tokens is {self.chunk_tokens}, trained_context {self.trained_context}; want 1 or more"
             )
 
-    def prefill(self, prompt: Prompt, *, room_tokens: int = 0, progress: Progress | None = None) -> KeptPrefix:
+    def with_rope(self, rope: Rope) -> LocalEngine:
+        """The same model turning its positions by `rope`, to read as many as that makes.
+
+        Raises:
+            LongtakeError: `usage.bad_option` if the checkpoint brings its own scaling.
+            ValueError: a rope was chosen before.
+        """
+        if self.rope is not None:
+            raise ValueError("this engine has a rope; take the one that it was made from")
+        refuse_scaled(self.language.config)
+        return replace(self, rope=rope, trained_context=rope.reads(self.trained_context))
+
+    def prefill(
+        self, prompt: Prompt, *, after_tokens: int = 0, room_tokens: int = 0, progress: Progress | None = None
+    ) -> KeptPrefix:
         """Read a prompt from its first position, in chunks; keep keys and values.
 
         Args:
             prompt: of at least one position.
+            after_tokens: how many positions of a question follow, as far as is known: where positions are turned by the
+                length of the whole, that question then needs no second reading.
             room_tokens: memory for so many more positions is taken at once, for `extend`.
             progress: hears how many positions are read.
         """
@@ -66,20 +88,29 @@ class LocalEngine:
         layers = tuple(
             RoomyLayer.expecting(length + room_tokens) for _ in range(self.language.config.num_hidden_layers)
         )
-        last_hidden_1D = self._read(Cache(layers=list(layers)), prompt, progress)
-        return KeptPrefix(layers, length, last_hidden_1D)
+        return self._filled(layers, prompt, length + after_tokens, progress)
 
     def extend(self, prefix: Prefix, keep: int, prompt: Prompt, *, progress: Progress | None = None) -> KeptPrefix:
         """Forget all but the first `keep` positions of `prefix`, and read `prompt` after them, in the same memory.
 
-        `prefix` is spent: only what is returned can be read on from. Nobody may be reading on from it.
+        `prefix` is spent: only what is returned can be read on from. Nobody may be reading on from it. Where positions
+        are turned by the length of the whole, and the whole is now turned otherwise, all is read anew.
 
         Raises:
             ValueError: `prefix` is spent or in use, it has no `keep` positions, or `prompt` has none.
         """
         kept, length = _kept(prefix), _length(prompt)
-        last_hidden_1D = self._read(kept.handed_on(keep), prompt, progress)
-        return KeptPrefix(kept.layers, keep + length, last_hidden_1D)
+        whole = keep + length
+        cache = kept.handed_on(keep)
+        if kept.prompt is None:
+            return KeptPrefix(kept.layers, whole, self._read(cache, prompt, whole, progress=progress), whole)
+        together = _followed(kept.prompt, keep, prompt)
+        if not self._alike(kept.whole_tokens, whole):
+            for layer in kept.layers:
+                layer.rewind(0)
+            return self._filled(kept.layers, together, whole, progress)
+        last_hidden_1D = self._read(cache, prompt, whole, progress=progress)
+        return KeptPrefix(kept.layers, whole, last_hidden_1D, whole, together)
 
     def generate(self, prefix: Prefix, token_ids: Sequence[int], options: GenerateOptions) -> Iterator[int]:
         """Read `token_ids` after `prefix`, then yield new token ids one by one, the stop token excluded.
@@ -89,17 +120,15 @@ class LocalEngine:
         Raises:
             LongtakeError: `model.nonfinite` if logits are not finite.
         """
-        kept = _kept(prefix)
         choose = chooser(options)
-        with kept.borrowed() as cache:
-            last_hidden_1D = self._read_ids(cache, token_ids, kept.last_hidden_1D)
+        with self._asked(_kept(prefix), token_ids) as (cache, last_hidden_1D):
             for step in range(options.max_new_tokens):
                 token_id = choose(self._logits(last_hidden_1D)[0])
                 if token_id in self.stop_ids:
                     return
                 yield token_id
                 if step + 1 < options.max_new_tokens:
-                    last_hidden_1D = self._read_ids(cache, [token_id], last_hidden_1D)
+                    last_hidden_1D = self._read(cache, _text([token_id], last_hidden_1D), 0)
 
     def logprobs(self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int]) -> torch.Tensor:
         """(A,) float32 on the processor: the natural-log probability of each of `answer_ids` when read after `prefix`
@@ -118,13 +147,11 @@ class LocalEngine:
         Raises:
             LongtakeError: `model.nonfinite` if logits are not finite.
         """
-        kept = _kept(prefix)
         found, likeliest = [torch.zeros(0)], [torch.zeros(0, dtype=torch.int64)]
-        with kept.borrowed() as cache:
-            last_hidden_1D = self._read_ids(cache, token_ids, kept.last_hidden_1D)
+        with self._asked(_kept(prefix), token_ids) as (cache, last_hidden_1D):
             for start in range(0, len(answer_ids), self.chunk_tokens):
                 chunk_A = torch.tensor(answer_ids[start : start + self.chunk_tokens])
-                hidden_AD = self._hidden(cache, chunk_A, last_hidden_1D[:0])
+                hidden_AD = self._hidden(cache, chunk_A, last_hidden_1D[:0], whole_tokens=0)
                 logits_AV = self._logits(torch.cat([last_hidden_1D, hidden_AD[:-1]]))
                 found.append(logits_AV.log_softmax(-1).gather(1, chunk_A[:, None])[:, 0])
                 likeliest.append(logits_AV.argmax(-1))
@@ -132,34 +159,68 @@ class LocalEngine:
             behind = int(self._logits(last_hidden_1D).argmax())
         return Forced(torch.cat(found), torch.cat(likeliest), ends=behind in self.stop_ids)
 
-    def _read_ids(self, cache: Cache, token_ids: Sequence[int], last_hidden_1D: torch.Tensor) -> torch.Tensor:
+    @cached_property
+    def _steering(self) -> Steering | None:
+        return steering_of(self.language, self.rope)
+
+    def _alike(self, one: int, other: int) -> bool:
+        """Whether what was read as part of `one` positions serves as part of `other`."""
+        return self._steering is None or self._steering.alike(one, other)
+
+    @contextmanager
+    def _asked(self, kept: KeptPrefix, token_ids: Sequence[int]) -> Iterator[tuple[Cache, torch.Tensor]]:
+        """A cache that holds prefix and `token_ids`, to read on from, and the last position's hidden state (1, D).
+
+        A prefix that was read as part of a prompt turned otherwise is read anew, in memory of its own, and what was
+        kept is left as it is: it costs time and memory, but one question never changes what another is told.
+        """
+        whole = kept.length + len(token_ids)
+        if kept.prompt is None or self._alike(kept.whole_tokens, whole):
+            with kept.borrowed() as cache:
+                yield cache, self._read_on(cache, token_ids, kept.last_hidden_1D, whole)
+            return
+        kept.refuse_spent()
+        fresh = self.prefill(kept.prompt, after_tokens=len(token_ids))
+        with fresh.borrowed() as cache:
+            yield cache, self._read_on(cache, token_ids, fresh.last_hidden_1D, whole)
+
+    def _read_on(self, cache: Cache, token_ids: Sequence[int], last_1D: torch.Tensor, whole: int) -> torch.Tensor:
         """Read text only; returns the last position's hidden state (1, D): the one given, if there is no text."""
-        if not token_ids:
-            return last_hidden_1D
-        return self._read(cache, Prompt(torch.tensor(token_ids), last_hidden_1D[:0]), None)
+        return self._read(cache, _text(token_ids, last_1D), whole) if token_ids else last_1D
+
+    def _filled(
+        self, layers: tuple[RoomyLayer, ...], prompt: Prompt, whole: int, progress: Progress | None
+    ) -> KeptPrefix:
+        """A prompt read into empty layers, as part of `whole` positions."""
+        last_hidden_1D = self._read(Cache(layers=list(layers)), prompt, whole, progress=progress)
+        by_length = self._steering is not None and self._steering.rope.by_length
+        return KeptPrefix(layers, len(prompt.token_ids_L), last_hidden_1D, whole, prompt if by_length else None)
 
     @torch.inference_mode()
-    def _read(self, cache: Cache, prompt: Prompt, progress: Progress | None) -> torch.Tensor:
-        """Read a prompt after what `cache` holds; returns the last position's hidden state, (1, D)."""
+    def _read(self, cache: Cache, prompt: Prompt, whole: int, *, progress: Progress | None = None) -> torch.Tensor:
+        """Read a prompt after what `cache` holds, as part of `whole` positions; returns the last position's hidden
+        state, (1, D).
+        """
         length, used = len(prompt.token_ids_L), 0
         hidden_CD = prompt.visual_ND
         for start in range(0, length, self.chunk_tokens):
             ids_C = prompt.token_ids_L[start : start + self.chunk_tokens]
             places = int((ids_C == VISUAL_PLACE).sum())
-            hidden_CD = self._hidden(cache, ids_C, prompt.visual_ND[used : used + places])
+            hidden_CD = self._hidden(cache, ids_C, prompt.visual_ND[used : used + places], whole_tokens=whole)
             used += places
             if progress:
                 progress(start + len(ids_C), length)
         return hidden_CD[-1:].clone()
 
-    def _hidden(self, cache: Cache, ids_C: torch.Tensor, visual_ND: torch.Tensor) -> torch.Tensor:
-        """The final hidden states (C, D) of one chunk read after what `cache` holds."""
+    def _hidden(self, cache: Cache, ids_C: torch.Tensor, visual_ND: torch.Tensor, *, whole_tokens: int) -> torch.Tensor:
+        """The final hidden states (C, D) of one chunk read after what `cache` holds, as part of so many positions."""
         embedding = self.language.get_input_embeddings()
         device = next(embedding.parameters()).device
         ids_C = ids_C.to(device)
         embedded_CD = embedding(ids_C.clamp(min=0))
         embedded_CD[ids_C == VISUAL_PLACE] = visual_ND.to(device, embedded_CD.dtype)
-        output = self.language.model(inputs_embeds=embedded_CD[None], past_key_values=cache, use_cache=True)
+        with self._steering.told(whole_tokens) if self._steering else nullcontext():
+            output = self.language.model(inputs_embeds=embedded_CD[None], past_key_values=cache, use_cache=True)
         hidden_CD: torch.Tensor = output.last_hidden_state[0]
         return hidden_CD
 
@@ -192,6 +253,18 @@ def _length(prompt: Prompt) -> int:
     if not len(prompt.token_ids_L):
         raise ValueError("the prompt is empty")
     return len(prompt.token_ids_L)
+
+
+def _text(token_ids: Sequence[int], like_1D: torch.Tensor) -> Prompt:
+    """A prompt of text only."""
+    return Prompt(torch.tensor(token_ids), like_1D[:0])
+
+
+def _followed(first: Prompt, keep: int, more: Prompt) -> Prompt:
+    """The first `keep` positions of one prompt, and another behind them."""
+    places = int((first.token_ids_L[:keep] == VISUAL_PLACE).sum())
+    visual_ND = torch.cat([first.visual_ND[:places], more.visual_ND.to(first.visual_ND)])
+    return Prompt(torch.cat([first.token_ids_L[:keep], more.token_ids_L]), visual_ND)
 
 
 def _kept(prefix: Prefix) -> KeptPrefix:

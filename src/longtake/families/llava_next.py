@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralFo
 
 from longtake import parts
 from longtake.checkpoint import placement
-from longtake.errors import LongtakeError
 from longtake.families import Model
+from longtake.families._loaded import knows, trained_context
 from longtake.families._original import load_original, networks_of, renamed
 from longtake.prompt import Tokenizer
 from longtake.prompt.templates import find_template
@@ -42,6 +41,10 @@ class LlavaNext:
         newline = "unpad" in str(config.get("mm_patch_merge_type"))
         return networks_of(config, folder, _language, newline=newline)
 
+    def trained_context(self, config: dict[str, Any], networks: Mapping[str, nn.Module]) -> int:
+        """What the language model's config or the tokenizer's length tells, whichever is more."""
+        return trained_context(config, networks)
+
     def renamed(self, name: str) -> str | None:
         """The original layout's names."""
         return renamed(name)
@@ -53,14 +56,14 @@ class LlavaNext:
             LongtakeError: `model.bad_checkpoint`, `model.not_found`, `model.nonfinite`; `usage.bad_option` for a device
                 or dtype that does not exist.
         """
-        networks = partial(self.networks, folder=folder)
-        loaded = load_original(folder, placement(device, dtype), networks=networks, names=self.renamed)
+        original = load_original(self, folder, placement(device, dtype))
+        loaded = original.loaded
         tokenizer = read_tokenizer(folder)
         chat, film = _templates(loaded.config, tokenizer)
         return Model(
             name=name,
             sampler=parts.find("samplers", "middles")(),
-            encoder=loaded.encoder("stretch"),
+            encoder=original.encoder("stretch"),
             layout=parts.find("layouts", "slowfast")(),
             image_layout=parts.find("layouts", "anyres")(merge=loaded.config.get("mm_patch_merge_type", "flat")),
             template=find_template(film),
@@ -72,16 +75,9 @@ class LlavaNext:
 
 def _templates(config: Mapping[str, Any], tokenizer: Tokenizer) -> tuple[str, str]:
     """The names of the templates for pictures and for videos."""
-    if _knows(tokenizer, CHATML):
+    if knows(tokenizer, CHATML):
         return "chatml_direct", "slowfast_yi"
     return ("mistral" if config["architectures"] == [MISTRAL] else "vicuna"), "slowfast"
-
-
-def _knows(tokenizer: Tokenizer, token: str) -> bool:
-    try:
-        return tokenizer.control(token) in tokenizer.control_ids
-    except LongtakeError:
-        return False
 
 
 def _language(config: Mapping[str, Any]) -> nn.Module:

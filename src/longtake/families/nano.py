@@ -93,6 +93,10 @@ class Nano:
         """The three networks that config.json describes."""
         return build(config).named()
 
+    def trained_context(self, config: dict[str, Any], networks: Mapping[str, nn.Module]) -> int:
+        """config.json says it."""
+        return int(config["trained_context"])
+
     def renamed(self, name: str) -> str | None:
         """Tensors are stored under the names that they have."""
         return name

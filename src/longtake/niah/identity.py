@@ -52,11 +52,17 @@ def haystack_settings(chosen: Sequence[Source], *, every_frame: bool, seed: int)
     return {"haystack": files, "every_frame": every_frame, "seed": seed}
 
 
-def model_settings(folder: Path, layout: Any, *, dtype: str) -> dict[str, object]:
-    """Which weights, and how frames become tokens. What only tells of a model (a card's figures) may change."""
+def model_settings(folder: Path, layout: Any, rope: Any = None, *, dtype: str) -> dict[str, object]:
+    """Which weights, how frames become tokens, and how their positions are turned, if not as the weights' config tells.
+    What only tells of a model (a card's figures) may change.
+    """
     weights = digest_of_files(sorted(path for pattern in MODEL_FILES for path in folder.glob(pattern)))
-    kind = f"{type(layout).__module__}:{type(layout).__qualname__}"
-    return {"weights": weights, "dtype": dtype, "layout": {"part": kind, **parts.options(layout)}}
+    settings: dict[str, object] = {"weights": weights, "dtype": dtype, "layout": _told(layout)}
+    return settings if rope is None else {**settings, "rope": _told(rope)}
+
+
+def _told(part: Any) -> dict[str, object]:
+    return {"part": f"{type(part).__module__}:{type(part).__qualname__}", **parts.options(part)}
 
 
 def digest_of_trials(trials: Iterable[Trial]) -> str:
