@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from transformers import MistralConfig, MistralForCausalLM
 
-from longtake.engines.attention import attend, causal
+from longtake.engines.attention import NAME, attend, causal, folding
 
 HEADS = [(4, 4), (14, 2), (6, 1)]
 """Query heads and key-value heads: one for one, Qwen2-0.5B's, all in one group."""
@@ -46,6 +47,24 @@ def test_past_and_chunk_are_weighed_right_when_one_of_them_has_all_the_weight() 
     found = causal(query, key, value, scaling=1.0).flatten()
     # Row 0 sees positions 0 to 3, of which 0 (in the past) and 3 (its own) are equal; row 1 sees the last one too.
     torch.testing.assert_close(found, torch.tensor([2.5, 2.5]))
+
+
+def mistral(window: int | None) -> MistralForCausalLM:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    told = {"vocab_size": 50, "num_key_value_heads": 2, "initializer_range": 0.3, "sliding_window": window}
+    torch.manual_seed(0)
+    return MistralForCausalLM(MistralConfig(**sizes, **told)).eval()
+
+
+def test_a_sliding_window_is_left_to_transformers() -> None:
+    token_ids = torch.arange(30)[None]
+    narrow, whole = mistral(8), mistral(None)
+    with torch.inference_mode():
+        seen_by_all, seen_by_few = whole(token_ids).logits, narrow(token_ids).logits
+        torch.testing.assert_close(folding(whole)(token_ids).logits, seen_by_all, atol=1e-5, rtol=1e-5)
+        assert torch.equal(folding(narrow)(token_ids).logits, seen_by_few)
+    assert not torch.allclose(seen_by_few[:, -1], seen_by_all[:, -1])
+    assert whole.config._attn_implementation == NAME != narrow.config._attn_implementation
 
 
 def test_the_layers_form_and_a_mask_refused() -> None:

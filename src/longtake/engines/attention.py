@@ -18,9 +18,23 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import AttentionInterface
 
 NAME = "longtake"
 """By which transformers finds `attend`."""
+
+
+def folding(language: Any) -> Any:
+    """The model, attending by `attend` from now on, if all that its layers see is what came before: a sliding window is
+    left to transformers' own.
+
+    Args:
+        language: a transformers causal language model.
+    """
+    if getattr(language.config, "sliding_window", None) is None:
+        AttentionInterface.register(NAME, attend)
+        language.set_attn_implementation(NAME)
+    return language
 
 
 def attend(  # noqa: PLR0913  transformers says which
