@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from longtake.checkpoint import CONFIG, Placement, StoredTensor, bad_checkpoint, fill, without_memory
+from longtake.engines.attention import folding
 from longtake.engines.local import LocalEngine
 from longtake.engines.turning import trained_context_of
 from longtake.errors import LongtakeError
@@ -50,7 +51,7 @@ class Loaded:
         language: Any = self.networks["language"]
         stop_ids = tuple(tokenizer.control(token) for token in template.stop)
         reads = trained_context(self.config, self.networks)
-        return LocalEngine(language, stop_ids, reads, vocabulary_size=tokenizer.vocabulary_size)
+        return LocalEngine(folding(language), stop_ids, reads, vocabulary_size=tokenizer.vocabulary_size)
 
 
 def trained_context(config: Mapping[str, Any], networks: Mapping[str, nn.Module]) -> int:
