@@ -183,7 +183,9 @@ def test_only_the_last_position_becomes_logits(model: Qwen2ForCausalLM, engine: 
 
 def test_reading_is_in_chunks(model: Qwen2ForCausalLM, engine: LocalEngine) -> None:
     widths: list[int] = []
-    hook = engine.language.model.layers[0].register_forward_hook(lambda layer, inputs, output: widths.append(inputs[0].shape[1]))
+    hook = engine.language.model.layers[0].register_forward_hook(
+        lambda layer, inputs, output: widths.append(inputs[0].shape[1])
+    )
     told: list[tuple[int, int]] = []
     replace(engine, chunk_tokens=20).prefill(prompt_of(50), progress=lambda done, total: told.append((done, total)))
     hook.remove()
