@@ -18,7 +18,12 @@ from PIL import Image
 import longtake
 import tiny
 from longtake import parts
+from longtake.errors import ErrorCode, LongtakeError
 from longtake.families import Model
+from longtake.layouts import Layout, View, view_of
+from longtake.layouts.anyres import Anyres
+from longtake.layouts.bilinear import Bilinear
+from longtake.layouts.image_grid import ImageGrid
 from longtake.niah import Cell, Grid, Insertion, Row, Trial
 from longtake.niah.haystack import sources
 from longtake.niah.looking import Eye, Laid, needles_of, read_haystack, stand_in
@@ -27,7 +32,11 @@ from longtake.niah.sweep import Asking, SharedReading, in_reading_order, sweep
 from longtake.video.opening import open_video
 from running import LONGTAKE, Cli
 
-LAYOUTS = {name: {"slowfast": {"slow_frames": "3"}}.get(name, {}) for name in parts.names("layouts")}
+LAYOUTS = {
+    name: {"slowfast": {"slow_frames": "3"}}.get(name, {})
+    for name in parts.names("layouts")
+    if view_of(parts.find("layouts", name)()) == View()
+}
 GRID = Grid((10, 20), (0.0, 0.5, 1.0))
 
 
@@ -134,6 +143,23 @@ def test_pooled_frames_are_kept_pooled_and_come_to_the_same_tokens(model: Model,
     )
     at_once = model.layout.arrange(model.encoder.encode(frames))[0].tokens_ND  # type: ignore[union-attr]
     torch.testing.assert_close(eye.arrange(kept.part(0, 70))[0].tokens_ND, at_once, rtol=1e-4, atol=1e-4)  # type: ignore[union-attr]
+
+
+def test_a_newline_that_a_layout_writes_is_in_every_prompt(model: Model, bunny: Path) -> None:
+    newline_D = torch.full((32,), 7.0)  # the width of the tiny language model
+    model = replace(model, encoder=replace(model.encoder, newline_D=newline_D), layout=Bilinear())
+    by = laid(model, trials(), bunny)
+    cell = Cell(10, 0.5, trials()[0])
+    found, planned = by.prompt(cell), stand_in(by.eye, trials(), 20).prompt(cell)
+    assert torch.equal(found.visual_ND[-1], newline_D)
+    assert len(found.token_ids_L) == len(planned.token_ids_L)
+
+
+@pytest.mark.parametrize("layout", [Anyres(), ImageGrid(tiled=False)])
+def test_a_layout_that_looks_at_more_or_less_than_a_frame_is_refused(model: Model, layout: Layout) -> None:
+    with pytest.raises(LongtakeError, match="whole frames") as refused:
+        Eye(replace(model, layout=layout))
+    assert refused.value.code == ErrorCode.USAGE_BAD_OPTION
 
 
 def test_a_cell_that_fails_is_an_error_and_the_next_is_asked(model: Model, bunny: Path) -> None:

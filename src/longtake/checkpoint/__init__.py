@@ -24,3 +24,5 @@ from longtake.checkpoint.placing import Placement as Placement
 from longtake.checkpoint.placing import placement as placement
 from longtake.checkpoint.stored import StoredTensor as StoredTensor
 from longtake.checkpoint.stored import stored_in as stored_in
+from longtake.checkpoint.sums import SUMS as SUMS
+from longtake.checkpoint.sums import write_sums as write_sums

@@ -25,8 +25,10 @@ def bad_checkpoint(path: Path, reason: str, advice: str) -> LongtakeError:
     return LongtakeError(ErrorCode.MODEL_BAD_CHECKPOINT, str(path), reason, advice)
 
 
-def refuse_any(path: Path, faults: Mapping[str, Sequence[str]], advice: str) -> None:
-    """Refuse a checkpoint if it has any of `faults`: names (or sentences) by the kind of fault.
+def refuse_any(
+    path: Path, faults: Mapping[str, Sequence[str]], advice: str, *, lead: str = "tensors do not fit: "
+) -> None:
+    """Refuse a checkpoint if it has any of `faults`: names (or sentences) by the kind of fault, after `lead`.
 
     Raises:
         LongtakeError: `model.bad_checkpoint`, with the count of each kind and the first of its names.
@@ -37,7 +39,7 @@ def refuse_any(path: Path, faults: Mapping[str, Sequence[str]], advice: str) -> 
         if names:
             told.append(f"{len(names):,} {kind}: {', '.join(names[:NAMED_AT_MOST])}{more}")
     if told:
-        raise bad_checkpoint(path, "tensors do not fit: " + "; ".join(told), advice)
+        raise bad_checkpoint(path, lead + "; ".join(told), advice)
 
 
 def require_files(folder: Path, names: Iterable[str]) -> None:

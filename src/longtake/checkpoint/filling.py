@@ -16,6 +16,7 @@ from longtake.checkpoint.files import bad_checkpoint, refuse_any
 from longtake.checkpoint.fitting import Slot, fitting
 from longtake.checkpoint.placing import Placement
 from longtake.checkpoint.stored import COPY_AGAIN, StoredTensor
+from longtake.checkpoint.sums import refuse_changed
 
 CHUNK_BYTES = 2**24
 """So much of a tensor is read, converted and checked at a time: little beside a network, much beside a page of disk."""
@@ -45,10 +46,12 @@ def fill(  # noqa: PLR0913  two tables, where to, and four things that only the 
         longer: names `MODULE.TENSOR` of what may be stored with more rows than are wanted; the first are taken.
 
     Raises:
-        LongtakeError: `model.bad_checkpoint`, telling all missing, unexpected and unfit tensors before any is read, or
-            all that are not finite; the networks are of no use then.
+        LongtakeError: `model.bad_checkpoint`, telling all missing, unexpected and unfit tensors before any is read; all
+            files that are not those whose SHA-256 is told; or all tensors that are not finite: the networks are of no
+            use then.
     """
     slots = fitting(modules, stored, renamed=renamed, folder=folder, longer=longer)
+    refuse_changed(sorted({tensor.path.parent for tensor in stored.values()}))
     filled: dict[int, torch.Tensor] = {}
     broken, torn = [], []
     buffer = bytearray(CHUNK_BYTES)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from longtake.errors import ErrorCode, LongtakeError
 from longtake.families import Model
-from longtake.layouts import Piece, Visual, goes_frame_by_frame
+from longtake.layouts import Piece, View, Visual, goes_frame_by_frame, view_of
 from longtake.niah import Cell, Progress, Trial
 from longtake.niah.haystack import Cuts, Source, order_of
 from longtake.prompt import Prompt, prefix
@@ -37,12 +38,14 @@ class Haystack:
         order_F: (F,) place in `kept_THWD` of each frame of the longest haystack; shorter ones are its beginnings.
         origin: where the frames come from, for the summary.
         notes: what is worth saying about the files.
+        newline_D: the vector that the model learned to read at the end of a row of a picture; None where it has none.
     """
 
     kept_THWD: torch.Tensor
     order_F: NDArray[np.int64]
     origin: Mapping[str, object]
     notes: tuple[str, ...] = ()
+    newline_D: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.order_F)
@@ -54,9 +57,20 @@ class Haystack:
 
 @dataclass(frozen=True)
 class Eye:
-    """A model's eye and layout: frames in, what is kept of them out, and kept frames laid out for the prompt."""
+    """A model's eye and layout: frames in, what is kept of them out, and kept frames laid out for the prompt.
+
+    Raises:
+        LongtakeError: `usage.bad_option` for a layout that looks at anything but whole frames.
+    """
 
     model: Model
+
+    def __post_init__(self) -> None:
+        layout = self.model.layout
+        if view_of(layout) != View():
+            reason = "looks at tiles, or at several frames on one picture; a needle is hidden among whole frames"
+            advice = "take a layout that looks at frames as they are, like grid or slowfast"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"layout {type(layout).__name__}", reason, advice)
 
     def keep(self, grid: FeatureGrid) -> torch.Tensor:
         """(T, H, W, D) on the processor: the grid itself, or (T, 1, N, D) visual tokens of each frame."""
@@ -66,24 +80,26 @@ class Eye:
             values_THWD = tokens_ND.reshape(len(values_THWD), 1, -1, tokens_ND.shape[-1])
         return values_THWD.cpu()
 
-    def arrange(self, kept_THWD: torch.Tensor) -> list[Piece]:
+    def arrange(self, kept_THWD: torch.Tensor, newline_D: torch.Tensor | None = None) -> list[Piece]:
         """The pieces of the prompt; frame k is at second k."""
         times_s = np.arange(len(kept_THWD), dtype=np.float64)
         if not goes_frame_by_frame(self.model.layout):
-            return self.model.layout.arrange(FeatureGrid(kept_THWD, times_s))
+            return self.model.layout.arrange(FeatureGrid(kept_THWD, times_s, newline_D))
         return [Visual(kept_THWD.flatten(0, 2), np.repeat(times_s, kept_THWD.shape[2]))]
 
-    def look(self, frames: Iterable[Frames]) -> Iterator[torch.Tensor]:
+    def look(self, frames: Iterable[Frames]) -> Iterator[FeatureGrid]:
         """What is kept of small frames, a chunk at a time."""
         for chunk in frames:
-            yield self.keep(self.model.encoder.encode([chunk]))
+            grid = self.model.encoder.encode([chunk])
+            yield replace(grid, values_THWD=self.keep(grid))
 
     def look_at_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         """What is kept of (H, W, 3) uint8 pictures of any sizes."""
         shrink = self.model.encoder.shrinker(tiled=False)
         small_TCHW = np.stack([shrink(picture) for picture in pictures])
         chunks = [small_TCHW[start : start + CHUNK_FRAMES] for start in range(0, len(small_TCHW), CHUNK_FRAMES)]
-        return torch.cat(list(self.look(Frames(chunk, np.zeros(len(chunk)), _numbers(chunk)) for chunk in chunks)))
+        frames = (Frames(chunk, np.zeros(len(chunk)), _numbers(chunk)) for chunk in chunks)
+        return torch.cat([grid.values_THWD for grid in self.look(frames)])
 
 
 def read_haystack(
@@ -96,14 +112,15 @@ def read_haystack(
     """
     asked = sum(len(source.numbers) for source in chosen)
     cuts, kept, files, notes = Cuts(), list[torch.Tensor](), list[dict[str, object]](), list[str]()
-    done = 0
+    done, newline_D = 0, None
     for source in chosen:
         seen = Seen(source.video, source.numbers)
         read = source.video.read(source.numbers, chunk=CHUNK_FRAMES, shrink=eye.model.encoder.shrinker(tiled=False))
         with closing(ahead(read, depth=2)) as chunks:
-            for kept_THWD in eye.look(cuts.passing(seen.passing(chunks))):
-                kept.append(kept_THWD)
-                done += len(kept_THWD)
+            for grid in eye.look(cuts.passing(seen.passing(chunks))):
+                kept.append(grid.values_THWD)
+                newline_D = None if grid.newline_D is None else grid.newline_D.cpu()
+                done += len(grid.values_THWD)
                 if progress is not None:
                     progress("haystack", done, asked)
         files.append({"path": source.video.path, "frames": len(seen.numbers), "degraded": seen.degraded})
@@ -117,7 +134,7 @@ def read_haystack(
         "most_repeats": int(np.bincount(order_F).max()),
         "files": files,
     }
-    return Haystack(torch.cat(kept), order_F, origin, tuple(notes))
+    return Haystack(torch.cat(kept), order_F, origin, tuple(notes), newline_D)
 
 
 @dataclass(frozen=True)
@@ -143,7 +160,7 @@ class Laid:
             begin = place
         parts.append(self.haystack.part(begin, cell.frames))
         model = self.eye.model
-        return prefix(model.template, model.tokenizer, self.eye.arrange(torch.cat(parts)))
+        return prefix(model.template, model.tokenizer, self.eye.arrange(torch.cat(parts), self.haystack.newline_D))
 
 
 def needles_of(eye: Eye, trials: Sequence[Trial], *, progress: Progress | None = None) -> dict[str, list[torch.Tensor]]:
@@ -162,13 +179,14 @@ def stand_in(laid_by: Eye, trials: Sequence[Trial], frames: int) -> Laid:
     """
     rng = np.random.default_rng(0)
     shape = laid_by.model.encoder.shape_of(1, (1, 1), tiled=False)
+    newline_D = torch.zeros(1) if shape.newline else None
 
     def unlike(count: int) -> torch.Tensor:
         values = torch.from_numpy(rng.random((count, shape.height, shape.width, 1)))
-        return laid_by.keep(FeatureGrid(values, np.arange(count, dtype=np.float64)))
+        return laid_by.keep(FeatureGrid(values, np.arange(count, dtype=np.float64), newline_D))
 
     needles = {trial.name: [unlike(len(one.pictures)) for one in trial.insertions] for trial in trials}
-    haystack = Haystack(unlike(frames), np.arange(frames, dtype=np.int64), {})
+    haystack = Haystack(unlike(frames), np.arange(frames, dtype=np.int64), {}, newline_D=newline_D)
     return Laid(laid_by, haystack, needles)
 
 

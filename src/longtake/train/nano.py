@@ -24,7 +24,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from longtake.checkpoint import WEIGHTS
+from longtake.checkpoint import CONFIG, TOKENIZER, WEIGHTS, write_sums
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.families.nano import TEMPLATE, NanoModules, build, encoder, write_checkpoint
 from longtake.loading import load
@@ -202,6 +202,7 @@ def write_model(folder: Path, recipe: Recipe, branch: Branch, into: Path) -> Non
     load_module(folder, "align", modules.projector)
     config["trained_context"] = config["language"]["max_position_embeddings"] = branch.context
     write_checkpoint(into, config, modules, tokenizer=tokenizer, dtype=torch.bfloat16)
+    write_sums(into, [CONFIG, TOKENIZER, WEIGHTS])
 
 
 def _keep_recipe(folder: Path, recipe: Recipe) -> None:
