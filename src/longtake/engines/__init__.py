@@ -67,6 +67,10 @@ class Engine(Protocol):
         """How many positions the model was trained to read."""
         ...
 
+    def stopping_at(self, token_ids: Sequence[int]) -> Engine:
+        """The same engine, whose answers end at these ids too."""
+        ...
+
     def prefill(self, prompt: Prompt, *, room_tokens: int = 0, progress: Progress | None = None) -> Prefix:
         """Read a prompt from its first position, in chunks; keep keys and values.
 

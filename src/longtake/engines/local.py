@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -53,6 +53,10 @@ class LocalEngine:
             raise ValueError(
                 f"chunk_tokens is {self.chunk_tokens}, trained_context {self.trained_context}; want 1 or more"
             )
+
+    def stopping_at(self, token_ids: Sequence[int]) -> LocalEngine:
+        """The same engine, whose answers end at these ids too."""
+        return replace(self, stop_ids=tuple(dict.fromkeys((*self.stop_ids, *token_ids))))
 
     def prefill(self, prompt: Prompt, *, room_tokens: int = 0, progress: Progress | None = None) -> KeptPrefix:
         """Read a prompt from its first position, in chunks; keep keys and values.
