@@ -154,6 +154,7 @@ def _by_method(method: Method, team: Team, videos: Sequence[Video], query: Query
     """The answer that a method comes to; first what that will cost."""
     from longtake.methods import Hear
 
+    team.who_reads.check()
     cost = method.cost(team, videos, query)
     if show.talks:
         remark(f"{cost} ({team.who_reads.name})")

@@ -153,7 +153,7 @@ def print_parts(*, as_json: bool) -> None:
     found = {room: {name: parts.find(room, name) for name in parts.names(room)} for room in parts.ROOMS_WITH_PARTS}
     if as_json:
         rooms = {room: [_part_row(name, part) for name, part in members.items()] for room, members in found.items()}
-        say_json({**rooms, "templates": list(TEMPLATES)})
+        say_json({**rooms, "templates": [{"name": name} for name in TEMPLATES]})
         return
     for room, members in found.items():
         say(f"{room} ({PARTS_TOLD[room]})")

@@ -54,7 +54,7 @@ ReaderName = Annotated[
     str | None,
     typer.Option(
         "--reader",
-        metavar="MODEL|URL#MODEL",
+        metavar="READER",
         help="With --method: who reads the captions; another model, or one behind an OpenAI-compatible address, like "
         "http://localhost:8000/v1#qwen2.5-7b (its key in OPENAI_API_KEY).",
     ),

@@ -87,21 +87,19 @@ class Cost:
         captions: that the model says.
         frames: that are looked at.
         visual_tokens: that the model reads for all captions.
-        reader_tokens: that the reader reads at most, and says.
-        exact: whether reader_tokens are counted with the reader's own vocabulary, not guessed.
+        reader_tokens: that the reader reads and says, about: captions count as many of the model's tokens as they may
+            have, and the reader may write them in others.
     """
 
     captions: int
     frames: int
     visual_tokens: int
     reader_tokens: int
-    exact: bool
 
     def __str__(self) -> str:
-        about = "" if self.exact else "about "
         return (
-            f"at most {self.captions:,} captions of {self.frames:,} frames ({self.visual_tokens:,} visual tokens), "
-            f"then at most {about}{self.reader_tokens:,} tokens for the reader"
+            f"up to {self.captions:,} captions of {self.frames:,} frames ({self.visual_tokens:,} visual tokens), "
+            f"and up to about {self.reader_tokens:,} tokens for the reader"
         )
 
 

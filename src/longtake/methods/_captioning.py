@@ -42,6 +42,7 @@ class Made:
         tokens: visual, text, new.
         seconds: by stage.
         cut: whether it was stopped because it went on too long.
+        beyond: whether there were more tokens than the model was trained to read.
     """
 
     caption: Caption
@@ -49,6 +50,7 @@ class Made:
     tokens: Mapping[str, int]
     seconds: Mapping[str, float]
     cut: bool
+    beyond: bool
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Captioner:
         # One line each, whatever the model thinks of lines.
         words = " ".join(said.text.split())
         cut = said.tokens["new"] == self.options.max_new_tokens
-        return Made(replace(place, text=words), numbers, said.tokens, said.seconds, cut)
+        return Made(replace(place, text=words), numbers, said.tokens, said.seconds, cut, said.beyond_trained_context)
 
     def _taking(self, numbers: Sequence[int]) -> Model:
         return replace(self.model, sampler=Taken(tuple(numbers)))

@@ -189,7 +189,8 @@ class Grounds:
         looks: each file.
         captions: that the reader read.
         tokens, seconds: what they took.
-        method: its name and options.
+        beyond: whether a caption was made of more tokens than the model was trained to read.
+        method: its part.
         notes: what is worth saying.
     """
 
@@ -198,6 +199,7 @@ class Grounds:
     tokens: Mapping[str, int]
     seconds: Mapping[str, float]
     method: object
+    beyond: bool
     notes: Sequence[str] = ()
 
 
@@ -210,6 +212,8 @@ def put_together(team: Team, grounds: Grounds, ledger: Ledger, said: Said) -> An
         told.append(f"the reader did not tell its tokens in {ledger.untold:,} of {ledger.rounds:,} rounds")
     trained = ledger.reader.context_tokens
     beyond = trained is not None and ledger.longest > trained
+    if grounds.beyond:
+        told.append("captions were made of more tokens than the model was trained to read")
     if beyond:
         told.append(f"{ledger.longest:,} tokens are more than the {trained:,} that the reader was trained to read")
     reader = {"reader_text": ledger.read, "reader_new": ledger.new}
@@ -227,7 +231,7 @@ def put_together(team: Team, grounds: Grounds, ledger: Ledger, said: Said) -> An
         peak_memory_bytes=peak_memory_bytes(),
         peak_device_memory_bytes=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
         model=team.model.name,
-        beyond_trained_context=beyond,
+        beyond_trained_context=beyond or grounds.beyond,
         notes=(*told, *grounds.notes, *ledger.notes),
         choices=said.choices,
         reading=how,

@@ -64,11 +64,11 @@ class Captioned:
 
 @dataclass(frozen=True)
 class Captions:
-    """LLoVi: captions of short clips, then a language model reads them, with their times, and answers.
+    """LLoVi (arXiv 2312.17235), without its LaViLa and GPT-4: captions of short clips are read, and answered from.
 
-    Source: arXiv 2312.17235, section 3: clips of 0.5 to 8 s, and the summary that the question guides. It is made
-    without what LLoVi takes: captions are the asked model's own, not those of LaViLa, BLIP-2 or another captioner, and
-    the reader is the same model or the one that is named, not GPT-3.5 or GPT-4. So are the words of all prompts.
+    Source: section 3: clips of 0.5 to 8 s, and the summary that the question guides. It is made without what LLoVi
+    takes: captions are the asked model's own, not those of LaViLa, BLIP-2 or another captioner, and the reader is the
+    same model or the one that is named, not GPT-3.5 or GPT-4. The words of all prompts are other ones.
 
     Attributes:
         clip_s: seconds that one caption is about.
@@ -120,7 +120,6 @@ class Captions:
             frames=sum(len(plan.numbers) for plan in plans),
             visual_tokens=sum(plan.tokens for plan in plans),
             reader_tokens=captions + question + summed_up + query.options.max_new_tokens,
-            exact=reader.context_tokens is not None,
         )
 
     def watch(self, team: Team, files: Sequence[Video], *, hear: Hear = NOBODY) -> Captioned:
@@ -168,7 +167,8 @@ class Captions:
         said = answer(ledger, text, query, hear)
         tokens = {kind: int(count) for kind, count in summed([each.tokens for each in watched.made]).items()}
         seconds = summed([each.seconds for each in watched.made])
-        grounds = Grounds(watched.looks, captions, tokens, seconds, self, list(_notes(watched)))
+        beyond = any(each.beyond for each in watched.made)
+        grounds = Grounds(watched.looks, captions, tokens, seconds, self, beyond, list(_notes(watched)))
         return put_together(watched.team, grounds, ledger, said)
 
     def clips(self, video: Video) -> list[Clip]:

@@ -41,7 +41,7 @@ READ_AHEAD = 2
 
 
 @dataclass(frozen=True)
-class Place:
+class Glimpse:
     """A frame: which file, which number, and when."""
 
     file: int
@@ -57,16 +57,16 @@ class Glimpsed:
         team: who looks, and who reads.
         files: stay open: frames that are to be put in words are read again.
         seen: what came of each file.
-        places: of the frames, in order.
+        frames: in order.
         features_TD: one vector of length 1 for each.
         seconds: what that took, by stage.
-        made: captions so far, by the place of the frame.
+        made: captions so far, by the place of the frame in `frames`.
     """
 
     team: Team
     files: tuple[Video, ...]
     seen: tuple[Seen, ...]
-    places: tuple[Place, ...]
+    frames: tuple[Glimpse, ...]
     features_TD: torch.Tensor
     seconds: Mapping[str, float]
     made: dict[int, Made] = field(default_factory=dict)
@@ -82,15 +82,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Tree:
-    """VideoTree: frames are clustered, in more clusters until enough matter, and those that matter are split again.
+    """VideoTree (arXiv 2405.19209), without its EVA-CLIP and GPT-4: clusters of frames, finer where it matters.
 
-    Source: arXiv 2405.19209, section 3: breadth adapted by the relevance, from 1 to 3, that a language model gives the
-    caption of each cluster's centre; then depth, one level more for a score of 2 and two for 3; the captions of all
-    centres, in order of time, are read for the answer. It is made without what VideoTree takes: frames are told apart
-    by the asked model's own vision tower and projector, averaged over the frame, not by EVA-CLIP; captions are its own,
-    not those of LaViLa or CogAgent; the reader is the same model or the one that is named, not GPT-4. The reader judges
-    one caption at a time, a model by the probability of the three scores. The words of all prompts are other ones, and
-    so are the numbers below. What the reader has no room for is left out, the deepest first, and told.
+    Source: section 3: breadth adapted by the relevance, from 1 to 3, that a language model gives the caption of each
+    cluster's centre; then depth, one level more for a score of 2 and two for 3; the captions of all centres, in order
+    of time, are read for the answer. It is made without what VideoTree takes: frames are told apart by the asked
+    model's own vision tower and projector, averaged over the frame, not by EVA-CLIP; captions are its own, not those
+    of LaViLa or CogAgent; the reader is the same model or the one that is named, not GPT-4. The reader judges one
+    caption at a time, a model by the probability of the three scores. The words of all prompts are other ones, and so
+    are the numbers below. What the reader has no room for is left out, the deepest first, and told.
 
     Attributes:
         every_s: a frame is looked at so often.
@@ -154,7 +154,6 @@ class Tree:
             frames=frames,
             visual_tokens=captions * max(plan.tokens for plan in plans),
             reader_tokens=pages + min(frames, sum(self._breadths())) * judged,
-            exact=reader.context_tokens is not None,
         )
 
     def watch(self, team: Team, files: Sequence[Video], *, hear: Hear = NOBODY) -> Glimpsed:
@@ -163,7 +162,7 @@ class Tree:
         Raises:
             LongtakeError: whatever the files' frames are refused for.
         """
-        clock, features, places, came = Clock(), list[torch.Tensor](), list[Place](), list[Seen]()
+        clock, features, places, came = Clock(), list[torch.Tensor](), list[Glimpse](), list[Seen]()
         numbers = [self.numbers(video) for video in files]
         total, encoder = sum(map(len, numbers)), team.model.encoder
         for file, (video, own) in enumerate(zip(files, numbers, strict=True)):
@@ -174,7 +173,7 @@ class Tree:
                     means_TD = encoder.encode([frames]).values_THWD.float().mean(dim=(1, 2)).cpu()
                     features.append(torch.nn.functional.normalize(means_TD, dim=1))
                     shown = zip(frames.numbers.tolist(), frames.times_s.tolist(), strict=True)
-                    places += [Place(file, number, time_s) for number, time_s in shown]
+                    places += [Glimpse(file, number, time_s) for number, time_s in shown]
                     hear.progress("look", len(places), total)
             came.append(seen)
         features_TD = torch.cat(features)
@@ -205,7 +204,8 @@ class Tree:
         cut = sum(each.cut for each in made)
         notes = [f"{cut:,} of {len(made):,} captions were cut short"] if cut else []
         notes += [f"{left_out:,} more frames would have been put in words, had the reader room"] if left_out else []
-        grounds = Grounds(looks, captions, tokens, seconds, self, notes)
+        beyond = any(each.beyond for each in made)
+        grounds = Grounds(looks, captions, tokens, seconds, self, beyond, notes)
         return put_together(watched.team, grounds, ledger, said)
 
     def numbers(self, video: Video) -> list[int]:
@@ -280,7 +280,7 @@ class _Growing:
         level = self._first_level()
         found: dict[int, int | None] = {node.cluster.centre: node.relevance for node in level}
         new = [place for place in dict.fromkeys(self._below(level)) if place not in found]
-        first = min(len(self.watched.places), self.tree.most_breadth)
+        first = min(len(self.watched.frames), self.tree.most_breadth)
         room = self.tree._room(self.ledger.reader, self.query, self.watched.files, first)
         kept = new if room is None else new[:room]
         self._put_in_words(sorted(kept))
@@ -297,7 +297,7 @@ class _Growing:
                 yield from (finer.centre for cluster in split for finer in self._split(cluster))
 
     def _first_level(self) -> list[Node]:
-        everything = tuple(range(len(self.watched.places)))
+        everything = tuple(range(len(self.watched.frames)))
         level: list[Node] = []
         for breadth in self.tree._breadths():
             found = clusters(self.watched.features_TD, everything, breadth, seed=self.tree.seed)
@@ -315,17 +315,18 @@ class _Growing:
     def _put_in_words(self, centres: Sequence[int]) -> None:
         """Caption the frames that have no caption yet, each file in one pass."""
         watched, made = self.watched, self.watched.made
-        new = [place for place in centres if place not in made]
+        new, done = [place for place in centres if place not in made], 0
         for file, video in enumerate(watched.files):
-            own = [place for place in new if watched.places[place].file == file]
-            sets = [[watched.places[place].number] for place in own]
+            own = [place for place in new if watched.frames[place].file == file]
+            sets = [[watched.frames[place].number] for place in own]
             seen = Seen(video, [numbers[0] for numbers in sets])
             for place, held in zip(own, read_sets(seen, video, sets) if sets else (), strict=True):
                 if not held.frames:
-                    raise _changed(video, watched.places[place])
-                time_s = watched.places[place].time_s
+                    raise _changed(video, watched.frames[place])
+                time_s = watched.frames[place].time_s
                 made[place] = self.captioner.caption(held, Caption(file, time_s, time_s, ""))
-                self.hear.progress("caption", len(made), max(len(made), len(new)))
+                done += 1
+                self.hear.progress("caption", done, len(new))
 
     def _judged(self, centres: Sequence[int]) -> dict[int, int]:
         """The relevance of each caption; nothing is judged twice."""
@@ -354,6 +355,6 @@ def _judging(question: str, caption: str) -> str:
     )
 
 
-def _changed(video: Video, place: Place) -> LongtakeError:
-    reason = f"the frame at {place.time_s:.3f} s could be decoded before, and cannot be now"
+def _changed(video: Video, glimpse: Glimpse) -> LongtakeError:
+    reason = f"the frame at {glimpse.time_s:.3f} s could be decoded before, and cannot be now"
     return LongtakeError(ErrorCode.MEDIA_CORRUPT, video.path, reason, "see that nobody writes to it, and ask again")

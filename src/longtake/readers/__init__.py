@@ -71,6 +71,14 @@ class Reader(Protocol):
         """Whether it may read more than that."""
         ...
 
+    def check(self) -> None:
+        """Find out at once, and cheaply, whether there is nobody to read: before captions are made.
+
+        Raises:
+            LongtakeError: `network.unreachable`, `network.refused`.
+        """
+        ...
+
     def count(self, text: str) -> int:
         """How many tokens `text` makes by itself: exact where `context_tokens` is known, else a guess."""
         ...

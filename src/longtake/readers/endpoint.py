@@ -12,7 +12,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,9 +27,11 @@ from longtake.readers import OnText, Picked, Reply
 KEY = "OPENAI_API_KEY"
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Statuses of HTTP that may be gone the next time."""
+KEY_REFUSED = (401, 403)
 BYTES_A_TOKEN = 4
 """Of English in today's vocabularies, about; for a guess that is told as one."""
 OPENAI = "api.openai.com"
+_MARKED = r"\({0}\)|\b{0}\)|^\W*{0}[.:]"
 _SHOWN_CHARACTERS = 200
 _SPELLING = "write an address with the model behind #, like http://localhost:8000/v1#qwen2.5-7b"
 
@@ -63,6 +66,7 @@ class Endpoint:
         model: its name there.
         key: sent as a bearer token; "" for none.
         patience: how long one waits.
+        wait: lets so many seconds pass before the next try.
     """
 
     address: str
@@ -91,6 +95,15 @@ class Endpoint:
         """Nobody here would stop it."""
         return True
 
+    def check(self) -> None:
+        """Ask for the list of models: somebody must be there, and take the key. What the list says does not matter.
+
+        Raises:
+            LongtakeError: `network.unreachable`, `network.refused`.
+        """
+        with suppress(_OtherRefusal):
+            self._asked("GET", "models")
+
     def count(self, text: str) -> int:
         """About so many tokens."""
         return len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN + 1
@@ -108,7 +121,7 @@ class Endpoint:
                 `usage.blank_question`, `usage.bad_text`.
         """
         refuse_unreadable(text)
-        reply = self._reply(self._asked(self._request(text, options)))
+        reply = self._reply(self._asked("POST", "chat/completions", self._request(text, options)))
         if on_text:
             on_text(reply.text)
         return reply
@@ -120,7 +133,7 @@ class Endpoint:
             LongtakeError: as `read`; `network.bad_reply` also for a reply that names none of them, or several.
         """
         reply = self.read(text, options)
-        named = [place for place, answer in enumerate(answers) if _names(reply.text, answer)]
+        named = _named(reply.text, answers)
         if len(named) != 1:
             wanted = f"one of {', '.join(answers)} was asked for"
             raise _bad_reply(self.name, f"{wanted}, and {self._shown(reply.text)!r} came")
@@ -138,12 +151,12 @@ class Endpoint:
         }
         return json.dumps(asked).encode()
 
-    def _asked(self, request: bytes) -> bytes:
+    def _asked(self, method: str, path: str, request: bytes = b"") -> bytes:
         """The body of a reply with status 200; what passes is tried again."""
         pause_s = self.patience.pause_s
         for left in reversed(range(self.patience.tries)):
             try:
-                return self._asked_once(request)
+                return self._asked_once(method, path, request)
             except _Passing as passing:
                 if not left:
                     times = f", {self.patience.tries} times in a row" if self.patience.tries > 1 else ""
@@ -152,38 +165,44 @@ class Endpoint:
                 pause_s *= 2
         raise ValueError(f"tries is {self.patience.tries}; want at least 1")
 
-    def _asked_once(self, request: bytes) -> bytes:
+    def _asked_once(self, method: str, path: str, request: bytes) -> bytes:
         import httpx2
 
-        patience, deadline_s = self.patience, time.monotonic() + self.patience.reply_s
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         headers |= {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        timeout = httpx2.Timeout(patience.reply_s, connect=patience.connect_s)
-        url = f"{self.address}/chat/completions"
+        timeout = httpx2.Timeout(self.patience.reply_s, connect=self.patience.connect_s)
+        url = f"{self.address}/{path}"
         try:
-            with httpx2.stream("POST", url, content=request, headers=headers, timeout=timeout) as response:
-                body = bytearray()
-                for some in response.iter_raw():
-                    body += some
-                    if len(body) > patience.reply_bytes:
-                        raise _bad_reply(self.name, f"more than {patience.reply_bytes:,} bytes came")
-                    if time.monotonic() > deadline_s:
-                        raise _Passing(f"no whole reply in {patience.reply_s:g} s")
-                return self._checked(response.status_code, response.headers, bytes(body))
+            with httpx2.stream(method, url, content=request, headers=headers, timeout=timeout) as response:
+                body = self._body(response.iter_raw())
+                return self._checked(response.status_code, response.headers, body)
         except httpx2.ConnectError as error:
             raise _unreachable(self.name, f"nobody answers: {_told(error)}") from error
         except httpx2.TimeoutException as error:
-            raise _Passing(f"no reply in time: {type(error).__name__}") from error
+            raise _Passing(f"no reply in time ({type(error).__name__})") from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise _Passing(_told(error)) from error
+
+    def _body(self, pieces: Iterator[bytes]) -> bytes:
+        """All of it, if it is neither too much nor too slow. A server that trickles is never silent for long."""
+        body, deadline_s = bytearray(), time.monotonic() + self.patience.reply_s
+        for some in pieces:
+            body += some
+            if len(body) > self.patience.reply_bytes:
+                raise _bad_reply(self.name, f"more than {self.patience.reply_bytes:,} bytes came")
+            if time.monotonic() > deadline_s:
+                raise _Passing(f"no whole reply in {self.patience.reply_s:g} s")
+        return bytes(body)
 
     def _checked(self, status: int, headers: Any, body: bytes) -> bytes:
         if status in PASSING:
             raise _Passing(f"it answers with status {status}", _seconds(headers.get("Retry-After")))
         if status != 200:
             # What a server says of a key may hold the key.
-            said = "" if status in (401, 403) else self._shown(_complaint(body))
-            raise _refused(self.name, f"status {status}{said}", keyed=bool(self.key))
+            kind = LongtakeError if status in KEY_REFUSED else _OtherRefusal
+            said = "" if status in KEY_REFUSED else self._shown(_complaint(body))
+            advice = f"check the model's name{f', and the key in {KEY}' if self.key else f'; a key goes in {KEY}'}"
+            raise kind(ErrorCode.NETWORK_REFUSED, self.name, f"refuses with status {status}{said}", advice)
         if headers.get("Content-Encoding", "identity") != "identity":
             raise _bad_reply(self.name, "it came compressed, which was not asked for")
         return body
@@ -215,6 +234,10 @@ class _Passing(Exception):
     def __init__(self, reason: str, pause_s: float = 0.0) -> None:
         super().__init__(reason)
         self.reason, self.pause_s = reason, pause_s
+
+
+class _OtherRefusal(LongtakeError):
+    """The other side refuses, and not because of the key."""
 
 
 def is_address(name: str) -> bool:
@@ -258,13 +281,16 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _names(text: str, answer: str) -> bool:
-    """Whether the word or letter `answer` stands in `text`; a capital letter only where it is no word of a sentence."""
+def _named(text: str, answers: Sequence[str]) -> list[int]:
+    """The places of the answers that `text` gives: those marked as an option is, `(B)`, `B)` or `B.` at its beginning;
+    where none is, those that stand in it as words. "A" is a word of English, and must stand alone or last.
+    """
+    marked = [place for place, answer in enumerate(answers) if re.search(_MARKED.format(re.escape(answer)), text)]
     words = re.findall(r"\w+", text)
-    if answer not in words:
-        return False
-    # "A" is also an article: beside other words it must be marked as an option is.
-    return answer != "A" or len(words) == 1 or bool(re.search(r"\(A\)|\bA[.):]|^A\b\W*$|\bA$", text))
+    standing = [place for place, answer in enumerate(answers) if answer in words]
+    if marked or [answers[place] for place in standing] != ["A"]:
+        return marked or standing
+    return standing if words[-1] == "A" else []
 
 
 def _complaint(body: bytes) -> str:
@@ -292,13 +318,6 @@ def _bad_option(subject: str, reason: str, advice: str) -> LongtakeError:
 def _unreachable(name: str, reason: str) -> LongtakeError:
     advice = "check the address, and that a server runs there; then ask again"
     return LongtakeError(ErrorCode.NETWORK_UNREACHABLE, name, reason, advice)
-
-
-def _refused(name: str, reason: str, *, keyed: bool) -> LongtakeError:
-    advice = (
-        f"check the model's name, and the key in {KEY}" if keyed else f"check the model's name; a key goes in {KEY}"
-    )
-    return LongtakeError(ErrorCode.NETWORK_REFUSED, name, f"refuses with {reason}", advice)
 
 
 def _bad_reply(name: str, reason: str) -> LongtakeError:

@@ -50,6 +50,9 @@ class OwnReader:
         """Whether the model may."""
         return self.model.beyond_trained_context
 
+    def check(self) -> None:
+        """It is there."""
+
     def count(self, text: str) -> int:
         """How many tokens `text` makes by itself."""
         return len(self.model.tokenizer.encode(text))
