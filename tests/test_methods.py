@@ -404,6 +404,7 @@ def test_breadth_doubles_until_enough_is_relevant(nano: Model, film: Video, chat
     assert len(answer.reading.captions) == 2 == len(judged)
     chat.reply, chat.texts = judge("2"), []
     answer, judged = grown(nano, film, chat, tree)
+    assert tree.cost(Team(nano), [film], Query(QUESTION)).captions == 2 + 4 + 8
     # 2, 4 and 8 clusters were tried; centres that came again were not judged again.
     assert len(answer.reading.captions) == 8 < len(judged) <= 14
     assert len(set(judged)) <= len(judged)

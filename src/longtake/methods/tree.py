@@ -142,7 +142,8 @@ class Tree:
         frames = sum(map(len, numbers))
         # Each frame has at most one caption, whatever clusters it is the centre of.
         most = min(frames, self.most_breadth)
-        deeper = min(frames - most, self.most_breadth * (self.width + self.width**2))
+        finer = sum(self.width**level for level in range(1, self.depth))
+        deeper = min(frames - most, self.most_breadth * finer)
         room = self._room(reader, query, files, most)
         read = most + (deeper if room is None else min(deeper, room))
         captions = min(frames, sum(self._breadths()) + read - most)

@@ -11,10 +11,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -171,9 +173,9 @@ class Endpoint:
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         headers |= {"Authorization": f"Bearer {self.key}"} if self.key else {}
         timeout = httpx2.Timeout(self.patience.reply_s, connect=self.patience.connect_s)
-        url = f"{self.address}/{path}"
+        sent: dict[str, Any] = {"content": request, "headers": headers, "timeout": timeout, "verify": _trusted()}
         try:
-            with httpx2.stream(method, url, content=request, headers=headers, timeout=timeout) as response:
+            with httpx2.stream(method, f"{self.address}/{path}", **sent) as response:
                 body = self._body(response.iter_raw())
                 return self._checked(response.status_code, response.headers, body)
         except httpx2.ConnectError as error:
@@ -267,6 +269,14 @@ def endpoint_at(name: str) -> Endpoint:
         raise _bad_option(KEY, "holds characters that no key has", "set it to the key alone, or leave it unset")
     _refuse_without_client()
     return replace(Endpoint(address.rstrip("/"), model), key=key)
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The certificates that are trusted. To read them takes longer than a small question; they serve all."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def _refuse_without_client() -> None:
