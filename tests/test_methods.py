@@ -28,6 +28,7 @@ from longtake.methods import Cost, Hear, Query, Team
 from longtake.methods._clusters import clusters
 from longtake.methods.captions import Captions
 from longtake.methods.tree import Tree
+from longtake.prompt.templates import find_template
 from longtake.readers.endpoint import Endpoint
 from longtake.readers.own import OwnReader
 from longtake.video import Frames, Video
@@ -235,6 +236,22 @@ def test_damage_that_is_skipped_is_told(name: str, model: Model, tmp_path: Path)
     for caption in answer.reading.captions:
         assert not any(start_s <= caption.start_s and caption.end_s <= end_s for start_s, end_s in lost)
     assert len(answer.looks[0].numbers) < answer.looks[0].asked_frames
+
+
+@pytest.mark.parametrize("name", EVERY_METHOD)
+@pytest.mark.parametrize("checkpoint", ["LongVA-tiny", "llava-v1.6-vicuna-tiny", "llava-v1.6-34b-tiny"])
+def test_any_family(name: str, checkpoint: str, shared: Path, bunny: Path) -> None:
+    """Tiny random checkpoints in the layout of released ones: each in its own layout and templates."""
+    model = longtake.load(str(shared / "golden" / "checkpoints" / checkpoint), device="cpu")
+    video, method = open_video(bunny).stretch(0, 2), built(name, caption_tokens=4, prompt="What?")
+    watched = method.watch(Team(model), [video])
+    assert method.ask(watched, Query("Which?", options=SHORT)).reading.captions
+    answer = method.ask(watched, Query("Which?", ("rabbit", "dog"), SHORT))
+    assert sum(offered.probability for offered in answer.choices) == pytest.approx(1)
+    own = {"LongVA-tiny": "chatml", "llava-v1.6-vicuna-tiny": "slowfast_choice"}.get(checkpoint, "slowfast_choice_yi")
+    chosen = model.with_template(find_template(own), name=own)
+    straight = longtake.choose(chosen, longtake.watch(chosen, video, options=SHORT), "Which?", ("rabbit", "dog"), SHORT)
+    assert sum(offered.probability for offered in straight.choices) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", EVERY_METHOD)
