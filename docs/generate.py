@@ -40,6 +40,7 @@ A reader that closes the pipe early (`longtake info film.mp4 | head -1`) ends th
 def parts_page() -> str:
     """Every part of every room, from the folders."""
     from longtake import parts
+    from longtake.prompt.templates import TEMPLATES
 
     sections = []
     for room in parts.ROOMS_WITH_PARTS:
@@ -49,11 +50,13 @@ def parts_page() -> str:
             options = ", ".join(f"`{option}={value}`" for option, value in parts.defaults(part).items())
             rows.append(f"| `{name}` | {parts.summary(part)} | {options} |")
         sections.append("\n".join(rows) + "\n")
+    names = ", ".join(f"`{name}`" for name in TEMPLATES)
+    sections.append(f"## templates\n\nThe format of a prompt, for `ask --template`: {names}.\n")
     return f"""{HEAD}# Parts
 
 The file `samplers/uniform.py` is the sampler `uniform`, and so on: a part exists by lying in its room's folder
 ([CONTRIBUTING.md](../CONTRIBUTING.md)). Options are given like `--set sampler.frames=64`; `package.module:Class` names
-a part that lives elsewhere. `longtake list` prints this page.
+a part that lives elsewhere. `longtake list` prints this page. Methods: [methods.md](methods.md).
 
 {chr(10).join(sections)}"""
 

@@ -37,6 +37,8 @@ def test_object(cli: Cli, bunny: Path, model: str) -> None:
     found = cli.json(*command)
     assert list(found) == [
         "answer",
+        "choices",
+        "method",
         "files",
         "degraded",
         "tokens",
@@ -47,6 +49,7 @@ def test_object(cli: Cli, bunny: Path, model: str) -> None:
         "beyond_trained_context",
         "notes",
     ]
+    assert (found["choices"], found["method"]) == (None, None)
     (file,) = found["files"]
     facts = ("path", "still", "frames", "asked_frames", "degraded", "lost_s", "visual_tokens", "parts")
     assert tuple(file) == facts

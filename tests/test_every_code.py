@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 import tiny
+from chat import Chat, Sent, refused, served
 from longtake import demo
 from longtake.errors import ErrorCode
 from media import numbered
@@ -31,6 +33,7 @@ class Place:
     folder: Path
     bunny: Path
     patch: pytest.MonkeyPatch
+    serving: Callable[[AbstractContextManager[Chat]], Chat]
 
     def written(self, name: str, data: bytes) -> str:
         """The path of a new file that holds `data`."""
@@ -85,6 +88,19 @@ def offline(place: Place) -> list[str]:
     """What HF_HUB_OFFLINE=1 sets when the hub's client is imported; tests/test_hub.py asks a hub in other processes."""
     place.patch.setattr(constants, "HF_HUB_OFFLINE", True)
     return place.ask("What?", "--model", "longtake-tests/none")
+
+
+def against(chat: Chat) -> Callable[[Place], list[str]]:
+    """A reader on a real socket, which is asked as long as the test runs."""
+
+    def asked(place: Place) -> list[str]:
+        place.patch.setenv("NO_PROXY", "127.0.0.1")
+        place.patch.delenv("OPENAI_API_KEY", raising=False)
+        running = place.serving(served(chat))
+        short = ("--end", "1", "--set", "method.caption_tokens=4")
+        return place.ask("What?", "--method", "captions", "--reader", f"{running.url}#m", *short)
+
+    return asked
 
 
 def ill_installation(place: Place) -> list[str]:
@@ -145,6 +161,8 @@ CASES: dict[ErrorCode, Callable[[Place], list[str]]] = {
     ErrorCode.LIMIT_FRAMES: limited("frames=100"),
     ErrorCode.LIMIT_DURATION: limited("duration=5"),
     ErrorCode.NETWORK_UNREACHABLE: offline,
+    ErrorCode.NETWORK_REFUSED: against(Chat(models=refused(401, "no key"))),
+    ErrorCode.NETWORK_BAD_REPLY: against(Chat(reply=lambda text: Sent(b"<html>it works</html>"))),
     ErrorCode.DISK_WRITE: lambda place: ["frames", str(place.bunny), "-o", str(place.folder / "none" / "s.png")],
     ErrorCode.ENVIRONMENT_MISSING: ill_installation,
     ErrorCode.PARTIAL_FAILED: wrong_answer,
@@ -160,11 +178,13 @@ def test_no_code_is_forgotten() -> None:
 def test_code_on_the_command_line(
     code: ErrorCode, bunny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = CASES[code](Place(tmp_path, bunny, monkeypatch))
-    status, _, err = Cli(capsys)(*command)
+    with ExitStack() as opened:
+        command = CASES[code](Place(tmp_path, bunny, monkeypatch, opened.enter_context))
+        status, _, err = Cli(capsys)(*command)
     assert status == code.value.exit_status, err
-    assert err.startswith(f"error[{code.value.code}]: ")
-    assert ONE_LINE.fullmatch(err)
+    told = err.splitlines(keepends=True)[-1]
+    assert told.startswith(f"error[{code.value.code}]: ")
+    assert ONE_LINE.fullmatch(told) and (told == err or "--method" in command)
 
 
 # The demo has no --json, and that of `doctor` lists its findings.
@@ -176,8 +196,9 @@ def test_code_on_the_command_line(
 def test_code_as_an_object(
     code: ErrorCode, bunny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = CASES[code](Place(tmp_path, bunny, monkeypatch))
-    status, out, err = Cli(capsys)(*command, "--json")
+    with ExitStack() as opened:
+        command = CASES[code](Place(tmp_path, bunny, monkeypatch, opened.enter_context))
+        status, out, err = Cli(capsys)(*command, "--json")
     assert (status, err) == (code.value.exit_status, "")
     told = json.loads(out)["error"]
     assert (told["code"], told["exit_status"]) == (code.value.code, code.value.exit_status)

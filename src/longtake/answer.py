@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from longtake.engines import Engine, Prefix
 from longtake.prompt import ChatTemplate
-from longtake.video import LostSpan
+from longtake.video import LostSpan, Video
+from longtake.video.seen import Seen
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,24 @@ class Look:
     visual_tokens: int
     parts: Mapping[str, Mapping[str, object]]
     notes: tuple[str, ...]
+
+    @classmethod
+    def at(cls, video: Video, seen: Seen, visual_tokens: int, *, parts: Mapping[str, Mapping[str, object]]) -> Look:
+        """What came of `video`."""
+        numbers = np.asarray(seen.numbers, dtype=np.int64)
+        return cls(
+            path=video.path,
+            duration_s=video.duration_s,
+            still=len(video.times_s) == 1,
+            asked_frames=len(seen.asked),
+            numbers=numbers,
+            times_s=video.times_s[numbers],
+            lost_s=seen.lost_s,
+            degraded=seen.degraded,
+            visual_tokens=visual_tokens,
+            parts=parts,
+            notes=(*video.notes, *seen.notes()),
+        )
 
     def as_dict(self) -> dict[str, object]:
         """The object that `--json` prints."""
@@ -83,6 +103,63 @@ class Watched:
 
 
 @dataclass(frozen=True)
+class Offered:
+    """One choice of a question of multiple choice.
+
+    Attributes:
+        letter: that stands before it in the prompt.
+        text: as the user gave it.
+        probability: that it is the answer, given that one of the choices is; None where whoever chose does not tell.
+    """
+
+    letter: str
+    text: str
+    probability: float | None
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What a model says of a stretch of a video.
+
+    Attributes:
+        file: which of the files, from 0.
+        start_s, end_s: of the stretch; both the same where one frame was looked at.
+        text: the words.
+        relevance: to the question, from 1 (not) to 3 (highly), where a method had it judged.
+        named: whether the answer names a time in this stretch.
+    """
+
+    file: int
+    start_s: float
+    end_s: float
+    text: str
+    relevance: int | None = None
+    named: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How an answer was read from captions instead of frames.
+
+    Attributes:
+        method: its name and options.
+        reader: the name of whoever read.
+        captions: that were read, in order of time.
+        rounds: how often the reader was asked, the answer included.
+    """
+
+    method: Mapping[str, object]
+    reader: str
+    captions: tuple[Caption, ...]
+    rounds: int
+
+    def as_dict(self) -> dict[str, object]:
+        """The object that `--json` prints."""
+        told = [dataclasses.asdict(caption) for caption in self.captions]
+        return {**self.method, "reader": self.reader, "rounds": self.rounds, "captions": told}
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a model says, and what that rests on.
 
@@ -96,6 +173,8 @@ class Answer:
         model: its name, as the user asked for it.
         beyond_trained_context: whether there were more tokens than the model was trained to read.
         notes: what is worth saying.
+        choices: that the question offered, in their order; `text` is one of them then.
+        reading: where captions were read; None where the model answered from what it saw.
     """
 
     text: str
@@ -107,6 +186,8 @@ class Answer:
     model: str
     beyond_trained_context: bool
     notes: tuple[str, ...]
+    choices: tuple[Offered, ...] = ()
+    reading: Reading | None = None
 
     @property
     def degraded(self) -> bool:
@@ -117,6 +198,8 @@ class Answer:
         """The object that `--json` prints."""
         return {
             "answer": self.text,
+            "choices": [dataclasses.asdict(offered) for offered in self.choices] or None,
+            "method": self.reading and self.reading.as_dict(),
             "files": [look.as_dict() for look in self.looks],
             "degraded": self.degraded,
             "tokens": dict(self.tokens),

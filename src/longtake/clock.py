@@ -1,7 +1,8 @@
-"""clock: what is done in; how long each stage of it took out. Knows nothing of what is done."""
+"""clock: what is done in; how long each stage of it took, and the memory of it all, out. Knows not what is done."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -37,3 +38,13 @@ class Clock:
             if thing is None:
                 return
             yield thing
+
+
+def peak_memory_bytes() -> int | None:
+    """The most that this process has held so far; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

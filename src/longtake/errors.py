@@ -48,6 +48,10 @@ class ErrorCode(Enum):
     LIMIT_FRAMES = Kind("limit.frames", 5, "It has more frames than may be listed.")
     LIMIT_DURATION = Kind("limit.duration", 5, "It runs longer than may be read.")
     NETWORK_UNREACHABLE = Kind("network.unreachable", 6, "What must be fetched cannot be: no network, or no answer.")
+    NETWORK_REFUSED = Kind(
+        "network.refused", 6, "What is asked over the network refuses: the key, the name, the length."
+    )
+    NETWORK_BAD_REPLY = Kind("network.bad_reply", 6, "What is asked over the network replies with nothing of use.")
     DISK_WRITE = Kind("disk.write", 7, "A file could not be written.")
     ENVIRONMENT_MISSING = Kind("environment.missing", 7, "A package that this needs is missing, or what doctor names.")
     PARTIAL_FAILED = Kind("partial.failed", 8, "Some items of a job went wrong; the others are done.")

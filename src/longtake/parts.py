@@ -21,6 +21,7 @@ METHODS = {
     "samplers": ("pick",),
     "layouts": ("arrange", "count"),
     "ropes": ("turning", "reads", "by_length"),
+    "methods": ("cost", "watch", "ask"),
     "families": ("fits", "networks", "trained_context", "renamed", "load"),
 }
 """What a part of each room can do (the protocol at its door)."""
@@ -63,6 +64,13 @@ def summary(part: type[Any]) -> str:
 def options(part: object) -> dict[str, object]:
     """The options of a part, by name: the fields of its dataclass."""
     return {field.name: getattr(part, field.name) for field in dataclasses.fields(typing.cast(Any, part)) if field.init}
+
+
+def told(part: Any, room: str) -> dict[str, object]:
+    """A part by the name that finds it again, with its options."""
+    home, own = type(part).__module__, f"longtake.{room}."
+    name = home.removeprefix(own) if home.startswith(own) else f"{home}:{type(part).__qualname__}"
+    return {"name": name, "options": options(part)}
 
 
 def defaults(part: type[Any]) -> dict[str, object]:

@@ -6,23 +6,22 @@ video -> sampler.pick -> video.read -> encoder.encode -> layout.arrange -> prefi
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
 import torch
 
 from longtake import parts
-from longtake.answer import Answer, Look, Watched
-from longtake.clock import Clock
+from longtake.answer import Answer, Look, Offered, Watched
+from longtake.choosing import Point, weigh_letters
+from longtake.clock import Clock, peak_memory_bytes
 from longtake.engines import GenerateOptions
 from longtake.families import Model
 from longtake.layouts import view_of
 from longtake.plan import GREEDY, Plan, is_still, plan_of, refuse_too_long, refuse_too_many_frames, text_need
 from longtake.prompt import joined, prefix, question_ids, stream_text
+from longtake.prompt.choices import choosing, letters_of, with_choices
 from longtake.video import Frames, Video
 from longtake.video.decoding.ahead import ahead
 from longtake.video.seen import Seen
@@ -115,19 +114,35 @@ def ask(
         for text in stream_text(model.tokenizer, generated):
             if on_text:
                 on_text(text)
-    read_tokens = watched.prefix.length + len(token_ids)
-    told = [note for look in watched.looks for note in look.notes]
-    return Answer(
-        text=model.tokenizer.decode(new_ids),
-        looks=watched.looks,
-        tokens={"visual": watched.visual_tokens, "text": read_tokens - watched.visual_tokens, "new": len(new_ids)},
-        seconds={**watched.seconds, **clock.seconds},
-        peak_memory_bytes=_peak_memory_bytes(),
-        peak_device_memory_bytes=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
-        model=model.name,
-        beyond_trained_context=read_tokens + len(new_ids) > model.engine.trained_context,
-        notes=(*told, *_notes(model, read_tokens, len(new_ids), options)),
-    )
+    said = _Said(model.tokenizer.decode(new_ids), len(token_ids), len(new_ids), clock.seconds)
+    cut = (f"the answer was cut after {len(new_ids):,} tokens",) if len(new_ids) == options.max_new_tokens else ()
+    return _answer(model, watched, said, cut)
+
+
+def choose(
+    model: Model, watched: Watched, question: str, choices: Sequence[str], options: GenerateOptions = GREEDY
+) -> Answer:
+    """Answer a question of multiple choice about what `model` has watched: with one of the choices, and how likely each
+    is. They are offered by letters, as the model's template writes them.
+
+    Args:
+        model, watched: as for `ask`.
+        question: in plain words.
+        choices: 2 to 26.
+        options: how the model says what a letter rests on, if it was taught to; else nothing is drawn.
+
+    Raises:
+        LongtakeError: as `ask`; `usage.bad_option` for choices that cannot be offered.
+    """
+    template = choosing(watched.template)
+    asked = with_choices(template, question, choices)
+    token_ids, letters, clock = _ids_after(model, watched, asked), letters_of(choices), Clock()
+    refuse_too_long(model, watched.prefix.length, len(token_ids), options.max_new_tokens)
+    with clock.stage("choose"):
+        weighed = weigh_letters(model, Point(watched.prefix, token_ids, template), letters, options)
+    said = _Said(choices[weighed.best], len(token_ids), weighed.new_tokens, clock.seconds)
+    offered = tuple(Offered(*each) for each in zip(letters, choices, weighed.shares, strict=True))
+    return replace(_answer(model, watched, said), choices=offered)
 
 
 def logprobs(model: Model, watched: Watched, question: str, answer: str) -> torch.Tensor:
@@ -139,6 +154,40 @@ def logprobs(model: Model, watched: Watched, question: str, answer: str) -> torc
     token_ids, answer_ids = _ids_after(model, watched, question), model.tokenizer.encode(answer)
     refuse_too_long(model, watched.prefix.length, len(token_ids), len(answer_ids))
     return watched.engine.logprobs(watched.prefix, token_ids, answer_ids)
+
+
+@dataclass(frozen=True)
+class _Said:
+    """An answer's words, and what they cost."""
+
+    text: str
+    question_tokens: int
+    new_tokens: int
+    seconds: Mapping[str, float]
+
+
+def _answer(model: Model, watched: Watched, said: _Said, notes: Sequence[str] = ()) -> Answer:
+    read_tokens, reads = watched.prefix.length + said.question_tokens, model.engine.trained_context
+    text_tokens, total = read_tokens - watched.visual_tokens, read_tokens + said.new_tokens
+    told = [note for look in watched.looks for note in look.notes]
+    rope = model.engine.rope
+    if rope is not None:
+        options = ", ".join(f"{name} {value}" for name, value in parts.options(rope).items())
+        told.append(f"positions are turned by {parts.told(rope, 'ropes')['name']} ({options})")
+    beyond = total > reads
+    if beyond:
+        told.append(f"{total:,} tokens are more than the {reads:,} that this model was trained to read")
+    return Answer(
+        text=said.text,
+        looks=watched.looks,
+        tokens={"visual": watched.visual_tokens, "text": text_tokens, "new": said.new_tokens},
+        seconds={**watched.seconds, **said.seconds},
+        peak_memory_bytes=peak_memory_bytes(),
+        peak_device_memory_bytes=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
+        model=model.name,
+        beyond_trained_context=beyond,
+        notes=(*told, *notes),
+    )
 
 
 @dataclass(frozen=True)
@@ -187,20 +236,8 @@ class _Eye:
 
 
 def _look(video: Video, plan: Plan, sight: _Sight) -> Look:
-    numbers = np.asarray(sight.seen.numbers, dtype=np.int64)
-    return Look(
-        path=video.path,
-        duration_s=video.duration_s,
-        still=is_still(video),
-        asked_frames=len(plan.numbers),
-        numbers=numbers,
-        times_s=video.times_s[numbers],
-        lost_s=sight.seen.lost_s,
-        degraded=sight.seen.degraded,
-        visual_tokens=sight.visual_tokens,
-        parts={"sampler": _told(plan.sampler, "samplers"), "layout": _told(plan.layout, "layouts")},
-        notes=(*video.notes, *sight.seen.notes()),
-    )
+    told = {"sampler": parts.told(plan.sampler, "samplers"), "layout": parts.told(plan.layout, "layouts")}
+    return Look.at(video, sight.seen, sight.visual_tokens, parts=told)
 
 
 def _ids_after(model: Model, watched: Watched, question: str) -> list[int]:
@@ -209,37 +246,10 @@ def _ids_after(model: Model, watched: Watched, question: str) -> list[int]:
     return question_ids(watched.template, model.tokenizer, question)
 
 
-def _notes(model: Model, read_tokens: int, new_tokens: int, options: GenerateOptions) -> Iterator[str]:
-    reads, rope = model.engine.trained_context, model.engine.rope
-    if rope is not None:
-        options_told = ", ".join(f"{name} {value}" for name, value in parts.options(rope).items())
-        yield f"positions are turned by {_told(rope, 'ropes')['name']} ({options_told})"
-    if read_tokens + new_tokens > reads:
-        yield f"{read_tokens + new_tokens:,} tokens are more than the {reads:,} that this model was trained to read"
-    if new_tokens == options.max_new_tokens:
-        yield f"the answer was cut after {new_tokens:,} tokens"
-
-
-def _told(part: Any, room: str) -> dict[str, object]:
-    """A part by the name that finds it again, with its options."""
-    home, own = type(part).__module__, f"longtake.{room}."
-    name = home.removeprefix(own) if home.startswith(own) else f"{home}:{type(part).__qualname__}"
-    return {"name": name, "options": parts.options(part)}
-
-
 def _noted(token_ids: Iterable[int], kept: list[int]) -> Iterator[int]:
     for token_id in token_ids:
         kept.append(token_id)
         yield token_id
-
-
-def _peak_memory_bytes() -> int | None:
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _silent(stage: str, done: int, total: int) -> None:

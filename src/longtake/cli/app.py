@@ -33,6 +33,10 @@ def ask(
     sampler: opt.SamplerName = None,
     layout: opt.LayoutName = None,
     rope: opt.RopeName = None,
+    method: opt.MethodName = None,
+    reader: opt.ReaderName = None,
+    choices: opt.Choices = None,
+    template: opt.TemplateName = None,
     frames: opt.FrameCount = None,
     start: opt.Start = None,
     end: opt.End = None,
@@ -46,20 +50,20 @@ def ask(
     seed: opt.Seed = 0,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
-    settings: opt.Settings = None,
+    settings: opt.SettingsWithMethod = None,
     beyond_trained_context: opt.BeyondTrainedContext = False,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Answer a question about a video, a picture or several of them."""
-    from longtake.cli.asking import Choice, Drawing, ask_and_print
+    from longtake.cli.asking import Asked, Choice, Drawing, Road, ask_and_print
 
     way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
-    set_by_part = opt.settings_by_part(settings)
+    set_by_part = opt.settings_by_part(settings, opt.WITH_METHOD)
     looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
-    choice = Choice(model, layout, rope, device, dtype, beyond_trained_context)
-    drawing = Drawing(max_new_tokens, temperature, seed)
-    ask_and_print(looked_at, question, choice, drawing=drawing, show=opt.Show(as_json, quiet))
+    choice = Choice(model, layout, rope, template, device, dtype, beyond_trained_context)
+    asked = Asked(question, tuple(choices or ()), Drawing(max_new_tokens, temperature, seed))
+    ask_and_print(looked_at, asked, choice, road=Road(method, reader), show=opt.Show(as_json, quiet))
 
 
 @app.command()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from longtake.answer import Answer
     from longtake.engines import GenerateOptions
     from longtake.families import Model
+    from longtake.methods import Method, Query, Team
+    from longtake.video import Video
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Choice:
     model: str
     layout: str | None
     rope: str | None
+    template: str | None
     device: str
     dtype: str
     beyond_trained_context: bool
@@ -55,27 +58,128 @@ class Drawing:
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "", str(error), advice) from error
 
 
-def ask_and_print(files: Sequence[Looked], question: str, choice: Choice, *, drawing: Drawing, show: Show) -> None:
-    """`longtake ask`: the files are looked at before torch is imported, so that a wrong name is told at once."""
-    with bars(wanted=show.talks) as progress, ExitStack() as opened:
-        videos = [opened.enter_context(open_looked_at(looked, progress=progress)) for looked in files]
-        from longtake import pipeline
-        from longtake.loading import load
-        from longtake.plan import is_still
+@dataclass(frozen=True)
+class Asked:
+    """What is asked, as the user put it; `choices` are empty where the question is open."""
 
-        options = drawing.options()
-        model = load(choice.model, device=choice.device, dtype=choice.dtype)
-        model = swapped(model, files[0], choice, pictures=all(is_still(video) for video in videos))
-        watched = pipeline.watch(model, videos, question, options=options, progress=progress)
+    question: str
+    choices: tuple[str, ...]
+    drawing: Drawing
+
+
+@dataclass(frozen=True)
+class Road:
+    """By which method, and who reads for it; None: by the model, from all frames at once."""
+
+    method: str | None
+    reader: str | None
+
+    def part(self, settings: Mapping[str, str]) -> Method:
+        """The method with the user's settings.
+
+        Raises:
+            LongtakeError: `usage.bad_option`.
+        """
+        from longtake import parts
+
+        made: Method = parts.build("methods", str(self.method), settings, label="method")
+        return made
+
+    def refuse_unfit(self, looked: Looked) -> None:
+        """Refuse options that would mean nothing.
+
+        Raises:
+            LongtakeError: `usage.bad_option`.
+        """
+        if self.method is None:
+            means_nothing: dict[str, object] = {"--reader": self.reader, "--set method": looked.settings["method"]}
+            reason, advice = "only a --method has one", "add --method captions or --method tree, or leave it out"
+        else:
+            means_nothing = {"--sampler": looked.sampler, "--frames": looked.frames}
+            means_nothing |= {"--set sampler": looked.settings["sampler"]}
+            reason, advice = f"--method {self.method} picks frames itself", "its options say which: see `longtake list`"
+        for option, given in means_nothing.items():
+            if given:
+                raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, option, reason, advice)
+
+
+def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road: Road, show: Show) -> None:
+    """`longtake ask`: the files are looked at before torch is imported, so that a wrong name is told at once."""
+    road.refuse_unfit(files[0])
+    with ExitStack() as opened:
+        with bars(wanted=show.talks) as progress:
+            videos = [opened.enter_context(open_looked_at(looked, progress=progress)) for looked in files]
+        from longtake.methods import Query
+
+        query = Query(asked.question, asked.choices, asked.drawing.options())
+        method = None if road.method is None else road.part(files[0].settings["method"])
+        model = _loaded(files[0], videos, choice)
+        if method is None:
+            answer = _straight(model, videos, query, show=show)
+        else:
+            from longtake.methods import Team
+            from longtake.readers.finding import find_reader
+
+            reader = find_reader(road.reader, model, device=choice.device, dtype=choice.dtype)
+            answer = _by_method(method, Team(model, reader), videos, query, show=show)
     if show.as_json:
-        say_json(pipeline.ask(model, watched, question, options).as_dict())
-        return
+        say_json(answer.as_dict())
+    elif show.talks:
+        remark(closing_line(answer))
+
+
+def _straight(model: Model, videos: Sequence[Video], query: Query, *, show: Show) -> Answer:
+    """The model's answer from all that it sees at once, printed as it comes unless it is to be an object."""
+    from longtake import pipeline
+    from longtake.plan import is_still
+    from longtake.prompt.choices import choosing, with_choices
+
+    question, options = query.question, query.options
+    if query.choices:
+        template = model.image_template if any(map(is_still, videos)) else model.template
+        question = with_choices(choosing(template), question, query.choices)
+    with bars(wanted=show.talks) as progress:
+        watched = pipeline.watch(model, videos, question, options=options, progress=progress)
+    if query.choices:
+        answer = pipeline.choose(model, watched, query.question, query.choices, options)
+        return answer if show.as_json else _said(answer)
+    if show.as_json:
+        return pipeline.ask(model, watched, question, options)
     try:
-        answer = pipeline.ask(model, watched, question, options, on_text=lambda text: say(text, end=""))
+        return pipeline.ask(model, watched, question, options, on_text=lambda text: say(text, end=""))
     finally:
         say("")
+
+
+def _by_method(method: Method, team: Team, videos: Sequence[Video], query: Query, *, show: Show) -> Answer:
+    """The answer that a method comes to; first what that will cost."""
+    from longtake.methods import Hear
+
+    team.who_reads.check()
+    cost = method.cost(team, videos, query)
     if show.talks:
-        remark(closing_line(answer))
+        remark(f"{cost} ({team.who_reads.name})")
+    with bars(wanted=show.talks) as progress:
+        hear = Hear(progress)
+        answer = method.ask(method.watch(team, videos, hear=hear), query, hear=hear)
+    return answer if show.as_json else _said(answer)
+
+
+def _said(answer: Answer) -> Answer:
+    say(answer.text)
+    return answer
+
+
+def _loaded(looked: Looked, videos: Sequence[Video], choice: Choice) -> Model:
+    """The model, with what the user swapped in it."""
+    from longtake.loading import load
+    from longtake.plan import is_still
+    from longtake.prompt.templates import find_template
+
+    template = None if choice.template is None else find_template(choice.template)
+    model = load(choice.model, device=choice.device, dtype=choice.dtype)
+    model = swapped(model, looked, choice, pictures=all(is_still(video) for video in videos))
+    return model if template is None else model.with_template(template, name=str(choice.template))
 
 
 def closing_line(answer: Answer) -> str:
@@ -83,7 +187,9 @@ def closing_line(answer: Answer) -> str:
     stages = ", ".join(f"{stage} {spent_s:.1f}" for stage, spent_s in answer.seconds.items())
     tokens = " + ".join(f"{count:,} {kind}" for kind, count in answer.tokens.items())
     facts = [
+        *_chances(answer),
         *_seen(answer),
+        *_read(answer),
         f"{tokens} tokens",
         f"{sum(answer.seconds.values()):.1f} s ({stages})",
         *answer.notes,
@@ -98,6 +204,23 @@ def _seen(answer: Answer) -> Iterator[str]:
         yield f"{frames:,} frames"
     if pictures:
         yield f"{pictures:,} picture{'s' * (pictures > 1)}"
+
+
+def _chances(answer: Answer) -> Iterator[str]:
+    told = [offered for offered in answer.choices if offered.probability is not None]
+    if told:
+        yield ", ".join(f"({offered.letter}) {100 * (offered.probability or 0):.1f} %" for offered in told)
+
+
+def _read(answer: Answer) -> Iterator[str]:
+    from longtake.video.times import format_time
+
+    if answer.reading is None:
+        return
+    yield f"{len(answer.reading.captions):,} captions read by {answer.reading.reader}"
+    named = [format_time(round(caption.start_s, 1)) for caption in answer.reading.captions if caption.named]
+    if named:
+        yield f"named: {', '.join(named)}"
 
 
 def swapped(model: Model, looked: Looked, choice: Choice, *, pictures: bool) -> Model:

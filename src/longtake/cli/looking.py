@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from longtake.video.seen import Seen
 
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tiff")
-PARTS_TOLD = {"samplers": "--sampler", "layouts": "--layout", "ropes": "--rope", "families": "--model"}
+PARTS_TOLD = {
+    "samplers": "--sampler",
+    "layouts": "--layout",
+    "ropes": "--rope",
+    "methods": "--method",
+    "families": "--model",
+}
 """Each room with parts, and the option that names one (a family is recognised by its checkpoint)."""
 
 
@@ -148,11 +154,12 @@ def suffix_fits(output: str) -> None:
 def print_parts(*, as_json: bool) -> None:
     """`longtake list`."""
     from longtake import parts
+    from longtake.prompt.templates import TEMPLATES
 
     found = {room: {name: parts.find(room, name) for name in parts.names(room)} for room in parts.ROOMS_WITH_PARTS}
     if as_json:
         rooms = {room: [_part_row(name, part) for name, part in members.items()] for room, members in found.items()}
-        say_json(rooms)
+        say_json({**rooms, "templates": [{"name": name} for name in TEMPLATES]})
         return
     for room, members in found.items():
         say(f"{room} ({PARTS_TOLD[room]})")
@@ -161,6 +168,7 @@ def print_parts(*, as_json: bool) -> None:
             options = " ".join(f"{option}={value}" for option, value in parts.defaults(part).items())
             if options:
                 say(f"      {options}")
+    say(f"templates (--template)\n  {', '.join(TEMPLATES)}")
 
 
 def _part_row(name: str, part: type) -> Mapping[str, object]:

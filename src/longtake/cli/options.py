@@ -21,6 +21,7 @@ def _say_version(wanted: bool) -> None:
 
 
 PARTS_WITH_SETTINGS = ("sampler", "layout", "rope")
+WITH_METHOD = (*PARTS_WITH_SETTINGS, "method")
 
 VideoFile = Annotated[str, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False)]
 AskedFiles = Annotated[
@@ -46,6 +47,28 @@ LayoutName = Annotated[
 RopeName = Annotated[
     str | None,
     typer.Option("--rope", help="How positions are turned to read further than trained; see `longtake list`."),
+]
+MethodName = Annotated[
+    str | None,
+    typer.Option(
+        "--method", help="Answer from captions, not from all frames at once: captions or tree; see `longtake list`."
+    ),
+]
+ReaderName = Annotated[
+    str | None,
+    typer.Option(
+        "--reader",
+        metavar="READER",
+        help="With --method: who reads the captions; another model, or one behind an OpenAI-compatible address, like "
+        "http://localhost:8000/v1#qwen2.5-7b (its key in OPENAI_API_KEY).",
+    ),
+]
+Choices = Annotated[
+    list[str] | None,
+    typer.Option("--choice", metavar="TEXT", help="A possible answer: one of them is given. Repeatable, 2 to 26."),
+]
+TemplateName = Annotated[
+    str | None, typer.Option("--template", help="The prompt's format, for another than the model's; `longtake list`.")
 ]
 FrameCount = Annotated[
     int | None, typer.Option("--frames", "-n", help="How many frames the sampler picks. nano: 64.", min=1)
@@ -83,6 +106,10 @@ Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or 
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PART.OPTION=VALUE", help="An option of the sampler, layout or rope; repeatable."),
+]
+SettingsWithMethod = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PART.OPTION=VALUE", help="Of sampler, layout, rope or method; repeatable."),
 ]
 BeyondTrainedContext = Annotated[
     bool,
@@ -211,13 +238,15 @@ class Show:
         return not (self.quiet or self.as_json)
 
 
-def settings_by_part(settings: Sequence[str] | None) -> dict[str, dict[str, str]]:
-    """`["layout.slow_frames=8"]` as `{"sampler": {}, "layout": {"slow_frames": "8"}}`.
+def settings_by_part(
+    settings: Sequence[str] | None, parts: Sequence[str] = PARTS_WITH_SETTINGS
+) -> dict[str, dict[str, str]]:
+    """`["layout.slow_frames=8"]` as `{"sampler": {}, "layout": {"slow_frames": "8"}}`, with all `parts`.
 
     Raises:
         LongtakeError: `usage.bad_option` if one is not PART.OPTION=VALUE.
     """
-    found: dict[str, dict[str, str]] = {part: {} for part in PARTS_WITH_SETTINGS}
+    found: dict[str, dict[str, str]] = {part: {} for part in parts}
     for setting in settings or ():
         place, equals, value = setting.partition("=")
         part, dot, option = place.partition(".")

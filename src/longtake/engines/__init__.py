@@ -81,6 +81,10 @@ class Engine(Protocol):
         """
         ...
 
+    def stopping_at(self, token_ids: Sequence[int]) -> Engine:
+        """The same engine, whose answers end at these ids too."""
+        ...
+
     def prefill(
         self, prompt: Prompt, *, after_tokens: int = 0, room_tokens: int = 0, progress: Progress | None = None
     ) -> Prefix:

@@ -72,6 +72,10 @@ class LocalEngine:
         refuse_scaled(self.language.config)
         return replace(self, rope=rope, trained_context=rope.reads(self.trained_context))
 
+    def stopping_at(self, token_ids: Sequence[int]) -> LocalEngine:
+        """The same engine, whose answers end at these ids too."""
+        return replace(self, stop_ids=tuple(dict.fromkeys((*self.stop_ids, *token_ids))))
+
     def prefill(
         self, prompt: Prompt, *, after_tokens: int = 0, room_tokens: int = 0, progress: Progress | None = None
     ) -> KeptPrefix:

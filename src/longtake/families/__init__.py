@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch import nn
 
 from longtake.engines import Engine
+from longtake.errors import ErrorCode, LongtakeError
 from longtake.layouts import Layout
-from longtake.prompt import ChatTemplate, Tokenizer
+from longtake.prompt import ChatTemplate, Control, Tokenizer
 from longtake.samplers import Sampler
 from longtake.vision import VisionEncoder
 
@@ -27,6 +28,7 @@ class Model:
         image_encoder: instead of `encoder`, for the same; None where one sees both.
         several_layout: instead of `image_layout`, where there are several such files; None where that does not matter.
         beyond_trained_context: go on where a prompt is longer than the engine was trained to read.
+        caption_prompt: what this model is asked when it is to say in words what it sees.
     """
 
     name: str
@@ -41,6 +43,36 @@ class Model:
     beyond_trained_context: bool = False
     image_encoder: VisionEncoder | None = None
     several_layout: Layout | None = None
+    caption_prompt: str = "Describe what is shown, in one sentence."
+
+    def with_template(self, template: ChatTemplate, *, name: str) -> Model:
+        """The same model with another template, for videos and for pictures; what ended its answers still does.
+
+        Args:
+            template: whose control tokens the model must have; that which ends an answer may be missing.
+            name: for the refusal.
+
+        Raises:
+            LongtakeError: `usage.bad_option` if the tokenizer lacks a control token of the template.
+        """
+        written = (*template.opening, *template.between, *template.closing, *template.later)
+        controls = dict.fromkeys(segment.token for segment in written if isinstance(segment, Control))
+        lacking = [token for token in controls if not _has(self.tokenizer, token)]
+        if lacking:
+            reason = f"this model's tokenizer has no {' and no '.join(lacking)}"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"template {name}", reason, "take a template of its kind")
+        stops = [self.tokenizer.control(token) for token in template.stop if _has(self.tokenizer, token)]
+        engine = self.engine.stopping_at(stops)
+        return replace(self, template=template, image_template=template, engine=engine)
+
+
+def _has(tokenizer: Tokenizer, token: str) -> bool:
+    """Whether a tokenizer has a control token of that spelling."""
+    try:
+        tokenizer.control(token)
+    except LongtakeError:
+        return False
+    return True
 
 
 class Family(Protocol):

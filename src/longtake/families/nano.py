@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,17 @@ from longtake.engines.attention import folding
 from longtake.engines.local import LocalEngine
 from longtake.errors import writing
 from longtake.families import Model
-from longtake.prompt import HubTokenizer, chatml
+from longtake.prompt import ChoiceStyle, HubTokenizer, chatml
 from longtake.vision.encoding import Encoder
 from longtake.vision.nano import NanoTower
 from longtake.vision.pixels import PixelRecipe
 from longtake.vision.projector import Projector
 
 ARCHITECTURE = "LongtakeNano"
-TEMPLATE = chatml()
+TEMPLATE = replace(chatml(), choices=ChoiceStyle(lead="", start=" ", mark=" ", end="", stated=True))
+"""It learned options as `Which? (A) one (B) two`, and to answer `one (A)`."""
+CAPTION_PROMPT = "What does it say?"
+"""A wording that it learned (world/questions): it says colour, shape and value of a scene, or `not shown`."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Nano:
             image_template=TEMPLATE,
             tokenizer=tokenizer,
             engine=LocalEngine(folding(modules.language), stop_ids, config["trained_context"]),
+            caption_prompt=CAPTION_PROMPT,
         )
 
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:

@@ -94,11 +94,17 @@ class ChoiceStyle:
         lead: between the question and the first option.
         mark: between an option's letter, in parentheses, and its words.
         end: after each option.
+        start: before each option.
+        request: behind the last option.
+        stated: whether the model was taught to say what its answer rests on, and then the letter in parentheses.
     """
 
     lead: str
     mark: str
     end: str
+    start: str = ""
+    request: str = ""
+    stated: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from string import ascii_uppercase
 
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.prompt import ChatTemplate, ChoiceStyle, refuse_unreadable
 
+ASKED = ChoiceStyle(lead="\nOptions:\n", mark=" ", end="\n", request="Answer with the letter of the best option alone.")
+"""For models whose template says nothing of choices."""
+
 
 def options_text(style: ChoiceStyle, choices: Sequence[str]) -> str:
     """All options, each with its letter: `(A) yes`, `(B) no`."""
     return "".join(
-        f"({letter}){style.mark}{choice}{style.end}" for letter, choice in zip(ascii_uppercase, choices, strict=False)
+        f"{style.start}({letter}){style.mark}{choice}{style.end}"
+        for letter, choice in zip(ascii_uppercase, choices, strict=False)
     )
 
 
@@ -37,7 +42,18 @@ def with_choices(template: ChatTemplate, question: str, choices: Sequence[str]) 
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "choices", reason, advice)
     for letter, choice in zip(ascii_uppercase, choices, strict=False):
         _refuse_wordless(letter, choice)
-    return f"{question}{template.choices.lead}{options_text(template.choices, choices)}"
+    style = template.choices
+    return f"{question}{style.lead}{options_text(style, choices)}{style.request}"
+
+
+def choosing(template: ChatTemplate) -> ChatTemplate:
+    """The same template; one that asks open questions offers choices in ASKED."""
+    return replace(template, choices=template.choices or ASKED)
+
+
+def letters_of(choices: Sequence[str]) -> tuple[str, ...]:
+    """One letter for each."""
+    return tuple(ascii_uppercase[: len(choices)])
 
 
 def _refuse_wordless(letter: str, choice: str) -> None:

@@ -20,11 +20,12 @@ class Seen:
     """Looks at the frames of `video` that were asked for on their way to whoever wants them.
 
     Attributes:
+        asked: the numbers that were asked for.
         numbers: of the frames that have passed, ascending.
     """
 
     def __init__(self, video: Video, asked: Sequence[int]) -> None:
-        self._video, self._asked = video, asked
+        self._video, self.asked = video, asked
         self.numbers: list[int] = []
         self._first_CHW: NDArray[np.int16] | None = None
         self._plain, self._frozen = True, True
@@ -41,14 +42,14 @@ class Seen:
                 self._look(image_CHW)
             yield frames
         if not self.numbers:
-            reason = f"none of the {len(self._asked):,} frames that were asked for can be decoded"
+            reason = f"none of the {len(self.asked):,} frames that were asked for can be decoded"
             advice = "fetch or export the file again, or look elsewhere in it with --start and --end"
             raise LongtakeError(ErrorCode.MEDIA_CORRUPT, self._video.path, reason, advice)
 
     @property
     def lost_s(self) -> tuple[LostSpan, ...]:
         """What is missing: stretches known from the start, and those of the asked frames that did not come."""
-        return (*self._video.lost_s, *lost_spans(self._video, self._asked, self.numbers))
+        return (*self._video.lost_s, *lost_spans(self._video, self.asked, self.numbers))
 
     @property
     def degraded(self) -> bool:
@@ -58,7 +59,7 @@ class Seen:
     def notes(self) -> Iterator[str]:
         """What is worth saying about the frames that passed."""
         if self.degraded:
-            came = f"{len(self.numbers):,} of the {len(self._asked):,} frames that were asked for came"
+            came = f"{len(self.numbers):,} of the {len(self.asked):,} frames that were asked for came"
             yield f"degraded: {came}; not seen: {told(self.lost_s)}"
         count = len(self.numbers)
         if self._plain:
