@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import torch
 from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
 
 from longtake.engines import GenerateOptions
+from longtake.engines.attention import folding
 from longtake.engines.kept import ROOM_TOKENS, RoomyLayer
 from longtake.engines.local import LocalEngine, chooser
 from longtake.errors import ErrorCode, LongtakeError
@@ -62,7 +64,8 @@ def model(request: pytest.FixtureRequest) -> Qwen2ForCausalLM:
 
 @pytest.fixture
 def engine(model: Qwen2ForCausalLM) -> LocalEngine:
-    return LocalEngine(model, stop_ids=(), trained_context=2048)
+    """As families make it; `model` keeps transformers' own attention, to be held against."""
+    return LocalEngine(folding(copy.deepcopy(model)), stop_ids=(), trained_context=2048)
 
 
 def tokens(engine: LocalEngine, prompt: Prompt, new: int = 20) -> list[int]:
@@ -170,7 +173,7 @@ def test_no_question_reads_on_from_the_prefix_itself(model: Qwen2ForCausalLM, en
 
 def test_only_the_last_position_becomes_logits(model: Qwen2ForCausalLM, engine: LocalEngine) -> None:
     seen: list[int] = []
-    hook = model.lm_head.register_forward_hook(lambda head, inputs, output: seen.append(output.shape[0]))
+    hook = engine.language.lm_head.register_forward_hook(lambda head, inputs, output: seen.append(output.shape[0]))
     kept = engine.prefill(prompt_of(50))
     assert seen == []
     list(engine.generate(kept, QUESTION, GenerateOptions(max_new_tokens=3)))
@@ -180,7 +183,9 @@ def test_only_the_last_position_becomes_logits(model: Qwen2ForCausalLM, engine: 
 
 def test_reading_is_in_chunks(model: Qwen2ForCausalLM, engine: LocalEngine) -> None:
     widths: list[int] = []
-    hook = model.model.layers[0].register_forward_hook(lambda layer, inputs, output: widths.append(inputs[0].shape[1]))
+    hook = engine.language.model.layers[0].register_forward_hook(
+        lambda layer, inputs, output: widths.append(inputs[0].shape[1])
+    )
     told: list[tuple[int, int]] = []
     replace(engine, chunk_tokens=20).prefill(prompt_of(50), progress=lambda done, total: told.append((done, total)))
     hook.remove()
@@ -275,7 +280,7 @@ def test_bfloat16(model: Qwen2ForCausalLM) -> None:
     """In bfloat16 a kept prefix gives the tokens of a fresh run too, and log probabilities near float32's."""
     narrow = qwen2(seed=1, key_value_heads=model.config.num_key_value_heads)
     narrow.load_state_dict(model.state_dict())
-    engine = LocalEngine(narrow.to(torch.bfloat16), stop_ids=(), trained_context=2048, chunk_tokens=16)
+    engine = LocalEngine(folding(narrow.to(torch.bfloat16)), stop_ids=(), trained_context=2048, chunk_tokens=16)
     prompt = prompt_of(40)
     kept = engine.prefill(prompt)
     first = list(engine.generate(kept, QUESTION, GenerateOptions(max_new_tokens=12)))

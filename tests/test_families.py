@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tiny
+from longtake import parts
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.families.nano import Nano
 from longtake.loading import load
@@ -257,6 +258,20 @@ def test_no_such_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", [{"device": "toaster"}, {"device": "cuda:99"}, {"dtype": "float8"}])
 def test_devices_and_dtypes_that_do_not_exist(good: Path, where: dict[str, str]) -> None:
     refused(good, ErrorCode.USAGE_BAD_OPTION, **where)
+
+
+@pytest.mark.parametrize("name", parts.names("families"))
+def test_every_family_keeps_its_contract(name: str, tmp_path: Path) -> None:
+    """It takes no config that is none of its own, and refuses one that describes nothing by the errors that it may."""
+    family = parts.find("families", name)()
+    foreign: list[dict[str, object]] = [{}, {"architectures": None}, {"architectures": ["Qwen2ForCausalLM"]}]
+    assert not any(family.fits(config) for config in foreign)
+    with pytest.raises((KeyError, TypeError, ValueError, LongtakeError)):
+        family.networks({}, folder=tmp_path)
+    with pytest.raises(LongtakeError) as caught:
+        family.load(tmp_path, name=name, device="cpu", dtype="auto")
+    assert caught.value.code is ErrorCode.MODEL_BAD_CHECKPOINT and "config.json" in str(caught.value)
+    assert family.renamed("no.such.tensor") is None or isinstance(family.renamed("no.such.tensor"), str)
 
 
 def test_a_family_is_known_by_its_config_alone() -> None:

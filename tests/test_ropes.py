@@ -18,6 +18,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 import tiny
 from longtake import parts
 from longtake.engines import GenerateOptions
+from longtake.engines.attention import folding
 from longtake.engines.local import LocalEngine
 from longtake.engines.turning import trained_context_of
 from longtake.errors import ErrorCode, LongtakeError
@@ -72,7 +73,7 @@ def language(told: dict[str, Any] | None = None) -> Qwen2ForCausalLM:
 
 
 def engine_of(told: dict[str, Any] | None = None, chunk_tokens: int = 1024) -> LocalEngine:
-    return LocalEngine(language(told), stop_ids=(), trained_context=POSITIONS, chunk_tokens=chunk_tokens)
+    return LocalEngine(folding(language(told)), stop_ids=(), trained_context=POSITIONS, chunk_tokens=chunk_tokens)
 
 
 def prompt_of(length: int, seed: int = 0) -> Prompt:

@@ -21,7 +21,7 @@ METHODS = {
     "samplers": ("pick",),
     "layouts": ("arrange", "count"),
     "ropes": ("turning", "reads", "by_length"),
-    "families": ("fits", "load"),
+    "families": ("fits", "networks", "trained_context", "renamed", "load"),
 }
 """What a part of each room can do (the protocol at its door)."""
 ROOMS_WITH_PARTS = tuple(METHODS)

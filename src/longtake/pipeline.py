@@ -26,7 +26,7 @@ from longtake.prompt import joined, prefix, question_ids, stream_text
 from longtake.video import Frames, Video
 from longtake.video.decoding.ahead import ahead
 from longtake.video.seen import Seen
-from longtake.vision import FeatureGrid, VisionEncoder
+from longtake.vision import FeatureGrid
 from longtake.vision.sheets import sheets
 
 READ_AHEAD_FRAMES = 32
@@ -60,12 +60,13 @@ def watch(
     """
     tell, clock = progress or _silent, Clock()
     videos = list(files) if isinstance(files, Sequence) else [files]
-    template = model.image_template if any(is_still(video) for video in videos) else model.template
+    pictures = sum(is_still(video) for video in videos)
+    template = model.image_template if pictures else model.template
     text = text_need(model, template, question, options)
-    plans = [plan_of(model, video, question or "") for video in videos]
+    plans = [plan_of(model, video, question or "", pictures=pictures) for video in videos]
     refuse_too_many_frames(model, plans, text)
 
-    eye = _Eye(model.encoder, clock, tell, asked=sum(len(plan.numbers) for plan in plans))
+    eye = _Eye(clock, tell, asked=sum(len(plan.numbers) for plan in plans))
     sights = [eye.look(video, plan) for video, plan in zip(videos, plans, strict=True)]
     arranged = [plan.layout.arrange(sight.grid) for plan, sight in zip(plans, sights, strict=True)]
     prompt = prefix(template, model.tokenizer, joined(template, arranged))
@@ -153,7 +154,6 @@ class _Sight:
 class _Eye:
     """Reads and encodes one file after the other; progress counts the frames of all."""
 
-    encoder: VisionEncoder
     clock: Clock
     tell: Progress
     asked: int
@@ -162,15 +162,15 @@ class _Eye:
     def look(self, video: Video, plan: Plan) -> _Sight:
         """Read what was planned and encode it, a few frames at a time."""
         seen, view = Seen(video, plan.numbers), view_of(plan.layout)
-        shrink = self.encoder.shrinker(tiled=view.tiled)
+        shrink = plan.encoder.shrinker(tiled=view.tiled)
         one_by_one = video.read(plan.numbers, chunk=1, shrink=shrink if view.frames == 1 else None)
         with self.clock.stage("encode", without="read"), closing(ahead(one_by_one, depth=READ_AHEAD_FRAMES)) as read:
             frames = self._counted(seen.passing(self.clock.each("read", read)))
             if view.frames > 1:
                 frames = sheets(frames, view.rows, view.columns, shrink=shrink)
-            grid = self.encoder.encode(frames, tilings=plan.shape.tilings, progress=self._encoded(view.frames))
+            grid = plan.encoder.encode(frames, tilings=plan.shape.tilings, progress=self._encoded(view.frames))
         self.done += len(plan.numbers)
-        came = plan.with_frames(self.encoder, len(seen.numbers))
+        came = plan.with_frames(len(seen.numbers))
         if grid.shape != came.shape:
             raise ValueError(f"features are {grid.shape} where {came.shape} was announced")
         return _Sight(grid, seen, came.tokens)

@@ -41,13 +41,14 @@ class Plan:
     """What of a file will be seen, and in what form.
 
     Attributes:
-        sampler, layout: that chose and will arrange.
+        sampler, encoder, layout: that chose, will encode and will arrange.
         numbers: of the frames.
         size_px: (height, width) of a displayed frame.
         shape: of the feature grid that will come.
     """
 
     sampler: Sampler
+    encoder: VisionEncoder
     layout: Layout
     numbers: list[int]
     size_px: tuple[int, int]
@@ -58,25 +59,37 @@ class Plan:
         """How many visual tokens that makes."""
         return self.layout.count(self.shape)
 
-    def with_frames(self, encoder: VisionEncoder, frames: int) -> Plan:
+    def with_frames(self, frames: int) -> Plan:
         """The same for the first so many of the frames."""
-        return replace(self, shape=_shape(encoder, self.layout, frames, self.size_px), numbers=self.numbers[:frames])
+        return replace(
+            self, shape=_shape(self.encoder, self.layout, frames, self.size_px), numbers=self.numbers[:frames]
+        )
 
-    def with_layout(self, encoder: VisionEncoder, layout: Layout) -> Plan:
+    def with_layout(self, layout: Layout) -> Plan:
         """The same frames in another layout."""
-        return replace(self, layout=layout, shape=_shape(encoder, layout, len(self.numbers), self.size_px))
+        return replace(self, layout=layout, shape=_shape(self.encoder, layout, len(self.numbers), self.size_px))
 
 
-def plan_of(model: Model, video: Video, question: str) -> Plan:
-    """What `model` will see of a file: its sampler's frames in its layout, or a picture in its layout for pictures.
+def plan_of(model: Model, video: Video, question: str, *, pictures: int = 1) -> Plan:
+    """What `model` will see of a file, and by what: its sampler's frames, or a picture by its parts for pictures.
+
+    Args:
+        model: with the parts.
+        video: the file.
+        question: for samplers that look at it.
+        pictures: how many files of one frame are asked about together.
 
     Raises:
         LongtakeError: `usage.bad_option` if an option of sampler or layout does not fit this file.
     """
     numbers = model.sampler.pick(video, question)
-    layout = model.image_layout if is_still(video) else model.layout
+    encoder, layout = model.encoder, model.layout
+    if is_still(video):
+        encoder, layout = model.image_encoder or model.encoder, model.image_layout
+        if pictures > 1 and model.several_layout is not None:
+            layout = model.several_layout
     size_px = video.height_px, video.width_px
-    return Plan(model.sampler, layout, numbers, size_px, _shape(model.encoder, layout, len(numbers), size_px))
+    return Plan(model.sampler, encoder, layout, numbers, size_px, _shape(encoder, layout, len(numbers), size_px))
 
 
 def _shape(encoder: VisionEncoder, layout: Layout, frames: int, size_px: tuple[int, int]) -> GridShape:
@@ -127,7 +140,7 @@ def refuse_too_many_frames(model: Model, plans: Sequence[Plan], text: TextNeed) 
         return
     largest = max(plans, key=lambda plan: plan.tokens)
     left_tokens = free_tokens - (visual_tokens - largest.tokens)
-    ways = _ways(model, largest, text, left_tokens)
+    ways = _ways(largest, text, left_tokens)
     frames = sum(len(plan.numbers) for plan in plans)
     what = f"{frames:,} frames" if len(plans) == 1 else f"{frames:,} frames of {len(plans)} files"
     reason = (
@@ -138,15 +151,13 @@ def refuse_too_many_frames(model: Model, plans: Sequence[Plan], text: TextNeed) 
     raise LongtakeError(ErrorCode.LIMIT_CONTEXT, "", reason, advice)
 
 
-def _ways(model: Model, plan: Plan, text: TextNeed, left_tokens: int) -> list[str]:
+def _ways(plan: Plan, text: TextNeed, left_tokens: int) -> list[str]:
     """What would make the file of `plan` fit in so many tokens."""
-    frames, encoder = len(plan.numbers), model.encoder
-    most = bisect.bisect_right(
-        range(1, frames + 1), left_tokens, key=lambda count: plan.with_frames(encoder, count).tokens
-    )
+    frames = len(plan.numbers)
+    most = bisect.bisect_right(range(1, frames + 1), left_tokens, key=lambda count: plan.with_frames(count).tokens)
     fewer = f"sample at most {most:,} frames"
-    ways = [fewer if most else _smaller(text, plan.with_frames(encoder, 1).tokens)]
-    fitting = _layouts_that_fit(encoder, plan, left_tokens)
+    ways = [fewer if most else _smaller(text, plan.with_frames(1).tokens)]
+    fitting = _layouts_that_fit(plan, left_tokens)
     if fitting:
         ways.append(f"take --layout {max(fitting, key=lambda name: fitting[name])}")
     return ways
@@ -180,7 +191,7 @@ def refuse_too_long(model: Model, video_tokens: int, question_tokens: int, new_t
     raise LongtakeError(ErrorCode.LIMIT_CONTEXT, "", reason, advice)
 
 
-def _layouts_that_fit(encoder: VisionEncoder, plan: Plan, free_tokens: int) -> dict[str, int]:
+def _layouts_that_fit(plan: Plan, free_tokens: int) -> dict[str, int]:
     """The layouts that see the same frames and, as they are, make few enough tokens of them; with how many."""
     found = {}
     for name in parts.names("layouts"):
@@ -189,5 +200,5 @@ def _layouts_that_fit(encoder: VisionEncoder, plan: Plan, free_tokens: int) -> d
             continue
         # A layout that cannot lay out such a grid at all refuses to count.
         with suppress(LongtakeError):
-            found[name] = plan.with_layout(encoder, layout).tokens
+            found[name] = plan.with_layout(layout).tokens
     return {name: tokens for name, tokens in found.items() if tokens <= free_tokens}

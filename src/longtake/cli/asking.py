@@ -115,6 +115,8 @@ def swapped(model: Model, looked: Looked, choice: Choice, *, pictures: bool) -> 
     beyond = choice.beyond_trained_context
     changed = dataclasses.replace(model, sampler=sampler, beyond_trained_context=beyond)
     changed = roped(changed, choice.rope, looked.settings["rope"])
+    if choice.layout is not None or (pictures and looked.settings["layout"]):
+        changed = dataclasses.replace(changed, several_layout=None)
     if choice.layout is not None:
         return dataclasses.replace(changed, layout=layout, image_layout=layout)
     return dataclasses.replace(changed, **{"image_layout" if pictures else "layout": layout})

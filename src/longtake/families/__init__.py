@@ -24,6 +24,8 @@ class Model:
         name: as the user asked for it.
         sampler, encoder, layout, template, tokenizer, engine: the parts, in the order in which data meets them.
         image_layout, image_template: instead of `layout` and `template`, for files of one frame.
+        image_encoder: instead of `encoder`, for the same; None where one sees both.
+        several_layout: instead of `image_layout`, where there are several such files; None where that does not matter.
         beyond_trained_context: go on where a prompt is longer than the engine was trained to read.
     """
 
@@ -37,6 +39,8 @@ class Model:
     tokenizer: Tokenizer
     engine: Engine
     beyond_trained_context: bool = False
+    image_encoder: VisionEncoder | None = None
+    several_layout: Layout | None = None
 
 
 class Family(Protocol):

@@ -15,28 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from transformers import CLIPVisionConfig
 
-from longtake.checkpoint import (
-    CONFIG,
-    Placement,
-    StoredTensor,
-    bad_checkpoint,
-    fill,
-    folder_of,
-    read_config,
-    require_files,
-    stored_in,
-    without_memory,
-)
-from longtake.engines.local import LocalEngine
-from longtake.engines.turning import trained_context_of
-from longtake.prompt import ChatTemplate, Tokenizer
+from longtake.checkpoint import CONFIG, Placement, StoredTensor, folder_of, read_config, require_files, stored_in
+from longtake.families import Family
+from longtake.families._loaded import Loaded, Newline, load_networks, no_such_model, recipe_of
 from longtake.vision.clip import ClipTower
 from longtake.vision.encoding import Encoder
-from longtake.vision.pixels import Fit, PixelRecipe
+from longtake.vision.pixels import Fit
 from longtake.vision.projector import Projector
 from longtake.vision.tiles import LLAVA_TILES, TileGrid
 
@@ -48,51 +35,26 @@ SHIFTS = (("model.mm_projector.0.", "projector.rise."), ("model.mm_projector.2."
 PROJECTOR = "mlp2x_gelu"
 
 
-class Newline(nn.Module):
-    """The vector that a model learned to read at the end of a row of a picture."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.vector_D = nn.Parameter(torch.zeros(width))
-
-
 @dataclass(frozen=True)
 class Original:
     """A checkpoint in the original layout, loaded.
 
     Attributes:
-        config: the object of config.json.
-        networks: by name: vision, projector, language, and newline where the model has one.
+        loaded: its config.json and networks; the tower is called vision.
         pixels: the object of the tower's preprocessor_config.json.
     """
 
-    config: Mapping[str, Any]
-    networks: Mapping[str, nn.Module]
+    loaded: Loaded
     pixels: Mapping[str, Any]
 
     def encoder(self, fit: Fit) -> Encoder:
         """Tower and projector behind the tower's own preprocessing."""
-        networks: Any = self.networks
+        networks: Any = self.loaded.networks
         tower = networks["vision"]
-        recipe = PixelRecipe(
-            tower.side_px, fit=fit, mean_3=tuple(self.pixels["image_mean"]), std_3=tuple(self.pixels["image_std"])
-        )
-        newline_D = networks["newline"].vector_D if "newline" in networks else None
-        tiles = tile_grids(self.config.get("image_grid_pinpoints"), tower.side_px)
+        tiles = tile_grids(self.loaded.config.get("image_grid_pinpoints"), tower.side_px)
+        recipe = recipe_of(self.pixels, tower.side_px, fit)
+        newline_D = self.loaded.newline_D
         return Encoder(recipe, tower, networks["projector"], tower.patch_px, tiles=tiles, newline_D=newline_D)
-
-    def engine(self, tokenizer: Tokenizer, template: ChatTemplate) -> LocalEngine:
-        """The language model; it says nothing that the tokenizer has no word for."""
-        language: Any = self.networks["language"]
-        stop_ids = tuple(tokenizer.control(token) for token in template.stop)
-        reads = trained_context(self.config, self.networks)
-        return LocalEngine(language, stop_ids, reads, vocabulary_size=tokenizer.vocabulary_size)
-
-
-def trained_context(config: Mapping[str, Any], networks: Mapping[str, nn.Module]) -> int:
-    """How many positions are read: as config.json tells of the language model or of the tokenizer, if that is more."""
-    language: Any = networks["language"]
-    return max(trained_context_of(language.config), int(config.get("tokenizer_model_max_length", 0)))
 
 
 def renamed(name: str) -> str | None:
@@ -129,13 +91,7 @@ def networks_of(
     return {**networks, "newline": Newline(width)} if newline else networks
 
 
-def load_original(
-    folder: Path,
-    where: Placement,
-    *,
-    networks: Callable[[dict[str, Any]], Mapping[str, nn.Module]],
-    names: Callable[[str], str | None] = renamed,
-) -> Original:
+def load_original(family: Family, folder: Path, where: Placement) -> Original:
     """Read config, tower and weights strictly.
 
     Raises:
@@ -149,16 +105,10 @@ def load_original(
     if not any(name.startswith(TOWER) for name in stored):
         stored |= _base_tower(tower)
     try:
-        with without_memory():
-            built = networks(config)
         pixels = json.loads((tower / PIXELS).read_text(encoding="utf-8"))
-    except (KeyError, TypeError, ValueError) as error:
-        reason = f"does not describe such a model: {type(error).__name__} {error}"
-        raise bad_checkpoint(folder / CONFIG, reason, "take the config.json that belongs to the weights") from error
-    fill(built, stored, where, renamed=names, folder=folder)
-    for module in built.values():
-        module.eval().requires_grad_(False)
-    return Original(config, built, pixels)
+    except ValueError as error:
+        raise no_such_model(tower / PIXELS, error) from error
+    return Original(load_networks(family, folder, where, config, stored), pixels)
 
 
 def tower_folder(config: Mapping[str, Any], folder: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralFo
 
 from longtake import parts
 from longtake.checkpoint import placement
-from longtake.errors import LongtakeError
 from longtake.families import Model
-from longtake.families._original import load_original, networks_of, renamed, trained_context
+from longtake.families._loaded import knows, trained_context
+from longtake.families._original import load_original, networks_of, renamed
 from longtake.prompt import Tokenizer
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
@@ -57,14 +56,14 @@ class LlavaNext:
             LongtakeError: `model.bad_checkpoint`, `model.not_found`, `model.nonfinite`; `usage.bad_option` for a device
                 or dtype that does not exist.
         """
-        networks = partial(self.networks, folder=folder)
-        loaded = load_original(folder, placement(device, dtype), networks=networks, names=self.renamed)
+        original = load_original(self, folder, placement(device, dtype))
+        loaded = original.loaded
         tokenizer = read_tokenizer(folder)
         chat, film = _templates(loaded.config, tokenizer)
         return Model(
             name=name,
             sampler=parts.find("samplers", "middles")(),
-            encoder=loaded.encoder("stretch"),
+            encoder=original.encoder("stretch"),
             layout=parts.find("layouts", "slowfast")(),
             image_layout=parts.find("layouts", "anyres")(merge=loaded.config.get("mm_patch_merge_type", "flat")),
             template=find_template(film),
@@ -76,16 +75,9 @@ class LlavaNext:
 
 def _templates(config: Mapping[str, Any], tokenizer: Tokenizer) -> tuple[str, str]:
     """The names of the templates for pictures and for videos."""
-    if _knows(tokenizer, CHATML):
+    if knows(tokenizer, CHATML):
         return "chatml_direct", "slowfast_yi"
     return ("mistral" if config["architectures"] == [MISTRAL] else "vicuna"), "slowfast"
-
-
-def _knows(tokenizer: Tokenizer, token: str) -> bool:
-    try:
-        return tokenizer.control(token) in tokenizer.control_ids
-    except LongtakeError:
-        return False
 
 
 def _language(config: Mapping[str, Any]) -> nn.Module:

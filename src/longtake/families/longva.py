@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from longtake import parts
 from longtake.checkpoint import placement
 from longtake.families import Model
-from longtake.families._original import NEWLINE, load_original, networks_of, renamed, trained_context
+from longtake.families._loaded import trained_context
+from longtake.families._original import NEWLINE, load_original, networks_of, renamed
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
 
@@ -54,15 +54,15 @@ class Longva:
             LongtakeError: `model.bad_checkpoint`, `model.not_found`, `model.nonfinite`; `usage.bad_option` for a device
                 or dtype that does not exist.
         """
-        networks = partial(self.networks, folder=folder)
-        loaded = load_original(folder, placement(device, dtype), networks=networks, names=self.renamed)
+        original = load_original(self, folder, placement(device, dtype))
+        loaded = original.loaded
         tokenizer, template = read_tokenizer(folder), find_template("chatml")
         pool = loaded.config.get("mm_spatial_pool_stride", 2)
         mode = loaded.config.get("mm_spatial_pool_mode", "average")
         return Model(
             name=name,
             sampler=parts.find("samplers", "uniform")(frames=FRAMES),
-            encoder=loaded.encoder("crop"),
+            encoder=original.encoder("crop"),
             layout=parts.find("layouts", "grid")(pool=pool, mode=mode),
             image_layout=parts.find("layouts", "unires_image")(),
             template=template,

@@ -28,6 +28,7 @@ from longtake.checkpoint import (
     stored_tensors,
     without_memory,
 )
+from longtake.engines.attention import folding
 from longtake.engines.local import LocalEngine
 from longtake.errors import writing
 from longtake.families import Model
@@ -86,7 +87,7 @@ class Nano:
             template=TEMPLATE,
             image_template=TEMPLATE,
             tokenizer=tokenizer,
-            engine=LocalEngine(modules.language, stop_ids, config["trained_context"]),
+            engine=LocalEngine(folding(modules.language), stop_ids, config["trained_context"]),
         )
 
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import typing
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -31,18 +31,23 @@ class Anyres:
             only puts them together; `flat` shows tile after tile.
         most_tiles: a picture of tiles with more features than so many views have is scaled down to about as many; 0
             sets no bound.
+        tiled: cut pictures into tiles; else each is shown as a whole alone, as LLaVA-OneVision does with several.
     """
-
-    view: ClassVar[View] = View(tiled=True)
 
     merge: Merge = "spatial_unpad"
     most_tiles: int = 0
+    tiled: bool = True
 
     def __post_init__(self) -> None:
         if self.merge not in typing.get_args(Merge):
             raise ValueError(f"merge is {self.merge!r}; want one of {', '.join(typing.get_args(Merge))}")
         if self.most_tiles < 0:
             raise ValueError(f"most_tiles is {self.most_tiles}; want 0 or more")
+
+    @property
+    def view(self) -> View:
+        """Each picture and its tiles."""
+        return View(tiled=self.tiled)
 
     def arrange(self, grid: FeatureGrid) -> list[Piece]:
         """One `Visual` for each picture; each token's time is its frame's."""

@@ -183,7 +183,8 @@ def stand_in(laid_by: Eye, trials: Sequence[Trial], frames: int) -> Laid:
 
     def unlike(count: int) -> torch.Tensor:
         values = torch.from_numpy(rng.random((count, shape.height, shape.width, 1)))
-        return laid_by.keep(FeatureGrid(values, np.arange(count, dtype=np.float64), newline_D))
+        class_TD = values[:, 0, 0] if shape.class_token else None
+        return laid_by.keep(FeatureGrid(values, np.arange(count, dtype=np.float64), newline_D, class_TD=class_TD))
 
     needles = {trial.name: [unlike(len(one.pictures)) for one in trial.insertions] for trial in trials}
     haystack = Haystack(unlike(frames), np.arange(frames, dtype=np.int64), {}, newline_D=newline_D)

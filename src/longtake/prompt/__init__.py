@@ -113,6 +113,8 @@ class ChatTemplate:
         joint: what stands between two pictures or videos; None where a prompt shows only one.
         later: from the token that ends an answer to the next question; () where there is only one question.
         choices: how options are written; None where the template asks open questions.
+        inside_after_visual: text behind a picture goes on as behind a control token. transformers' processors hold a
+            picture's place by one; LLaVA's own code cuts the text there and begins anew.
     """
 
     opening: tuple[Segment, ...]
@@ -122,6 +124,7 @@ class ChatTemplate:
     joint: str | None = " "
     later: tuple[Segment, ...] = ()
     choices: ChoiceStyle | None = None
+    inside_after_visual: bool = False
 
 
 def chatml(system: str | None = None) -> ChatTemplate:
@@ -166,14 +169,15 @@ def prefix(template: ChatTemplate, tokenizer: Tokenizer, pieces: Sequence[Piece]
         raise ValueError("a prompt needs visual tokens")
     token_ids: list[int] = []
     segments: list[Segment] = list(template.opening)
+    inside = False
     for piece in pieces:
         if isinstance(piece, Text):
             segments.append(piece.text)
         else:
-            token_ids += segment_ids(tokenizer, segments)
+            token_ids += segment_ids(tokenizer, segments, inside=inside)
             token_ids += [VISUAL_PLACE] * len(piece.tokens_ND)
-            segments = []
-    token_ids += segment_ids(tokenizer, segments)
+            segments, inside = [], template.inside_after_visual
+    token_ids += segment_ids(tokenizer, segments, inside=inside)
     return Prompt(torch.tensor(token_ids, dtype=torch.int64), torch.cat(visual))
 
 
@@ -201,7 +205,8 @@ def question_ids(template: ChatTemplate, tokenizer: Tokenizer, question: str) ->
         LongtakeError: `usage.blank_question`, `usage.bad_text`.
     """
     refuse_unreadable(question)
-    return segment_ids(tokenizer, (*template.between, question, *template.closing))
+    segments = (*template.between, question, *template.closing)
+    return segment_ids(tokenizer, segments, inside=template.inside_after_visual)
 
 
 @dataclass(frozen=True)
@@ -230,14 +235,18 @@ def conversation_ids(
         refuse_unreadable(exchange.question)
         segments += [exchange.question, *template.closing, exchange.answer, Control(template.stop[0]), *template.later]
     refuse_unreadable(question)
-    return segment_ids(tokenizer, (*segments, question, *template.closing))
+    segments += [question, *template.closing]
+    return segment_ids(tokenizer, segments, inside=template.inside_after_visual)
 
 
-def segment_ids(tokenizer: Tokenizer, segments: Iterable[Segment]) -> list[int]:
-    """Ids of one chunk. Literal strings side by side are one text; no text reaches across a control token."""
+def segment_ids(tokenizer: Tokenizer, segments: Iterable[Segment], *, inside: bool = False) -> list[int]:
+    """Ids of one chunk. Literal strings side by side are one text; no text reaches across a control token.
+
+    Args:
+        inside: the chunk goes on after a control token.
+    """
     token_ids: list[int] = []
     text = ""
-    inside = False
     for segment in segments:
         if isinstance(segment, str):
             text += segment

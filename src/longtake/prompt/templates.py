@@ -84,6 +84,11 @@ def yi_frames(system: str, between: str, closing: str, answer: str) -> ChatTempl
     return ChatTemplate(opening, (between,), (closing, END, "\n", START, f"assistant\n{answer}"), (END.token,))
 
 
+def held(template: ChatTemplate, joint: str) -> ChatTemplate:
+    """As transformers' processors read a prompt, who hold the place of a picture by a control token."""
+    return replace(template, joint=joint, inside_after_visual=True)
+
+
 def llama_2(system: str) -> ChatTemplate:
     """Llama 2's: the system's words stand inside the first question."""
     return words(f"[INST] <<SYS>>\n{system}\n<</SYS>>\n\n", " [/INST]")
@@ -159,6 +164,23 @@ TEMPLATES: Mapping[str, ChatTemplate] = MappingProxyType(
         # S multiple_choice_allvideo_34b_v4
         "slowfast_choice_yi": replace(
             yi_frames(SELECT, f"\n{KEY_FRAMES} Question: ", LETTER_ONLY, CHOSEN_ANSWER), choices=LINES
+        ),
+        # Those of transformers' own layout (-hf), as their repositories' chat templates spell them on the hub:
+        # llava-hf/llava-v1.6-vicuna-7b-hf, llava-hf/LLaVA-NeXT-Video-7B-hf, LanguageBind/Video-LLaVA-7B-hf
+        "user_assistant": held(words("USER: ", " ASSISTANT:", later="USER: "), "\n"),
+        # llava-hf/llava-v1.6-mistral-7b-hf
+        "mistral_hf": held(words("[INST] ", " [/INST]", later="[INST] "), "\n"),
+        # llava-hf/llava-v1.6-34b-hf, with the system turn of its documentation
+        "chatml_direct_hf": held(direct("Answer the questions."), "\n"),
+        # llava-hf/llava-onevision-qwen2-7b-ov-hf: a blank after `user`, no system turn, no line break between turns
+        "onevision": ChatTemplate(
+            opening=(START, "user "),
+            between=("\n",),
+            closing=(END, START, "assistant\n"),
+            stop=(END.token,),
+            joint="",
+            later=(START, "user \n"),
+            inside_after_visual=True,
         ),
         # N mistral, vicuna, llama3: their BOS is part of the template; the question brings its own line break.
         "needle_mistral": ChatTemplate((BOS, "[INST]"), ("\n",), (" [/INST]",), (EOS.token,)),

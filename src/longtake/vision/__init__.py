@@ -52,6 +52,7 @@ class GridShape:
         height, width: rows and columns of features in each.
         newline: whether the model learned a vector that ends a row.
         tilings: one for each picture, where pictures were cut into tiles; else empty, and each view is a frame.
+        class_token: whether there is a token for each view as a whole, beside its rows and columns.
     """
 
     views: int
@@ -59,6 +60,7 @@ class GridShape:
     width: int
     newline: bool = False
     tilings: tuple[Tiling, ...] = ()
+    class_token: bool = False
 
     def __post_init__(self) -> None:
         if self.tilings and sum(tiling.views for tiling in self.tilings) != self.views:
@@ -74,12 +76,14 @@ class FeatureGrid:
         times_s: (T,) presentation times in seconds of the frame that each view shows.
         newline_D: the vector that the model learned to read at the end of a row of a picture; None where it has none.
         tilings: one for each picture, where pictures were cut into tiles; else empty, and each view is a frame.
+        class_TD: the tower's token for each view as a whole; None where the model was not taught to read it.
     """
 
     values_THWD: torch.Tensor
     times_s: NDArray[np.float64]
     newline_D: torch.Tensor | None = field(default=None, compare=False)
     tilings: tuple[Tiling, ...] = ()
+    class_TD: torch.Tensor | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.values_THWD.ndim != 4 or len(self.values_THWD) != len(self.times_s):
@@ -88,12 +92,15 @@ class FeatureGrid:
             )
         if self.newline_D is not None and self.newline_D.shape != self.values_THWD.shape[3:]:
             raise ValueError(f"newline is {tuple(self.newline_D.shape)}; want ({self.values_THWD.shape[3]},)")
+        views, _, _, depth = self.values_THWD.shape
+        if self.class_TD is not None and self.class_TD.shape != (views, depth):
+            raise ValueError(f"class tokens are {tuple(self.class_TD.shape)}; want ({views}, {depth})")
 
     @property
     def shape(self) -> GridShape:
         """What a layout counts by."""
         views, height, width, _ = self.values_THWD.shape
-        return GridShape(views, height, width, self.newline_D is not None, self.tilings)
+        return GridShape(views, height, width, self.newline_D is not None, self.tilings, self.class_TD is not None)
 
 
 class VisionEncoder(Protocol):

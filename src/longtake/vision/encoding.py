@@ -6,6 +6,7 @@ import bisect
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ class Encoder:
         chunk_frames: how many views go through tower and projector at once.
         tiles: the grids of tiles that a picture may be cut into.
         newline_D: the vector that the model learned to read at the end of a row of a picture; None where it has none.
+        class_token: keep the tower's token for each view as a whole; the tower then has `with_class`.
     """
 
     recipe: PixelRecipe
@@ -39,6 +41,7 @@ class Encoder:
     chunk_frames: int = 32
     tiles: tuple[TileGrid, ...] = field(default=LLAVA_TILES, repr=False)
     newline_D: torch.Tensor | None = field(default=None, repr=False, compare=False)
+    class_token: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.patch_px <= self.recipe.side_px:
@@ -62,7 +65,8 @@ class Encoder:
         """What `encode` will make of so many frames of (height, width) pixels; `tiled`: of each and its tiles."""
         tilings = (self._tiling(*size_px),) * frames if tiled else ()
         views = sum(tiling.views for tiling in tilings) if tiled else frames
-        return GridShape(views, self.grid_height, self.grid_width, self.newline_D is not None, tilings)
+        newline = self.newline_D is not None
+        return GridShape(views, self.grid_height, self.grid_width, newline, tilings, self.class_token)
 
     def shrinker(self, *, tiled: bool = False) -> Shrink:
         """What makes one displayed frame, (H, W, 3) uint8, as small as the tower takes it: (3, h, w) uint8.
@@ -91,11 +95,14 @@ class Encoder:
                 the tower's grid is not the stated one.
         """
         features: list[torch.Tensor] = []
+        classes: list[torch.Tensor] = []
         times: list[NDArray[np.float64]] = []
         views = 0
         ends = list(itertools.accumulate(tiling.views for tiling in tilings))
         for chunk in rechunk(self._views(frames), self.chunk_frames):
-            features.append(self._encode_chunk(chunk.pixels_TCHW))
+            values_THWD, class_TD = self._encode_chunk(chunk.pixels_TCHW)
+            features.append(values_THWD)
+            classes += [class_TD] if class_TD is not None else []
             times.append(chunk.times_s)
             views += len(chunk.times_s)
             if progress is not None:
@@ -105,7 +112,8 @@ class Encoder:
         if tilings and views not in ends:
             raise ValueError(f"{views} views came; the tilings tell of {', '.join(map(str, ends))}")
         came = tuple(tilings[: bisect.bisect_right(ends, views)])
-        return FeatureGrid(torch.cat(features), np.concatenate(times), self.newline_D, came)
+        class_TD = torch.cat(classes) if classes else None
+        return FeatureGrid(torch.cat(features), np.concatenate(times), self.newline_D, came, class_TD)
 
     def _tiling(self, height_px: int, width_px: int) -> Tiling:
         columns, rows = best_grid(width_px, height_px, side_px=self.recipe.side_px, choices=self.tiles)
@@ -136,15 +144,20 @@ class Encoder:
             yield Frames(views_NCHW, some.times_s.repeat(each), some.numbers.repeat(each))
 
     @torch.inference_mode()
-    def _encode_chunk(self, pixels_TCHW: NDArray[np.uint8]) -> torch.Tensor:
+    def _encode_chunk(self, pixels_TCHW: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor | None]:
         like = next(self.tower.parameters())
         pixels = torch.from_numpy(np.require(pixels_TCHW, requirements=["C", "W"])).to(like.device)
-        features_THWC = self.tower(self.recipe.normalise(pixels).to(like.dtype))
+        normalised_TCHW = self.recipe.normalise(pixels).to(like.dtype)
+        class_TC = None
+        if self.class_token:
+            seeing: Any = self.tower
+            class_TC, features_THWC = seeing.with_class(normalised_TCHW)
+        else:
+            features_THWC = self.tower(normalised_TCHW)
         want = (len(pixels), self.grid_height, self.grid_width)
         if features_THWC.ndim != 4 or tuple(features_THWC.shape[:3]) != want:
             raise ValueError(f"the tower made features of {tuple(features_THWC.shape)}; want {want} and a width")
-        values_THWD: torch.Tensor = self.projector(features_THWC)
-        return values_THWD
+        return self.projector(features_THWC), None if class_TC is None else self.projector(class_TC)
 
 
 def rechunk(frames: Iterable[Frames], size: int) -> Iterator[Frames]:

@@ -1,0 +1,98 @@
+"""families._loaded: a family and a checkpoint's tensors in, filled networks out. Shared by families; none itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from longtake.checkpoint import CONFIG, Placement, StoredTensor, bad_checkpoint, fill, without_memory
+from longtake.engines.attention import folding
+from longtake.engines.local import LocalEngine
+from longtake.engines.turning import trained_context_of
+from longtake.errors import LongtakeError
+from longtake.families import Family
+from longtake.prompt import ChatTemplate, Tokenizer
+from longtake.vision.pixels import Fit, PixelRecipe
+
+
+class Newline(nn.Module):
+    """The vector that a model learned to read at the end of a row of a picture."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.vector_D = nn.Parameter(torch.zeros(width))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint, loaded.
+
+    Attributes:
+        config: the object of config.json.
+        networks: by name: projector, language, newline where the model has one, and one or several towers.
+    """
+
+    config: Mapping[str, Any]
+    networks: Mapping[str, nn.Module]
+
+    @property
+    def newline_D(self) -> torch.Tensor | None:
+        """The vector at the end of a row of a picture, where the model has one."""
+        newline: Any = self.networks.get("newline")
+        return None if newline is None else newline.vector_D
+
+    def engine(self, tokenizer: Tokenizer, template: ChatTemplate) -> LocalEngine:
+        """The language model; it says nothing that the tokenizer has no word for."""
+        language: Any = self.networks["language"]
+        stop_ids = tuple(tokenizer.control(token) for token in template.stop)
+        reads = trained_context(self.config, self.networks)
+        return LocalEngine(folding(language), stop_ids, reads, vocabulary_size=tokenizer.vocabulary_size)
+
+
+def trained_context(config: Mapping[str, Any], networks: Mapping[str, nn.Module]) -> int:
+    """How many positions are read: as config.json tells of the language model or of the tokenizer, if that is more."""
+    language: Any = networks["language"]
+    return max(trained_context_of(language.config), int(config.get("tokenizer_model_max_length") or 0))
+
+
+def load_networks(
+    family: Family, folder: Path, where: Placement, config: dict[str, Any], stored: Mapping[str, StoredTensor]
+) -> Loaded:
+    """Build what config.json describes and fill it strictly.
+
+    Raises:
+        LongtakeError: `model.bad_checkpoint`, `model.not_found`, `model.nonfinite`.
+    """
+    try:
+        with without_memory():
+            networks = family.networks(config, folder=folder)
+    except (KeyError, TypeError, ValueError) as error:
+        raise no_such_model(folder / CONFIG, error) from error
+    fill(networks, stored, where, renamed=family.renamed, folder=folder)
+    for module in networks.values():
+        module.eval().requires_grad_(False)
+    return Loaded(config, networks)
+
+
+def no_such_model(path: Path, error: Exception) -> LongtakeError:
+    """The refusal of a configuration that describes no model of the family."""
+    reason = f"does not describe such a model: {type(error).__name__} {error}"
+    return bad_checkpoint(path, reason, f"take the {path.name} that belongs to the weights")
+
+
+def recipe_of(pixels: Mapping[str, Any], side_px: int, fit: Fit) -> PixelRecipe:
+    """The preprocessing that a preprocessor_config.json tells, for a tower that reads pictures of `side_px`."""
+    return PixelRecipe(side_px, fit=fit, mean_3=tuple(pixels["image_mean"]), std_3=tuple(pixels["image_std"]))
+
+
+def knows(tokenizer: Tokenizer, token: str) -> bool:
+    """Whether a tokenizer has this control token."""
+    try:
+        return tokenizer.control(token) in tokenizer.control_ids
+    except LongtakeError:
+        return False
