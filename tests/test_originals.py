@@ -29,7 +29,7 @@ OPTIONS = GenerateOptions(max_new_tokens=16)
 def models(shared: Path) -> dict[str, Model]:
     folder = shared / "golden" / "checkpoints"
     names = ("LongVA-tiny", "llava-v1.6-vicuna-tiny", "llava-v1.6-34b-tiny")
-    return {name: load(str(folder / name), device="cpu") for name in names}
+    return {name: load(str(folder / name), device="cpu", dtype="float32") for name in names}
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,14 @@ def load(name: str = "nano", *, device: str = "auto", dtype: str = "auto") -> Mo
     Args:
         name: a bundled model's name, a checkpoint's folder (`./nano` where the name would mean the bundled one), or a
             model of the Hugging Face hub, like `lmms-lab/LongVA-7B`, which is downloaded if it is not here yet.
-        device: "auto", "cpu", "cuda", "cuda:1", ...
-        dtype: "auto", "float32", "bfloat16" or "float16".
+        device: "auto", "cpu", "cuda", "cuda:1", ..., or several, as `checkpoint.placement` takes them.
+        dtype: "auto", "float32", "bfloat16", "float16" or "int8".
 
     Raises:
         LongtakeError: `model.not_found` if there is no such model or no family fits it; `model.bad_checkpoint` if its
-            files are missing, damaged or do not fit each other; `usage.bad_option` for device and dtype; of the hub
-            `network.unreachable` and `disk.write` too.
+            files are missing, damaged or do not fit each other; `model.nonfinite` if a weight is no number;
+            `usage.bad_option` for device and dtype; `limit.memory` if the devices may not be given so much,
+            `environment.missing` for several without accelerate; of the hub `network.unreachable` and `disk.write` too.
     """
     folder = folder_of(name)
     family, _ = family_of(name, folder)

@@ -25,11 +25,17 @@ def bad_checkpoint(path: Path, reason: str, advice: str) -> LongtakeError:
     return LongtakeError(ErrorCode.MODEL_BAD_CHECKPOINT, str(path), reason, advice)
 
 
-def refuse_any(path: Path, faults: Mapping[str, Sequence[str]], advice: str) -> None:
+def refuse_any(
+    path: Path,
+    faults: Mapping[str, Sequence[str]],
+    advice: str,
+    *,
+    code: ErrorCode = ErrorCode.MODEL_BAD_CHECKPOINT,
+) -> None:
     """Refuse a checkpoint if it has any of `faults`: names (or sentences) by the kind of fault.
 
     Raises:
-        LongtakeError: `model.bad_checkpoint`, with the count of each kind and the first of its names.
+        LongtakeError: `code`, with the count of each kind and the first of its names.
     """
     told = []
     for kind, names in faults.items():
@@ -37,7 +43,7 @@ def refuse_any(path: Path, faults: Mapping[str, Sequence[str]], advice: str) -> 
         if names:
             told.append(f"{len(names):,} {kind}: {', '.join(names[:NAMED_AT_MOST])}{more}")
     if told:
-        raise bad_checkpoint(path, "tensors do not fit: " + "; ".join(told), advice)
+        raise LongtakeError(code, str(path), "tensors do not fit: " + "; ".join(told), advice)
 
 
 def require_files(folder: Path, names: Iterable[str]) -> None:

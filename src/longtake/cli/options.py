@@ -74,8 +74,18 @@ Isolate = Annotated[
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", help="The answer ends here at the latest.", min=1)]
 Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token; more draws.", min=0)]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed draws the same again.", min=0)]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps, ...")]
-Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", help="auto, cpu, cuda, cuda:1, mps; or several, with limits for weights: cuda:0=20GiB,cuda:1,cpu."
+    ),
+]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        "--dtype", help="auto (bfloat16 where the device has it), float32, bfloat16, float16 or int8 weights."
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PART.OPTION=VALUE", help="An option of the sampler or layout; repeatable."),

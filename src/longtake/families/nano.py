@@ -72,7 +72,7 @@ class Nano:
         Raises:
             LongtakeError: `model.bad_checkpoint`; `usage.bad_option` for a device or dtype that does not exist.
         """
-        where = placement(device, dtype)
+        where = placement(device, dtype, exact=True)
         config, modules, tokenizer = read_checkpoint(folder, where)
         for module in modules.named().values():
             module.eval().requires_grad_(False)
