@@ -18,6 +18,7 @@ from longtake.checkpoint.files import read_config as read_config
 from longtake.checkpoint.files import require_files as require_files
 from longtake.checkpoint.filling import fill as fill
 from longtake.checkpoint.finding import folder_of as folder_of
+from longtake.checkpoint.finding import without_hub as without_hub
 from longtake.checkpoint.fitting import fitting as fitting
 from longtake.checkpoint.fitting import stored_tensors as stored_tensors
 from longtake.checkpoint.placing import DTYPES as DTYPES

@@ -37,6 +37,13 @@ DoctorModel = Annotated[
         metavar="[MODEL]", help="A model, named as for ask; none: this machine and installation.", show_default=False
     ),
 ]
+RunModel = Annotated[
+    bool,
+    typer.Option("--run", help="Load the MODEL too, ask it about drawn films, and say whether it sees and speaks."),
+]
+ListModels = Annotated[
+    bool, typer.Option("--models", help="Published models instead: context, tokens a frame, memory, licence.")
+]
 SamplerName = Annotated[
     str | None, typer.Option("--sampler", help="Which frames are looked at; see `longtake list`. nano: uniform.")
 ]

@@ -30,14 +30,15 @@ from longtake.checkpoint import (
 )
 from longtake.engines.local import LocalEngine
 from longtake.errors import writing
-from longtake.families import Model
+from longtake.families import Model, Release
 from longtake.prompt import HubTokenizer, chatml
 from longtake.vision.encoding import Encoder
-from longtake.vision.nano import NanoTower
+from longtake.vision.nano import REDUCTION, NanoTower
 from longtake.vision.pixels import PixelRecipe
 from longtake.vision.projector import Projector
 
 ARCHITECTURE = "LongtakeNano"
+BUNDLED = Path(__file__).parents[1] / "assets" / "nano"
 TEMPLATE = chatml()
 
 
@@ -88,6 +89,14 @@ class Nano:
             tokenizer=tokenizer,
             engine=LocalEngine(modules.language, stop_ids, config["trained_context"]),
         )
+
+    def known(self) -> tuple[Release, ...]:
+        """The one that ships."""
+        config = read_config(BUNDLED)
+        side = config["vision"]["side_px"] // REDUCTION
+        layout = parts.find("layouts", "grid")()
+        context, frames = config["trained_context"], config["frames"]
+        return (Release("nano", config, context, frames, side, layout, licence="Apache-2.0, as longtake"),)
 
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """The three networks that config.json describes."""
