@@ -46,11 +46,14 @@ class Int8Linear(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., inputs) to (..., outputs); some rows of the matrix are widened at a time."""
         outputs, inputs = self.matrix_OI.shape
-        rows = max(1, WIDENED_NUMBERS // inputs)
+        rows = min(outputs, max(1, WIDENED_NUMBERS // inputs))
         made = x.new_empty(*x.shape[:-1], outputs)
+        # One buffer for all: memory that is taken anew for each chunk costs more than the chunk.
+        widened_RI = x.new_empty(rows, inputs)
         for start in range(0, outputs, rows):
-            widened = self.matrix_OI[start : start + rows].to(x.dtype)
-            made[..., start : start + rows] = nn.functional.linear(x, widened)
+            some_RI = self.matrix_OI[start : start + rows]
+            part_RI = widened_RI[: len(some_RI)].copy_(some_RI)
+            made[..., start : start + rows] = nn.functional.linear(x, part_RI)
         made *= self.scale_O
         return made if self.bias is None else made + self.bias
 
