@@ -1,4 +1,4 @@
-"""The benchmark of eight bits runs and tells its figures; errors of its small shapes are small, and what is kept too."""
+"""The benchmark of eight bits runs and tells its figures; errors of small shapes are small, and what is kept too."""
 
 from __future__ import annotations
 
