@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from longtake.checkpoint import DTYPES, Placement, fill, stored_in, without_memory
+from longtake.checkpoint import DTYPES, INT8, Int8Linear, Placement, fill, stored_in, without_memory
 
 WIDTH = 4096
 
@@ -40,7 +40,8 @@ def write(folder: Path, layers: int, dtype: torch.dtype) -> None:
 
 
 def main() -> None:
-    layers, stored_as, wanted = int(sys.argv[1]), DTYPES[sys.argv[2]], DTYPES[sys.argv[3]]
+    layers, stored_as, wanted = int(sys.argv[1]), DTYPES[sys.argv[2]], DTYPES.get(sys.argv[3], torch.bfloat16)
+    int8 = sys.argv[3] == INT8
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # The writer's own memory must not be in the peak of the reader.
@@ -50,13 +51,15 @@ def main() -> None:
         assert writer.exitcode == 0
         before = peak_bytes()
         with without_memory():
-            network = nn.Sequential(*(nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(layers)))
+            network = nn.ModuleList(nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(layers))
         started_s = time.monotonic()
-        where = Placement(torch.device("cpu"), wanted)
+        where = Placement(torch.device("cpu"), wanted, int8)
         fill({"all": network}, stored_in(folder), where, renamed=lambda name: f"all.{name}", folder=folder)
         took_s = time.monotonic() - started_s
-        assert all(bool(torch.eq(layer.weight[row], 0.5).all()) for layer in network for row in (0, -1))
-        weights = sum(parameter.nbytes for parameter in network.parameters())
+        assert {type(layer) for layer in network} == {Int8Linear if int8 else nn.Linear}
+        first = torch.eye(WIDTH, dtype=wanted)[[0, -1]]
+        assert all(bool(torch.isclose(layer(first).float(), torch.tensor(0.5)).all()) for layer in network)
+        weights = sum(tensor.nbytes for tensor in network.state_dict().values())
         sys.stdout.write(json.dumps({"weights": weights, "rise": peak_bytes() - before, "seconds": took_s}))
 
 

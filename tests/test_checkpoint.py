@@ -65,10 +65,10 @@ def under_net(name: str) -> str:
     return f"net.{name}"
 
 
-def refused(call: Callable[[], object]) -> str:
+def refused(call: Callable[[], object], code: ErrorCode = ErrorCode.MODEL_BAD_CHECKPOINT) -> str:
     with pytest.raises(LongtakeError) as caught:
         call()
-    assert caught.value.code is ErrorCode.MODEL_BAD_CHECKPOINT
+    assert caught.value.code is code
     return str(caught.value)
 
 
@@ -217,18 +217,22 @@ def test_no_number_that_is_none(tmp_path: Path, value: float, place: int) -> Non
     numbers = torch.ones(3, 2)
     numbers.view(-1)[place] = value
     modules, stored = pair(tmp_path, one=numbers)
-    told = refused(lambda: fill(modules, stored, placed(torch.float16), renamed=renamed_pair, folder=tmp_path))
-    assert "1 not finite in float16: one" in told
+    where = placed(torch.float16)
+    told = refused(
+        lambda: fill(modules, stored, where, renamed=renamed_pair, folder=tmp_path), ErrorCode.MODEL_NONFINITE
+    )
+    assert f"1 {'too large for float16' if value == 1e6 else 'not finite'}: one" in told
 
 
 # What it costs.
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak of resident memory")
-@pytest.mark.parametrize(("kept", "wanted"), [("float32", "float32"), ("float16", "bfloat16")])
+@pytest.mark.parametrize(("kept", "wanted"), [("float32", "float32"), ("float16", "bfloat16"), ("bfloat16", "int8")])
 def test_filling_takes_the_memory_of_the_weights_and_little_more(kept: str, wanted: str) -> None:
-    layers = 512 * 2**20 // (4096**2 * (4 if wanted == "float32" else 2))
+    layers = 512 * 2**20 // (4096**2 * {"float32": 4, "bfloat16": 2, "int8": 1}[wanted])
     command = [sys.executable, str(HERE / "loading_memory.py"), str(layers), kept, wanted]
     told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert told["weights"] == 512 * 2**20
+    scales = layers * 4096 * 4 if wanted == "int8" else 0
+    assert told["weights"] == 512 * 2**20 + scales
     assert told["weights"] * 0.9 < told["rise"] < told["weights"] * 1.15

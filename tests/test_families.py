@@ -181,12 +181,14 @@ def test_many_faults_are_counted_and_five_named(folder: Path) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_named(folder: Path, value: float) -> None:
     reweigh(folder, lambda weights: weights["language.model.norm.weight"].fill_(value))
-    assert "1 not finite in float32: language.model.norm.weight" in refused(folder, dtype="float32")
+    told = refused(folder, ErrorCode.MODEL_NONFINITE, dtype="float16")
+    assert "1 not finite: language.model.norm.weight (copy it again)" in told
 
 
 def test_overflow_of_a_narrower_dtype_is_told(folder: Path) -> None:
     reweigh(folder, lambda weights: weights["language.model.norm.weight"].fill_(1e6))
-    assert "not finite in float16: language.model.norm.weight" in refused(folder, dtype="float16")
+    told = refused(folder, ErrorCode.MODEL_NONFINITE, dtype="float16")
+    assert "1 too large for float16: language.model.norm.weight (take --dtype bfloat16 or float32)" in told
     load(str(folder), dtype="bfloat16")
 
 

@@ -63,12 +63,12 @@ class Counted:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     """A tiny random one, with room for what it says of a few clips."""
     folder = tmp_path_factory.mktemp("nano")
-    return longtake.load(str(tiny.checkpoint(folder, trained_context=2048)), device="cpu")
+    return longtake.load(str(tiny.checkpoint(folder, trained_context=2048)), device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")
 def nano() -> Model:
-    return longtake.load("nano", device="cpu")
+    return longtake.load("nano", device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +242,7 @@ def test_damage_that_is_skipped_is_told(name: str, model: Model, tmp_path: Path)
 @pytest.mark.parametrize("checkpoint", ["LongVA-tiny", "llava-v1.6-vicuna-tiny", "llava-v1.6-34b-tiny"])
 def test_any_family(name: str, checkpoint: str, shared: Path, bunny: Path) -> None:
     """Tiny random checkpoints in the layout of released ones: each in its own layout and templates."""
-    model = longtake.load(str(shared / "golden" / "checkpoints" / checkpoint), device="cpu")
+    model = longtake.load(str(shared / "golden" / "checkpoints" / checkpoint), device="cpu", dtype="float32")
     video, method = open_video(bunny).stretch(0, 2), built(name, caption_tokens=4, prompt="What?")
     watched = method.watch(Team(model), [video])
     assert method.ask(watched, Query("Which?", options=SHORT)).reading.captions

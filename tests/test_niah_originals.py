@@ -80,7 +80,7 @@ class Recorded:
 
     def model(self) -> Model:
         """LongVA-tiny as the script runs it: all 544 ids may be said, and text is rounded to bfloat16 too."""
-        model = load(str(CHECKPOINTS / "LongVA-tiny"), device="cpu")
+        model = load(str(CHECKPOINTS / "LongVA-tiny"), device="cpu", dtype="float32")
         language: Any = copy.deepcopy(model.engine.language)  # type: ignore[attr-defined]
         embedding = language.get_input_embeddings()
         with torch.no_grad():
@@ -132,7 +132,7 @@ def test_rounding_to_bfloat16_is_no_needle_found_or_lost() -> None:
     """Without the rounding, as we read by ourselves, no score of these cells moves."""
     recorded = Recorded("cells")
     rounded = recorded.model()
-    language = load(str(CHECKPOINTS / "LongVA-tiny"), device="cpu").engine.language  # type: ignore[attr-defined]
+    language = load(str(CHECKPOINTS / "LongVA-tiny"), device="cpu", dtype="float32").engine.language  # type: ignore[attr-defined]
     exact = replace(rounded, engine=replace(rounded.engine, language=language))  # type: ignore[type-var]
 
     def forced(model: Model) -> list[bool | None]:

@@ -44,7 +44,7 @@ PLACE_OF_ORIGINALS = -200
 @pytest.fixture(scope="module")
 def models() -> dict[str, Model]:
     names = ("LongVA-tiny", "llava-v1.6-vicuna-tiny", "llava-v1.6-34b-tiny")
-    return {name: load(str(CHECKPOINTS / name), device="cpu") for name in names}
+    return {name: load(str(CHECKPOINTS / name), device="cpu", dtype="float32") for name in names}
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def test_a_prompt_is_what_llava_nexts_processor_makes(
 ) -> None:
     """The one processor of the four that can be made whole without torchvision."""
     recipe = RECIPES[name]
-    own = load(str(recipe.save(tmp_path / "model")), device="cpu")
+    own = load(str(recipe.save(tmp_path / "model")), device="cpu", dtype="float32")
     Image.fromarray(np.zeros((70, 110, 3), np.uint8)).save(tmp_path / "black.png")
     prompts: list[Prompt] = []
     prefill = type(own.engine).prefill

@@ -71,7 +71,7 @@ def photo(tmp_path: Path) -> Path:
 
 def refused(folder: Path, code: ErrorCode = ErrorCode.MODEL_BAD_CHECKPOINT) -> str:
     with pytest.raises(LongtakeError) as caught:
-        load(str(folder))
+        load(str(folder), dtype="float32")
     assert caught.value.code is code
     return str(caught.value)
 
@@ -104,13 +104,13 @@ def test_every_spelling_is_the_same_model(
         respell(other, IN_MEMORY)
     stored, respelled = (load_file(folder / "model.safetensors").keys() for folder in (saved(name), other))
     assert not {key for key in respelled if "tower" in key} & stored
-    own, found = (tensors_of(load(str(folder), device="cpu")) for folder in (saved(name), other))
+    own, found = (tensors_of(load(str(folder), device="cpu", dtype="float32")) for folder in (saved(name), other))
     assert own.keys() == found.keys()
     assert all(torch.equal(own[key], found[key]) for key in own)
 
 
 def test_the_two_towers_of_video_llava_are_two(saved: Callable[[str], Path]) -> None:
-    model: Any = load(str(saved("video_llava")), device="cpu")
+    model: Any = load(str(saved("video_llava")), device="cpu", dtype="float32")
     film, picture = (
         encoder.tower.model.embeddings.patch_embedding.weight for encoder in (model.encoder, model.image_encoder)
     )
@@ -124,7 +124,7 @@ def test_word_embeddings_that_are_tied_may_be_stored_twice_if_they_are_the_same(
     assert "language_model.lm_head.weight" not in weights
     words = weights["language_model.model.embed_tokens.weight"]
     save_file({**weights, "language_model.lm_head.weight": words.clone()}, folder / "model.safetensors")
-    language: Any = load(str(folder)).engine.language  # type: ignore[attr-defined]
+    language: Any = load(str(folder), dtype="float32").engine.language  # type: ignore[attr-defined]
     assert language.lm_head.weight is language.model.embed_tokens.weight
     save_file({**weights, "language_model.lm_head.weight": words + 1}, folder / "model.safetensors")
     assert "1 unlike what they are tied to: language_model." in refused(folder)
@@ -136,7 +136,7 @@ def test_what_is_computed_may_be_stored(folder: Path) -> None:
     weights["vision_tower.vision_model.embeddings.position_ids"] = torch.arange(25)[None]
     weights["language_model.model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.zeros(4)
     save_file(weights, folder / "model.safetensors")
-    load(str(folder))
+    load(str(folder), dtype="float32")
 
 
 def test_missing_unexpected_and_misshaped_tensors_are_told_together(folder: Path) -> None:
@@ -160,7 +160,9 @@ def test_shards(folder: Path, saved: Callable[[str], Path]) -> None:
     for file in set(index.values()):
         save_file({name: tensor for name, tensor in weights.items() if index[name] == file}, folder / file)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
-    own, found = (tensors_of(load(str(path), device="cpu")) for path in (saved("llava_onevision tied"), folder))
+    own, found = (
+        tensors_of(load(str(path), device="cpu", dtype="float32")) for path in (saved("llava_onevision tied"), folder)
+    )
     assert all(torch.equal(own[key], found[key]) for key in own)
 
 
@@ -222,14 +224,14 @@ def test_preprocessing_may_lie_in_one_file_or_in_two(folder: Path) -> None:
     own = json.loads(pictures.read_text())
     films = {**own, "image_mean": [0.5] * 3}
     (folder / "video_preprocessor_config.json").write_text(json.dumps(films))
-    apart: Any = load(str(folder))
+    apart: Any = load(str(folder), dtype="float32")
     assert (apart.encoder.recipe.mean_3, apart.image_encoder.recipe.mean_3) == ((0.5,) * 3, tuple(own["image_mean"]))
     both = {"image_processor": films, "video_processor": own, "processor_class": "LlavaOnevisionProcessor"}
     (folder / "processor_config.json").write_text(json.dumps(both))
-    joined: Any = load(str(folder))
+    joined: Any = load(str(folder), dtype="float32")
     assert (joined.encoder.recipe.mean_3, joined.image_encoder.recipe.mean_3) == (tuple(own["image_mean"]), (0.5,) * 3)
     (folder / "processor_config.json").write_text('{"num_image_tokens": 25}')
-    again: Any = load(str(folder))
+    again: Any = load(str(folder), dtype="float32")
     assert (again.encoder.recipe, again.image_encoder.recipe) == (apart.encoder.recipe, apart.image_encoder.recipe)
     pictures.unlink()
     assert "has no preprocessor_config.json, and no processor_config.json that tells" in refused(folder)
@@ -245,7 +247,7 @@ def test_a_family_is_known_by_config_alone_and_code_is_left_alone(folder: Path, 
     (liar / "modeling_evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     rewrite(liar / "config.json", auto_map={"AutoModel": "modeling_evil.Evil"})
     (liar / "chat_template.json").write_text(json.dumps({"chat_template": "{{ 1 / 0 }}"}))
-    model = load(str(liar))
+    model = load(str(liar), dtype="float32")
     assert type(model.image_encoder.tower).__name__ == "SiglipTower"  # type: ignore[union-attr]
     assert not (tmp_path / "ran").exists()
     fits = [name for name in parts.names("families") if parts.find("families", name)().fits(config_of(liar))]
@@ -285,7 +287,7 @@ def test_every_layout_works_on_them(
     name: str, layout: str, saved: Callable[[str], Path], bunny: Path, photo: Path
 ) -> None:
     """OneVision has newlines, tiles and an odd grid; Video-LLaVA class tokens, two encoders and no newline."""
-    model = load(str(saved(name)), device="cpu")
+    model = load(str(saved(name)), device="cpu", dtype="float32")
     part = parts.find("layouts", layout)()
     swapped = replace(model, layout=part, image_layout=part, beyond_trained_context=True)
     film, picture = asked(swapped, bunny), asked(swapped, photo)
@@ -303,14 +305,14 @@ def test_every_layout_works_on_them(
     ],
 )
 def test_defaults(name: str, frames: int, layout: str, image_layout: str, saved: Callable[[str], Path]) -> None:
-    model: Any = load(str(saved(name)), device="cpu")
+    model: Any = load(str(saved(name)), device="cpu", dtype="float32")
     assert (model.sampler.frames, model.engine.trained_context) == (frames, 8192)
     assert (type(model.layout).__name__, type(model.image_layout).__name__) == (layout, image_layout)
 
 
 def test_a_llava_next_watches_films_as_slowfast_llava_does(saved: Callable[[str], Path], bunny: Path) -> None:
     """50 frames of 4 x 4 tokens, 10 of them of 4 x 2 more, in SlowFast-LLaVA's prompt."""
-    model = load(str(saved("llava_next vicuna")), device="cpu")
+    model = load(str(saved("llava_next vicuna")), device="cpu", dtype="float32")
     watched = watch(model, open_video(bunny))
     assert watched.visual_tokens == 50 * 16 + 10 * 8
     assert watched.template is longtake.prompt.templates.find_template("slowfast")
@@ -320,14 +322,14 @@ def test_llava_next_video_takes_as_many_frames_as_its_context_holds(folder: Path
     """LLaVA-NeXT-Video-7B reads 4,096 positions; 24 frames of 144 tokens leave 640, 32 would leave none."""
     recipe = RECIPES["llava_next_video"]
     narrow = replace(recipe, text={**recipe.text, "max_position_embeddings": 600})
-    model: Any = load(str(narrow.save(tmp_path / "narrow")), device="cpu")
+    model: Any = load(str(narrow.save(tmp_path / "narrow")), device="cpu", dtype="float32")
     assert (model.encoder.grid_height, model.encoder.grid_width) == (2, 2)
     assert model.sampler.frames == (600 - 512) // 4 == 22
 
 
 def test_class_tokens_come_before_each_frame(saved: Callable[[str], Path], bunny: Path) -> None:
     """Without them nothing else changes."""
-    model: Any = load(str(saved("video_llava")), device="cpu")
+    model: Any = load(str(saved("video_llava")), device="cpu", dtype="float32")
     video = open_video(bunny)
     frames = list(video.read([0, 60, 120], chunk=2, shrink=model.encoder.shrinker()))
     kept = model.encoder.encode(frames)
@@ -342,7 +344,7 @@ def test_class_tokens_come_before_each_frame(saved: Callable[[str], Path], bunny
 
 
 def test_class_tokens_are_counted_before_a_haystack_is_read(saved: Callable[[str], Path]) -> None:
-    eye = Eye(load(str(saved("video_llava")), device="cpu"))
+    eye = Eye(load(str(saved("video_llava")), device="cpu", dtype="float32"))
     assert stand_in(eye, (), 5).haystack.kept_THWD.shape == (5, 1, 17, 1)
 
 

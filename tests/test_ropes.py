@@ -423,7 +423,7 @@ def test_a_rope_makes_room_for_more_frames(cli: Cli, nano: Path, bunny: Path) ->
 def test_a_watched_video_serves_its_first_question_as_it_is_and_others_as_if_they_were_first(
     nano: Path, bunny: Path
 ) -> None:
-    model = load(str(nano), device="cpu")
+    model = load(str(nano), device="cpu", dtype="float32")
     model = replace(model, sampler=Uniform(frames=90), layout=Grid(pool=1), engine=model.engine.with_rope(Dynamic(4.0)))
     video, few = open_video(str(bunny)), GenerateOptions(max_new_tokens=6)
     questions = ["What is it?", "what number is on the red star?"]
@@ -475,7 +475,7 @@ def test_what_a_config_tells_of_a_whole_checkpoint(cli: Cli, tmp_path: Path) -> 
     for kind, most in itertools.product(("linear", "dynamic"), (4096, 256)):
         told = {**config, "rope_scaling": {"type": kind, "factor": 2.0}, "tokenizer_model_max_length": most}
         (tmp_path / "scaled" / "config.json").write_text(json.dumps(told))
-        engine = load(str(tmp_path / "scaled"), device="cpu").engine
+        engine = load(str(tmp_path / "scaled"), device="cpu", dtype="float32").engine
         found[kind, most] = engine.trained_context
         assert engine.rope is None
         context = [

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from longtake import checkpoint, parts
-from longtake.checkpoint import CONFIG, INDEX, WEIGHTS, bad_checkpoint, read_config, require_files
+from longtake.checkpoint import (
+    CONFIG,
+    INDEX,
+    WEIGHTS,
+    bad_checkpoint,
+    read_config,
+    require_files,
+    weights_bytes,
+    without_memory,
+)
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.families import Family, Model
+from longtake.families import Family, Model, Release, releases_of
 
 BUNDLED = Path(str(files("longtake"))) / "assets"
 """Checkpoints that ship in the package, one folder each."""
@@ -28,17 +41,51 @@ def load(name: str = "nano", *, device: str = "auto", dtype: str = "auto") -> Mo
     Args:
         name: a bundled model's name, a checkpoint's folder (`./nano` where the name would mean the bundled one), or a
             model of the Hugging Face hub, like `lmms-lab/LongVA-7B`, which is downloaded if it is not here yet.
-        device: "auto", "cpu", "cuda", "cuda:1", ...
-        dtype: "auto", "float32", "bfloat16" or "float16".
+        device: "auto", "cpu", "cuda", "cuda:1", ..., or several, as `checkpoint.placement` takes them.
+        dtype: "auto", "float32", "bfloat16", "float16" or "int8".
 
     Raises:
         LongtakeError: `model.not_found` if there is no such model or no family fits it; `model.bad_checkpoint` if its
-            files are missing, damaged or do not fit each other; `usage.bad_option` for device and dtype; of the hub
-            `network.unreachable` and `disk.write` too.
+            files are missing, damaged or do not fit each other; `model.nonfinite` if a weight is no number;
+            `usage.bad_option` for device and dtype; `limit.memory` if the devices may not be given so much,
+            `environment.missing` for several without accelerate; of the hub `network.unreachable` and `disk.write` too.
     """
     folder = folder_of(name)
     family, _ = family_of(name, folder)
     return family.load(folder, name=name, device=device, dtype=dtype)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A published checkpoint that a family knows.
+
+    Attributes:
+        family: its family's name.
+        release: what is known of it.
+        weights_bytes: what its weights take in bfloat16, by their shapes.
+        here: whether it lies on this machine, wholly downloaded.
+    """
+
+    family: str
+    release: Release
+    weights_bytes: int
+    here: bool
+
+
+def known_models() -> Iterator[Known]:
+    """What the families know to be published, one by one. No network is reached, no weights are read."""
+    for name, family in _families().items():
+        for release in releases_of(family):
+            with without_memory():
+                networks = family.networks(dict(release.config), folder=Path())
+            yield Known(name, release, weights_bytes(networks, torch.bfloat16), _is_here(release.name))
+
+
+def _is_here(name: str) -> bool:
+    try:
+        return bool(folder_of(name, fetch=False))
+    except LongtakeError:
+        return False
 
 
 def folder_of(name: str, *, fetch: bool = True) -> Path:
@@ -68,9 +115,13 @@ def family_of(name: str, folder: Path) -> tuple[Family, dict[str, Any]]:
         raise bad_checkpoint(folder, reason, "merge it into its base model and save that as safetensors")
     require_files(folder, [CONFIG])
     config = read_config(folder)
-    families: dict[str, Family] = {family: parts.find("families", family)() for family in parts.names("families")}
+    families = _families()
     for family in families.values():
         if family.fits(config):
             return family, config
     reason = f"is of no family that longtake knows: config.json has architectures {config.get('architectures')}"
     raise LongtakeError(ErrorCode.MODEL_NOT_FOUND, name, reason, f"known families: {', '.join(families)}")
+
+
+def _families() -> dict[str, Family]:
+    return {name: parts.find("families", name)() for name in parts.names("families")}

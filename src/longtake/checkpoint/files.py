@@ -26,12 +26,17 @@ def bad_checkpoint(path: Path, reason: str, advice: str) -> LongtakeError:
 
 
 def refuse_any(
-    path: Path, faults: Mapping[str, Sequence[str]], advice: str, *, lead: str = "tensors do not fit: "
+    path: Path,
+    faults: Mapping[str, Sequence[str]],
+    advice: str,
+    *,
+    lead: str = "tensors do not fit: ",
+    code: ErrorCode = ErrorCode.MODEL_BAD_CHECKPOINT,
 ) -> None:
     """Refuse a checkpoint if it has any of `faults`: names (or sentences) by the kind of fault, after `lead`.
 
     Raises:
-        LongtakeError: `model.bad_checkpoint`, with the count of each kind and the first of its names.
+        LongtakeError: `code`, with the count of each kind and the first of its names.
     """
     told = []
     for kind, names in faults.items():
@@ -39,7 +44,7 @@ def refuse_any(
         if names:
             told.append(f"{len(names):,} {kind}: {', '.join(names[:NAMED_AT_MOST])}{more}")
     if told:
-        raise bad_checkpoint(path, lead + "; ".join(told), advice)
+        raise LongtakeError(code, str(path), lead + "; ".join(told), advice)
 
 
 def require_files(folder: Path, names: Iterable[str]) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -37,6 +39,19 @@ FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno
 """What a disk says; other numbers come from sockets."""
 
 
+_FETCHES: ContextVar[bool] = ContextVar("fetches", default=True)
+
+
+@contextmanager
+def without_hub() -> Iterator[None]:
+    """Inside, nothing is fetched whoever asks: a checkpoint may name another one, which its family then looks for."""
+    token = _FETCHES.set(False)
+    try:
+        yield
+    finally:
+        _FETCHES.reset(token)
+
+
 def folder_of(name: str, *, beside: Path | None = None, fetch: bool = True, also: Sequence[str] = ()) -> Path:
     """The folder of a checkpoint.
 
@@ -57,7 +72,7 @@ def folder_of(name: str, *, beside: Path | None = None, fetch: bool = True, also
         if name and place.is_dir():
             return place
     if HUB_NAME.fullmatch(name):
-        return _downloaded(name, fetch=fetch)
+        return _downloaded(name, fetch=fetch and _FETCHES.get())
     fits = ", ".join([*also, "the folder of a checkpoint, or a model of the hub, like lmms-lab/LongVA-7B"])
     reason = "is no folder here, and not written like a model of the hub"
     raise LongtakeError(ErrorCode.MODEL_NOT_FOUND, name, reason, f"take {fits}")

@@ -107,19 +107,30 @@ def frames(
 
 
 @app.command("list")
-def list_parts(as_json: opt.AsJson = False) -> None:
-    """List the parts that can be named, with their options."""
+def list_parts(models: opt.ListModels = False, as_json: opt.AsJson = False) -> None:
+    """List the parts that can be named, with their options; or the models."""
+    if models:
+        from longtake.cli.models import print_models
+
+        print_models(as_json=as_json)
+        return
     from longtake.cli.looking import print_parts
 
     print_parts(as_json=as_json)
 
 
 @app.command()
-def doctor(model: opt.DoctorModel = None, as_json: opt.AsJson = False) -> None:
+def doctor(
+    model: opt.DoctorModel = None,
+    run: opt.RunModel = False,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    as_json: opt.AsJson = False,
+) -> None:
     """Examine this machine and installation, or a model without loading it, and say what to do about what is wrong."""
-    from longtake.cli.looking import print_doctor
+    from longtake.cli.looking import Running, print_doctor
 
-    print_doctor(model, as_json=as_json)
+    print_doctor(model, Running(device, dtype) if run else None, as_json=as_json)
 
 
 @app.command()

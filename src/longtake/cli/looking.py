@@ -178,14 +178,24 @@ def _part_row(name: str, part: type) -> Mapping[str, object]:
     return {"name": name, "summary": parts.summary(part), "options": options}
 
 
-def print_doctor(model: str | None, *, as_json: bool) -> None:
-    """`longtake doctor`.
+@dataclass(frozen=True)
+class Running:
+    """Where a model that is examined is run, and in what numbers, as the user put it."""
+
+    device: str
+    dtype: str
+
+
+def print_doctor(model: str | None, running: Running | None, *, as_json: bool) -> None:
+    """`longtake doctor`; a model is only run if nothing else is wrong with it.
 
     Raises:
         LongtakeError: if something is not well, after the findings are printed: `environment.missing`, or of a model
-            `model.bad_checkpoint`; `model.not_found` before.
+            `model.bad_checkpoint`; before, `model.not_found`, or `usage.bad_option` where there is none to run.
         typer.Exit: the same status with --json, where the findings say it all.
     """
+    if model is None and running is not None:
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--run", "there is no model to run", "name one before it")
     if model is None:
         from longtake.doctor import examine
 
@@ -194,6 +204,10 @@ def print_doctor(model: str | None, *, as_json: bool) -> None:
         from longtake.doctor.model import examine_model
 
         findings, code, wanted = list(examine_model(model)), ErrorCode.MODEL_BAD_CHECKPOINT, "not as a model needs it"
+        if running is not None and all(finding.well for finding in findings):
+            from longtake.doctor.running import examine_running
+
+            findings += examine_running(model, device=running.device, dtype=running.dtype)
     ill = [finding for finding in findings if not finding.well]
     if as_json:
         say_json({"ok": not ill, "findings": [finding.as_dict() for finding in findings]})

@@ -38,6 +38,13 @@ DoctorModel = Annotated[
         metavar="[MODEL]", help="A model, named as for ask; none: this machine and installation.", show_default=False
     ),
 ]
+RunModel = Annotated[
+    bool,
+    typer.Option("--run", help="Load the MODEL too, ask it about drawn films, and say whether it sees and speaks."),
+]
+ListModels = Annotated[
+    bool, typer.Option("--models", help="Published models instead: context, tokens a frame, memory, licence.")
+]
 SamplerName = Annotated[
     str | None, typer.Option("--sampler", help="Which frames are looked at; see `longtake list`. nano: uniform.")
 ]
@@ -101,8 +108,18 @@ Isolate = Annotated[
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", help="The answer ends here at the latest.", min=1)]
 Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token; more draws.", min=0)]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed draws the same again.", min=0)]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps, ...")]
-Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", help="auto, cpu, cuda, cuda:1, mps; or several, with limits for weights: cuda:0=20GiB,cuda:1,cpu."
+    ),
+]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        "--dtype", help="auto (bfloat16 where the device has it), float32, bfloat16, float16 or int8 weights."
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PART.OPTION=VALUE", help="An option of the sampler, layout or rope; repeatable."),

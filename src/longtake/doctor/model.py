@@ -7,18 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longtake.checkpoint import DTYPES, TOKENIZER, fitting, stored_in, without_memory
+from longtake.checkpoint import DTYPES, INT8, fitting, stored_in, weights_bytes, without_hub, without_memory
 from longtake.doctor import GIB, Finding
 from longtake.engines.turning import scaling_of
 from longtake.errors import LongtakeError
 from longtake.loading import family_of, folder_of
-from longtake.prompt import HubTokenizer
+from longtake.prompt.tokenizers import read_tokenizer
 
 if TYPE_CHECKING:
     from torch import nn
 
-OTHER_TOKENIZERS = (("tokenizer.model",), ("vocab.json", "merges.txt"))
-"""Older kinds: sentencepiece, byte pairs. Whether a family reads them is its own matter."""
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json")
 NEVER_USED = ("*.py", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -58,10 +57,9 @@ def _guarded(subject: str, look: Callable[[], str]) -> Finding:
 
 
 def _tokenizer(folder: Path) -> str:
-    for names in OTHER_TOKENIZERS:
-        if not (folder / TOKENIZER).is_file() and all((folder / name).is_file() for name in names):
-            return f"{', '.join(names)}, not read"
-    return f"{HubTokenizer.from_file(folder / TOKENIZER).vocabulary_size:,} tokens"
+    tokenizer = read_tokenizer(folder)
+    files = [name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    return f"{tokenizer.vocabulary_size:,} tokens, {len(tokenizer.control_ids):,} of them control tokens ({files[0]})"
 
 
 def _weights(folder: Path) -> str:
@@ -80,14 +78,16 @@ def _family(name: str, folder: Path) -> str:
 
 def _networks(name: str, folder: Path) -> Mapping[str, nn.Module]:
     family, config = family_of(name, folder)
-    with without_memory():
+    with without_memory(), without_hub():
         return family.networks(config, folder=folder)
 
 
 def _cost(networks: Mapping[str, nn.Module]) -> str:
     """What the weights take in memory, in each dtype that they can be loaded in; what is seen and said comes on top."""
     count = sum(parameter.numel() for network in networks.values() for parameter in network.parameters())
-    costs = ", ".join(f"{count * dtype.itemsize / GIB:.3g} GiB in {kind}" for kind, dtype in DTYPES.items())
+    sizes = {kind: weights_bytes(networks, dtype) for kind, dtype in DTYPES.items()}
+    sizes[INT8] = weights_bytes(networks, DTYPES["bfloat16"], int8=True)
+    costs = ", ".join(f"{size / GIB:.3g} GiB in {kind}" for kind, size in sizes.items())
     return f"{', '.join(networks)}: {count:,} parameters, {costs}"
 
 

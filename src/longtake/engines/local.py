@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
+from torch import nn
 from transformers.cache_utils import Cache
 
 from longtake.engines import Forced, GenerateOptions, Prefix, Progress
 from longtake.engines.kept import KeptPrefix, RoomyLayer
 from longtake.engines.turning import Steering, refuse_scaled, steering_of
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import LongtakeError
+from longtake.networks import input_device, is_finite, nonfinite
 from longtake.prompt import VISUAL_PLACE, Prompt
 from longtake.ropes import Rope
 
@@ -219,23 +221,34 @@ class LocalEngine:
     def _hidden(self, cache: Cache, ids_C: torch.Tensor, visual_ND: torch.Tensor, *, whole_tokens: int) -> torch.Tensor:
         """The final hidden states (C, D) of one chunk read after what `cache` holds, as part of so many positions."""
         embedding = self.language.get_input_embeddings()
-        device = next(embedding.parameters()).device
+        device, past = input_device(embedding), cache.get_seq_length()
         ids_C = ids_C.to(device)
         embedded_CD = embedding(ids_C.clamp(min=0))
         embedded_CD[ids_C == VISUAL_PLACE] = visual_ND.to(device, embedded_CD.dtype)
         with self._steering.told(whole_tokens) if self._steering else nullcontext():
             output = self.language.model(inputs_embeds=embedded_CD[None], past_key_values=cache, use_cache=True)
-        hidden_CD: torch.Tensor = output.last_hidden_state[0]
+            hidden_CD: torch.Tensor = output.last_hidden_state[0]
+            if not is_finite(hidden_CD):
+                raise self._nonfinite(cache, past, embedded_CD)
         return hidden_CD
+
+    def _nonfinite(self, cache: Cache, past: int, embedded_CD: torch.Tensor) -> LongtakeError:
+        """The refusal of a chunk that was read after `past` positions; it is read once more to find the layer."""
+
+        def again() -> None:
+            for layer in cache.layers:
+                cast(RoomyLayer, layer).rewind(past)
+            self.language.model(inputs_embeds=embedded_CD[None], past_key_values=cache, use_cache=True)
+
+        return nonfinite({"language.model": cast(nn.Module, self.language.model)}, again)
 
     @torch.inference_mode()
     def _logits(self, hidden_CD: torch.Tensor) -> torch.Tensor:
         """(C, vocabulary) float32 on the processor, finite."""
         logits_CV = self.language.lm_head(hidden_CD)[:, : self.vocabulary_size].float().cpu()
-        if not bool(torch.isfinite(logits_CV).all()):
-            reason = "the language model's logits are not finite"
-            advice = "try --dtype float32; if it stays, the checkpoint is damaged"
-            raise LongtakeError(ErrorCode.MODEL_NONFINITE, "", reason, advice)
+        if not is_finite(logits_CV):
+            head = self.language.lm_head
+            raise nonfinite({"language.lm_head": cast(nn.Module, head)}, lambda: head(hidden_CD))
         return logits_CV
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,10 +12,10 @@ from torch import nn
 
 from longtake.engines import Engine
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.layouts import Layout
+from longtake.layouts import Layout, view_of
 from longtake.prompt import ChatTemplate, Control, Tokenizer
 from longtake.samplers import Sampler
-from longtake.vision import VisionEncoder
+from longtake.vision import GridShape, VisionEncoder
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,47 @@ def _has(tokenizer: Tokenizer, token: str) -> bool:
     except LongtakeError:
         return False
     return True
+
+
+SEE_CARD = "see its card"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A checkpoint that its makers have published, as far as it is known without having it.
+
+    Attributes:
+        name: on the hub, or of a bundled model.
+        config: so much of its config.json as gives its networks their shapes; a tower that lies in a repository of its
+            own is told here as `vision_config`.
+        context: how many positions it was trained to read.
+        frames: how many of a video it is shown by default.
+        side: rows, and columns, of features in a frame.
+        layout: of videos, by default.
+        newline: whether it learned a vector that ends a row.
+        licence: of the weights, as their card states it.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    context: int
+    frames: int
+    side: int
+    layout: Layout
+    newline: bool = False
+    licence: str = SEE_CARD
+
+    @property
+    def tokens_a_frame(self) -> float:
+        """Visual tokens of a video of `frames` frames, divided by their number."""
+        pictures = math.ceil(self.frames / view_of(self.layout).frames)
+        return self.layout.count(GridShape(pictures, self.side, self.side, self.newline)) / self.frames
+
+
+def releases_of(family: Family) -> tuple[Release, ...]:
+    """What a family says (`known` in its class) has been published of its kind; nothing where it says nothing."""
+    known: Callable[[], tuple[Release, ...]] = getattr(family, "known", tuple)
+    return known()
 
 
 class Family(Protocol):

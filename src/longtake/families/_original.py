@@ -35,6 +35,18 @@ SHIFTS = (("model.mm_projector.0.", "projector.rise."), ("model.mm_projector.2."
 PROJECTOR = "mlp2x_gelu"
 
 
+CLIP_L = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
+SEES = {
+    "mm_projector_type": PROJECTOR,
+    "mm_hidden_size": CLIP_L["hidden_size"],
+    "mm_vision_select_layer": -2,
+    "mm_vision_tower": "openai/clip-vit-large-patch14-336",
+    "vision_config": {**CLIP_L, "image_size": 336, "patch_size": 14},
+}
+"""What the config.json of all releases in this layout says of seeing, and of that tower its own."""
+SIDE = 336 // 14
+
+
 @dataclass(frozen=True)
 class Original:
     """A checkpoint in the original layout, loaded.
@@ -78,7 +90,9 @@ def networks_of(
         raise ValueError(f"mm_projector_type is {config.get('mm_projector_type')}; want {PROJECTOR}")
     if config.get("mm_vision_select_feature", "patch") != "patch":
         raise ValueError(f"mm_vision_select_feature is {config['mm_vision_select_feature']}; want patch")
-    seen = CLIPVisionConfig(**_vision(read_config(tower_folder(config, folder))))
+    # No such config.json tells its tower's shape; what is known of a release without having it does (`Release.config`).
+    told = config if "vision_config" in config else read_config(tower_folder(config, folder))
+    seen = CLIPVisionConfig(**_vision(told))
     tower = ClipTower(seen, config["mm_vision_select_layer"])
     width = int(config["hidden_size"])
     if tower.width != config["mm_hidden_size"]:

@@ -12,9 +12,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralFo
 
 from longtake import parts
 from longtake.checkpoint import placement
-from longtake.families import Model
+from longtake.families import Model, Release
 from longtake.families._loaded import knows, trained_context
-from longtake.families._original import load_original, networks_of, renamed
+from longtake.families._original import SEES, SIDE, load_original, networks_of, renamed
 from longtake.prompt import Tokenizer
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
@@ -22,6 +22,15 @@ from longtake.prompt.tokenizers import read_tokenizer
 MISTRAL = "LlavaMistralForCausalLM"
 ARCHITECTURES = ("LlavaLlamaForCausalLM", MISTRAL)
 CHATML = "<|im_start|>"
+FRAMES = 50
+"""As SlowFast-LLaVA is released (arXiv 2407.15841, section 4)."""
+
+SHAPES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+VICUNA_7B, VICUNA_13B = (4096, 11_008, 32, 32, 32), (5120, 13_824, 40, 40, 40)
+MISTRAL_7B, YI_34B = (4096, 14_336, 32, 32, 8), (7168, 20_480, 60, 56, 8)
+OF_LLAMA_2 = "Llama 2 Community License"
+OF_MISTRAL = "that of mistralai/Mistral-7B-Instruct-v0.2 (Apache-2.0)"
+OF_YI = "that of NousResearch/Nous-Hermes-2-Yi-34B (Apache-2.0)"
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,15 @@ class LlavaNext:
         """What the language model's config or the tokenizer's length tells, whichever is more."""
         return trained_context(config, networks)
 
+    def known(self) -> tuple[Release, ...]:
+        """The four releases of January 2024; their language models tell how much they read."""
+        return (
+            _release("vicuna-7b", VICUNA_7B, 32_000, context=4096, licence=OF_LLAMA_2),
+            _release("vicuna-13b", VICUNA_13B, 32_000, context=4096, licence=OF_LLAMA_2),
+            _release("mistral-7b", MISTRAL_7B, 32_000, context=32_768, licence=OF_MISTRAL),
+            _release("34b", YI_34B, 64_000, context=4096, licence=OF_YI),
+        )
+
     def renamed(self, name: str) -> str | None:
         """The original layout's names."""
         return renamed(name)
@@ -62,7 +80,7 @@ class LlavaNext:
         chat, film = _templates(loaded.config, tokenizer)
         return Model(
             name=name,
-            sampler=parts.find("samplers", "middles")(),
+            sampler=parts.find("samplers", "middles")(frames=FRAMES),
             encoder=original.encoder("stretch"),
             layout=parts.find("layouts", "slowfast")(),
             image_layout=parts.find("layouts", "anyres")(merge=loaded.config.get("mm_patch_merge_type", "flat")),
@@ -71,6 +89,27 @@ class LlavaNext:
             tokenizer=tokenizer,
             engine=loaded.engine(tokenizer, find_template(chat)),
         )
+
+
+def _release(name: str, shapes: tuple[int, ...], words: int, *, context: int, licence: str) -> Release:
+    config = {
+        "architectures": [MISTRAL if shapes == MISTRAL_7B else ARCHITECTURES[0]],
+        "mm_patch_merge_type": "spatial_unpad",
+        **SEES,
+        **dict(zip(SHAPES, shapes, strict=True)),
+        "vocab_size": words,
+        "tie_word_embeddings": False,
+    }
+    return Release(
+        f"liuhaotian/llava-v1.6-{name}",
+        config,
+        context=context,
+        frames=FRAMES,
+        side=SIDE,
+        layout=parts.find("layouts", "slowfast")(),
+        newline=True,
+        licence=licence,
+    )
 
 
 def _templates(config: Mapping[str, Any], tokenizer: Tokenizer) -> tuple[str, str]:

@@ -12,15 +12,30 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from longtake import parts
 from longtake.checkpoint import placement
-from longtake.families import Model
+from longtake.families import Model, Release
 from longtake.families._loaded import trained_context
-from longtake.families._original import NEWLINE, load_original, networks_of, renamed
+from longtake.families._original import NEWLINE, SEES, SIDE, load_original, networks_of, renamed
+from longtake.layouts import Layout
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
 
 ARCHITECTURE = "LlavaQwenForCausalLM"
 FRAMES = 128
 """With so many LongVA-7B's Video-MME is best (arXiv 2406.16852, table 4)."""
+
+RELEASED = {
+    "architectures": [ARCHITECTURE],
+    "mm_patch_merge_type": "unires",
+    **SEES,
+    "hidden_size": 3584,
+    "intermediate_size": 18_944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "vocab_size": 152_064,
+    "tie_word_embeddings": False,
+}
+"""The shapes of Qwen2-7B-Instruct, on which both releases stand."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,14 @@ class Longva:
         """What the language model's config or the tokenizer's length tells, whichever is more."""
         return trained_context(config, networks)
 
+    def known(self) -> tuple[Release, ...]:
+        """Both were trained on text of so many tokens (section 3.1); DPO came after."""
+        layout = _layout(RELEASED)
+        return tuple(
+            Release(name, RELEASED, context=224_000, frames=FRAMES, side=SIDE, layout=layout)
+            for name in ("lmms-lab/LongVA-7B", "lmms-lab/LongVA-7B-DPO")
+        )
+
     def renamed(self, name: str) -> str | None:
         """The original layout's names; the newline is left out."""
         return None if name == NEWLINE else renamed(name)
@@ -57,19 +80,23 @@ class Longva:
         original = load_original(self, folder, placement(device, dtype))
         loaded = original.loaded
         tokenizer, template = read_tokenizer(folder), find_template("chatml")
-        pool = loaded.config.get("mm_spatial_pool_stride", 2)
-        mode = loaded.config.get("mm_spatial_pool_mode", "average")
         return Model(
             name=name,
             sampler=parts.find("samplers", "uniform")(frames=FRAMES),
             encoder=original.encoder("crop"),
-            layout=parts.find("layouts", "grid")(pool=pool, mode=mode),
+            layout=_layout(loaded.config),
             image_layout=parts.find("layouts", "unires_image")(),
             template=template,
             image_template=template,
             tokenizer=tokenizer,
             engine=loaded.engine(tokenizer, template),
         )
+
+
+def _layout(config: Mapping[str, Any]) -> Layout:
+    pool, mode = config.get("mm_spatial_pool_stride", 2), config.get("mm_spatial_pool_mode", "average")
+    layout: Layout = parts.find("layouts", "grid")(pool=pool, mode=mode)
+    return layout
 
 
 def _qwen2(config: Mapping[str, Any]) -> nn.Module:

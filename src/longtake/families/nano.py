@@ -31,14 +31,15 @@ from longtake.checkpoint import (
 from longtake.engines.attention import folding
 from longtake.engines.local import LocalEngine
 from longtake.errors import writing
-from longtake.families import Model
+from longtake.families import Model, Release
 from longtake.prompt import ChoiceStyle, HubTokenizer, chatml
 from longtake.vision.encoding import Encoder
-from longtake.vision.nano import NanoTower
+from longtake.vision.nano import REDUCTION, NanoTower
 from longtake.vision.pixels import PixelRecipe
 from longtake.vision.projector import Projector
 
 ARCHITECTURE = "LongtakeNano"
+BUNDLED = Path(__file__).parents[1] / "assets" / "nano"
 TEMPLATE = replace(chatml(), choices=ChoiceStyle(lead="", start=" ", mark=" ", end="", stated=True))
 """It learned options as `Which? (A) one (B) two`, and to answer `one (A)`."""
 CAPTION_PROMPT = "What does it say?"
@@ -76,7 +77,7 @@ class Nano:
         Raises:
             LongtakeError: `model.bad_checkpoint`; `usage.bad_option` for a device or dtype that does not exist.
         """
-        where = placement(device, dtype)
+        where = placement(device, dtype, exact=True)
         config, modules, tokenizer = read_checkpoint(folder, where)
         for module in modules.named().values():
             module.eval().requires_grad_(False)
@@ -93,6 +94,14 @@ class Nano:
             engine=LocalEngine(folding(modules.language), stop_ids, config["trained_context"]),
             caption_prompt=CAPTION_PROMPT,
         )
+
+    def known(self) -> tuple[Release, ...]:
+        """The one that ships."""
+        config = read_config(BUNDLED)
+        side = config["vision"]["side_px"] // REDUCTION
+        layout = parts.find("layouts", "grid")()
+        context, frames = config["trained_context"], config["frames"]
+        return (Release("nano", config, context, frames, side, layout, licence="Apache-2.0, as longtake"),)
 
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """The three networks that config.json describes."""

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from longtake.networks import input_device, is_finite, nonfinite
 from longtake.video import Frames, Shrink
 from longtake.vision import FeatureGrid, GridShape, Progress, Tiling
 from longtake.vision.pixels import PixelRecipe
@@ -91,6 +92,7 @@ class Encoder:
             (T, H, W, D) features on the tower's device and in its dtype, with the times of the frames that they show.
 
         Raises:
+            LongtakeError: `model.nonfinite`, naming the layer, if features are not finite.
             ValueError: no frames came, or frames that `shrinker` did not make, or not those that `tilings` tells of; or
                 the tower's grid is not the stated one.
         """
@@ -145,9 +147,9 @@ class Encoder:
 
     @torch.inference_mode()
     def _encode_chunk(self, pixels_TCHW: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        like = next(self.tower.parameters())
-        pixels = torch.from_numpy(np.require(pixels_TCHW, requirements=["C", "W"])).to(like.device)
-        normalised_TCHW = self.recipe.normalise(pixels).to(like.dtype)
+        dtype = next(self.tower.parameters()).dtype
+        pixels = torch.from_numpy(np.require(pixels_TCHW, requirements=["C", "W"])).to(input_device(self.tower))
+        normalised_TCHW = self.recipe.normalise(pixels).to(dtype)
         class_TC = None
         if self.class_token:
             seeing: Any = self.tower
@@ -157,7 +159,12 @@ class Encoder:
         want = (len(pixels), self.grid_height, self.grid_width)
         if features_THWC.ndim != 4 or tuple(features_THWC.shape[:3]) != want:
             raise ValueError(f"the tower made features of {tuple(features_THWC.shape)}; want {want} and a width")
-        return self.projector(features_THWC), None if class_TC is None else self.projector(class_TC)
+        values_THWD: torch.Tensor = self.projector(features_THWC)
+        class_TD: torch.Tensor | None = None if class_TC is None else self.projector(class_TC)
+        if not all(is_finite(values) for values in (values_THWD, class_TD) if values is not None):
+            networks = {"vision": self.tower, "projector": self.projector}
+            raise nonfinite(networks, lambda: self.projector(self.tower(normalised_TCHW)))
+        return values_THWD, class_TD
 
 
 def rechunk(frames: Iterable[Frames], size: int) -> Iterator[Frames]:
