@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from longtake.cli.looking import open_looked_at
-from longtake.cli.options import Looked, Show
+from longtake.cli.options import Looked, Show, TowerName
 from longtake.cli.output import remark, say, say_json
 from longtake.cli.progress import bars
 from longtake.errors import ErrorCode, LongtakeError
@@ -28,6 +28,7 @@ class Choice:
     layout: str | None
     device: str
     dtype: str
+    tower: TowerName
     beyond_trained_context: bool
 
 
@@ -63,7 +64,7 @@ def ask_and_print(files: Sequence[Looked], question: str, choice: Choice, *, dra
         from longtake.plan import is_still
 
         options = drawing.options()
-        model = load(choice.model, device=choice.device, dtype=choice.dtype)
+        model = load(choice.model, device=choice.device, dtype=choice.dtype, tower=choice.tower)
         model = swapped(model, files[0], choice, pictures=all(is_still(video) for video in videos))
         watched = pipeline.watch(model, videos, question, options=options, progress=progress)
     if show.as_json:

@@ -76,6 +76,11 @@ Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the l
 Seed = Annotated[int, typer.Option("--seed", help="The same seed draws the same again.", min=0)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps, ...")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
+TowerName = Literal["torch", "openvino", "openvino-int8"]
+Tower = Annotated[
+    TowerName,
+    typer.Option("--tower", help="What computes the vision tower; openvino is faster on a processor, and an extra."),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PART.OPTION=VALUE", help="An option of the sampler or layout; repeatable."),

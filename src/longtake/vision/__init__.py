@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from longtake.video import Frames, Shrink
 
 Progress = Callable[[int], None]
 """Called as progress(frames_done)."""
+MakeTower = Callable[[nn.Module, int], nn.Module]
+"""A tower and the side of its pictures in pixels in, what is to be computed in its place out."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,10 @@ class VisionEncoder(Protocol):
 
         Where it is tiled, the whole and the tiles lie one below the other in one high picture.
         """
+        ...
+
+    def with_tower(self, make: MakeTower) -> Self:
+        """The same with what `make` makes of its tower."""
         ...
 
     def encode(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from longtake.video import Frames, Shrink
-from longtake.vision import FeatureGrid, GridShape, Progress, Tiling
+from longtake.vision import FeatureGrid, GridShape, MakeTower, Progress, Tiling
 from longtake.vision.pixels import PixelRecipe
 from longtake.vision.tiles import LLAVA_TILES, TileGrid, best_grid, cut
 
@@ -72,6 +72,10 @@ class Encoder:
         """
         return self._whole_and_tiles if tiled else self.recipe.shrink
 
+    def with_tower(self, make: MakeTower) -> Encoder:
+        """The same with what `make` makes of its tower."""
+        return replace(self, tower=make(self.tower, self.recipe.side_px))
+
     def encode(
         self, frames: Iterable[Frames], *, tilings: Sequence[Tiling] = (), progress: Progress | None = None
     ) -> FeatureGrid:
@@ -105,7 +109,7 @@ class Encoder:
         if tilings and views not in ends:
             raise ValueError(f"{views} views came; the tilings tell of {', '.join(map(str, ends))}")
         came = tuple(tilings[: bisect.bisect_right(ends, views)])
-        return FeatureGrid(torch.cat(features), np.concatenate(times), self.newline_D, came)
+        return FeatureGrid(_joined(features), np.concatenate(times), self.newline_D, came)
 
     def _tiling(self, height_px: int, width_px: int) -> Tiling:
         columns, rows = best_grid(width_px, height_px, side_px=self.recipe.side_px, choices=self.tiles)
@@ -145,6 +149,18 @@ class Encoder:
             raise ValueError(f"the tower made features of {tuple(features_THWC.shape)}; want {want} and a width")
         values_THWD: torch.Tensor = self.projector(features_THWC)
         return values_THWD
+
+
+def _joined(chunks: list[torch.Tensor]) -> torch.Tensor:
+    """The chunks as one, and the list empty: each is given up once it is copied, so that they are not held twice."""
+    joined = chunks[0].new_empty(sum(map(len, chunks)), *chunks[0].shape[1:])
+    chunks.reverse()
+    filled = 0
+    while chunks:
+        chunk = chunks.pop()
+        joined[filled : filled + len(chunk)] = chunk
+        filled += len(chunk)
+    return joined
 
 
 def rechunk(frames: Iterable[Frames], size: int) -> Iterator[Frames]:
