@@ -5,9 +5,9 @@
 
 A checkpoint of random bfloat16 weights is made as LongVA's is laid out: sharded, with CLIP ViT-L/14-336 inside, the
 whole vocabulary and tokenizer files (whose words are bytes). One process loads it and answers a question about the
-bundled clip; another puts 64 frames and then 256 through tower and projector, 32 at a time. Peaks are of resident memory, over
-what the process held before; from those with frames the features themselves are taken off (4.1 MB a frame), which
-grow with the frames as they must.
+bundled clip; another puts 64 frames and then 256 through tower and projector, 32 at a time. Peaks are of resident
+memory, over what the process held before; from those with frames the features themselves are taken off (4.1 MB a
+frame), which grow with the frames as they must.
 
 Ends with one line of JSON: {"figures", "targets", "ok"}.
 """

@@ -29,8 +29,8 @@ installed = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="openvino is not installed (the extra `openvino`)"
 )
 ERRORS = {"openvino": 1.0, "openvino-int8": 2.0}
-"""Relative, of features: at most so many times that of torch's own bfloat16. It was 0.8 and 1.5 with both models here: 3e-3
-and 5e-3 with nano, 8e-3 and 1.5e-2 with LongVA-tiny. benchmarks/tower.py has figures of CLIP-L's shapes."""
+"""Relative, of features: at most so many times that of torch's own bfloat16. It was 0.8 and 1.5 with both models here:
+3e-3 and 5e-3 with nano, 8e-3 and 1.5e-2 with LongVA-tiny. benchmarks/tower.py has figures of CLIP-L's shapes."""
 
 
 @pytest.fixture
