@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from shapes import BUNNY, MB, measured, resident_bytes, write_tokenizer, write_weights
+from shapes import BUNNY, MB, forget_peak, measured, resident_bytes, write_tokenizer, write_weights
 
 from longtake import parts
 from longtake.checkpoint import without_memory
@@ -125,16 +125,19 @@ def answer(folder: Path) -> dict[str, float]:
 def look(folder: Path, few: int, many: int) -> dict[str, float]:
     """Load, then put some frames through tower and projector, and then more."""
     model, _ = loaded(folder)
-    start = resident_bytes(peak=False)
+    encoder = model.encoder
+    del model
     figures: dict[str, float] = {}
     for count in (few, many):
-        begin = time.perf_counter()
-        features = model.encoder.encode(noise(count, model.encoder.recipe.side_px)).values_THWD
-        if features.shape[0] != count or not bool(features.isfinite().all()):
-            sys.exit(f"{count} frames came out as {tuple(features.shape)}, or not finite")
+        forget_peak()
+        start, begin = resident_bytes(peak=False), time.perf_counter()
+        features = encoder.encode(noise(count, encoder.recipe.side_px)).values_THWD
         figures[f"{count}_frames_s"] = time.perf_counter() - begin
         figures[f"{count}_frames_features_mb"] = features.nbytes / MB
         figures[f"{count}_frames_memory_mb"] = (resident_bytes(peak=True) - start - features.nbytes) / MB
+        # Looked at only now, and frame by frame: the look takes memory too.
+        if len(features) != count or not all(bool(frame.isfinite().all()) for frame in features):
+            sys.exit(f"{count} frames came out as {tuple(features.shape)}, or not finite")
         del features
     figures["frames_memory"] = figures[f"{many}_frames_memory_mb"] / figures[f"{few}_frames_memory_mb"]
     return figures

@@ -72,6 +72,11 @@ def measured(script: str, *arguments: object) -> dict[str, float]:
     return found
 
 
+def forget_peak() -> None:
+    """From here on the peak of this process's memory is counted anew (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def resident_bytes(*, peak: bool) -> int:
     """Of this process's memory, now or at most so far (Linux)."""
     field = "VmHWM" if peak else "VmRSS"
