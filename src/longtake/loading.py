@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -23,6 +24,7 @@ from longtake.checkpoint import (
 )
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.families import Family, Model, Release, releases_of
+from longtake.vision.openvino import OpenvinoTower
 
 BUNDLED = Path(str(files("longtake"))) / "assets"
 """Checkpoints that ship in the package, one folder each."""
@@ -30,12 +32,16 @@ ADAPTER = "adapter_config.json"
 """What low-rank adapters are saved with (the package peft)."""
 
 
+Tower = Literal["torch", "openvino", "openvino-int8"]
+"""What computes a model's vision tower."""
+
+
 def bundled_names() -> list[str]:
     """The models that ship in the package."""
     return sorted(path.parent.name for path in BUNDLED.glob(f"*/{CONFIG}"))
 
 
-def load(name: str = "nano", *, device: str = "auto", dtype: str = "auto") -> Model:
+def load(name: str = "nano", *, device: str = "auto", dtype: str = "auto", tower: Tower = "torch") -> Model:
     """Load a model.
 
     Args:
@@ -43,16 +49,24 @@ def load(name: str = "nano", *, device: str = "auto", dtype: str = "auto") -> Mo
             model of the Hugging Face hub, like `lmms-lab/LongVA-7B`, which is downloaded if it is not here yet.
         device: "auto", "cpu", "cuda", "cuda:1", ..., or several, as `checkpoint.placement` takes them.
         dtype: "auto", "float32", "bfloat16", "float16" or "int8".
+        tower: what computes the vision tower. "openvino", on the processor only, is faster than torch and exacter
+            than its bfloat16; "openvino-int8" is faster again, with two to three times the error (benchmarks/tower.py).
 
     Raises:
         LongtakeError: `model.not_found` if there is no such model or no family fits it; `model.bad_checkpoint` if its
             files are missing, damaged or do not fit each other; `model.nonfinite` if a weight is no number;
-            `usage.bad_option` for device and dtype; `limit.memory` if the devices may not be given so much,
-            `environment.missing` for several without accelerate; of the hub `network.unreachable` and `disk.write` too.
+            `usage.bad_option` for device, dtype and tower; `limit.memory` if the devices may not be given so much;
+            `environment.missing` for several without accelerate, or without openvino; of the hub `network.unreachable`
+            and `disk.write` too.
     """
     folder = folder_of(name)
     family, _ = family_of(name, folder)
-    return family.load(folder, name=name, device=device, dtype=dtype)
+    model = family.load(folder, name=name, device=device, dtype=dtype)
+    if tower == "torch":
+        return model
+    make = cache(partial(OpenvinoTower, eight_bits=tower == "openvino-int8"))  # one tower may serve two encoders
+    pictures = model.image_encoder and model.image_encoder.with_tower(make)
+    return replace(model, encoder=model.encoder.with_tower(make), image_encoder=pictures)
 
 
 @dataclass(frozen=True)

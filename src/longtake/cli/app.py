@@ -50,6 +50,7 @@ def ask(
     seed: opt.Seed = 0,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
+    tower: opt.Tower = "torch",
     settings: opt.SettingsWithMethod = None,
     beyond_trained_context: opt.BeyondTrainedContext = False,
     as_json: opt.AsJson = False,
@@ -61,7 +62,7 @@ def ask(
     way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
     set_by_part = opt.settings_by_part(settings, opt.WITH_METHOD)
     looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
-    choice = Choice(model, layout, rope, template, device, dtype, beyond_trained_context)
+    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context)
     asked = Asked(question, tuple(choices or ()), Drawing(max_new_tokens, temperature, seed))
     ask_and_print(looked_at, asked, choice, road=Road(method, reader), show=opt.Show(as_json, quiet))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from longtake.cli.looking import open_looked_at
-from longtake.cli.options import Looked, Show
+from longtake.cli.options import Looked, Show, TowerName
 from longtake.cli.output import remark, say, say_json
 from longtake.cli.progress import bars
 from longtake.errors import ErrorCode, LongtakeError
@@ -32,6 +32,7 @@ class Choice:
     template: str | None
     device: str
     dtype: str
+    tower: TowerName
     beyond_trained_context: bool
 
 
@@ -177,7 +178,7 @@ def _loaded(looked: Looked, videos: Sequence[Video], choice: Choice) -> Model:
     from longtake.prompt.templates import find_template
 
     template = None if choice.template is None else find_template(choice.template)
-    model = load(choice.model, device=choice.device, dtype=choice.dtype)
+    model = load(choice.model, device=choice.device, dtype=choice.dtype, tower=choice.tower)
     model = swapped(model, looked, choice, pictures=all(is_still(video) for video in videos))
     return model if template is None else model.with_template(template, name=str(choice.template))
 

@@ -120,6 +120,11 @@ Dtype = Annotated[
         "--dtype", help="auto (bfloat16 where the device has it), float32, bfloat16, float16 or int8 weights."
     ),
 ]
+TowerName = Literal["torch", "openvino", "openvino-int8"]
+Tower = Annotated[
+    TowerName,
+    typer.Option("--tower", help="What computes the vision tower; openvino is faster on a processor, and an extra."),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PART.OPTION=VALUE", help="An option of the sampler, layout or rope; repeatable."),

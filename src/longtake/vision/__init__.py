@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from longtake.video import Frames, Shrink
 
 Progress = Callable[[int], None]
 """Called as progress(frames_done)."""
+MakeTower = Callable[[nn.Module, int], nn.Module]
+"""A tower and the side of its pictures in pixels in, what is to be computed in its place out."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,14 @@ class VisionEncoder(Protocol):
         """What makes one displayed frame, (H, W, 3) uint8, as small as the tower takes it: (3, h, w) uint8.
 
         Where it is tiled, the whole and the tiles lie one below the other in one high picture.
+        """
+        ...
+
+    def with_tower(self, make: MakeTower) -> Self:
+        """The same with what `make` makes of its tower.
+
+        Raises:
+            LongtakeError: `usage.bad_option` where this cannot be.
         """
         ...
 

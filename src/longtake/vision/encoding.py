@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from longtake.errors import ErrorCode, LongtakeError
 from longtake.networks import input_device, is_finite, nonfinite
 from longtake.video import Frames, Shrink
-from longtake.vision import FeatureGrid, GridShape, Progress, Tiling
+from longtake.vision import FeatureGrid, GridShape, MakeTower, Progress, Tiling
 from longtake.vision.pixels import PixelRecipe
 from longtake.vision.tiles import LLAVA_TILES, TileGrid, best_grid, cut
 
@@ -77,6 +78,17 @@ class Encoder:
         """
         return self._whole_and_tiles if tiled else self.recipe.shrink
 
+    def with_tower(self, make: MakeTower) -> Encoder:
+        """The same with what `make` makes of its tower.
+
+        Raises:
+            LongtakeError: `usage.bad_option` where class tokens are wanted, which such a tower does not hand on.
+        """
+        if self.class_token:
+            reason = "this model reads class tokens, which only its own tower hands on"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "tower", reason, "leave it to torch")
+        return replace(self, tower=make(self.tower, self.recipe.side_px))
+
     def encode(
         self, frames: Iterable[Frames], *, tilings: Sequence[Tiling] = (), progress: Progress | None = None
     ) -> FeatureGrid:
@@ -115,7 +127,7 @@ class Encoder:
             raise ValueError(f"{views} views came; the tilings tell of {', '.join(map(str, ends))}")
         came = tuple(tilings[: bisect.bisect_right(ends, views)])
         class_TD = torch.cat(classes) if classes else None
-        return FeatureGrid(torch.cat(features), np.concatenate(times), self.newline_D, came, class_TD)
+        return FeatureGrid(_joined(features), np.concatenate(times), self.newline_D, came, class_TD)
 
     def _tiling(self, height_px: int, width_px: int) -> Tiling:
         columns, rows = best_grid(width_px, height_px, side_px=self.recipe.side_px, choices=self.tiles)
@@ -165,6 +177,18 @@ class Encoder:
             networks = {"vision": self.tower, "projector": self.projector}
             raise nonfinite(networks, lambda: self.projector(self.tower(normalised_TCHW)))
         return values_THWD, class_TD
+
+
+def _joined(chunks: list[torch.Tensor]) -> torch.Tensor:
+    """The chunks as one, and the list empty: each is given up once it is copied, so that they are not held twice."""
+    joined = chunks[0].new_empty(sum(map(len, chunks)), *chunks[0].shape[1:])
+    chunks.reverse()
+    filled = 0
+    while chunks:
+        chunk = chunks.pop()
+        joined[filled : filled + len(chunk)] = chunk
+        filled += len(chunk)
+    return joined
 
 
 def rechunk(frames: Iterable[Frames], size: int) -> Iterator[Frames]:

@@ -75,4 +75,5 @@ class NanoTower(nn.Module):
         strokes_TCHW = self.strokes(pixels_TCHW)
         places_TNC = strokes_TCHW.flatten(2).transpose(1, 2) + self.place
         mixed_TNC: torch.Tensor = self.norm(self.mixing(places_TNC))
-        return mixed_TNC.reshape(len(mixed_TNC), self.grid_height, self.grid_width, self.width)
+        features_THWC: torch.Tensor = mixed_TNC.unflatten(1, (self.grid_height, self.grid_width))
+        return features_THWC
