@@ -14,6 +14,7 @@ from longtake.families import Family, Release, releases_of
 from longtake.layouts.frames_as_images import FramesAsImages
 from longtake.layouts.image_grid import ImageGrid
 from longtake.loading import family_of, folder_of, known_models, load
+from released import RECIPES
 from running import Cli
 
 FAMILIES: dict[str, Family] = {name: parts.find("families", name)() for name in parts.names("families")}
@@ -26,6 +27,7 @@ PARAMETERS = {
     "lmms-lab/LongVA-7B": 7_615_616_512 + CLIP_L + (1024 + 1 + 3584 + 1) * 3584,
     "liuhaotian/llava-v1.6-vicuna-7b": 6_738_415_616 + CLIP_L + (1024 + 1 + 4096 + 1) * 4096 + 4096,
     "liuhaotian/llava-v1.6-mistral-7b": 7_241_732_096 + CLIP_L + (1024 + 1 + 4096 + 1) * 4096 + 4096,
+    "llava-hf/llava-v1.6-vicuna-7b-hf": 6_738_415_616 + 2 * 64 * 4096 + CLIP_L + (1024 + 1 + 4096 + 1) * 4096 + 4096,
     "liuhaotian/llava-v1.6-34b": 34_388_917_248 + CLIP_L + (1024 + 1 + 7168 + 1) * 7168 + 7168,
 }
 """Language models as the hub counts them: Qwen2-7B, Llama-2-7b, Mistral-7B, Yi-34B; projector; newline."""
@@ -64,11 +66,26 @@ def test_layouts_and_frames_that_are_told_are_those_of_loaded_models(shared: Pat
         assert release.frames == model.sampler.frames  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("name", ["llava_next mistral", "llava_onevision", "video_llava"])
+def test_so_are_those_of_transformers_layout(tmp_path: Path, name: str) -> None:
+    folder = RECIPES[name].save(tmp_path / "model")
+    family, config = family_of(name, folder)
+    model = load(str(folder), device="cpu")
+    for release in releases_of(family):
+        assert release.layout == model.layout
+        assert release.frames == model.sampler.frames  # type: ignore[attr-defined]
+        whole, told = dict(release.config["vision_config"]), config["vision_config"]
+        assert whole["model_type"] == told["model_type"]
+
+
 def test_tokens_a_frame() -> None:
     """LongVA: 24 x 24 features by twos. SlowFast: 10 of 50 frames in 24 x 12, all 50 in 4 x 4."""
     found = {release.name: release.tokens_a_frame for _, release in RELEASES}
     assert found["lmms-lab/LongVA-7B"] == 144
-    assert found["liuhaotian/llava-v1.6-vicuna-7b"] == (10 * 288 + 50 * 16) / 50
+    assert found["llava-hf/LLaVA-NeXT-Video-7B-hf"] == 144
+    assert found["LanguageBind/Video-LLaVA-7B-hf"] == 257
+    assert found["llava-hf/llava-onevision-qwen2-7b-ov-hf"] == (32 * 14 * 14 + 1) / 32
+    assert found["llava-hf/llava-v1.6-34b-hf"] == found["liuhaotian/llava-v1.6-vicuna-7b"] == (10 * 288 + 50 * 16) / 50
     release = next(release for _, release in RELEASES if release.name == "liuhaotian/llava-v1.6-vicuna-7b")
     assert replace(release, layout=ImageGrid(rows=2, columns=3), frames=6, newline=False).tokens_a_frame == 576 / 6
     assert replace(release, layout=FramesAsImages()).tokens_a_frame > 0
@@ -88,4 +105,4 @@ def test_by_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(row["licence"] and row["context"] > 0 and row["weights_bytes_bfloat16"] > 0 for row in told)
     status, out, _ = cli("list", "--models")
     assert status == 0
-    assert "longva      lmms-lab/LongVA-7B                224,000  144             14.8 GiB" in out
+    assert "longva lmms-lab/LongVA-7B 224,000 144 14.8 GiB" in " ".join(out.split())

@@ -92,6 +92,7 @@ class Release:
         side: rows, and columns, of features in a frame.
         layout: of videos, by default.
         newline: whether it learned a vector that ends a row.
+        class_token: whether it reads the tower's class token of each frame.
         licence: of the weights, as their card states it.
     """
 
@@ -102,13 +103,15 @@ class Release:
     side: int
     layout: Layout
     newline: bool = False
+    class_token: bool = False
     licence: str = SEE_CARD
 
     @property
     def tokens_a_frame(self) -> float:
         """Visual tokens of a video of `frames` frames, divided by their number."""
         pictures = math.ceil(self.frames / view_of(self.layout).frames)
-        return self.layout.count(GridShape(pictures, self.side, self.side, self.newline)) / self.frames
+        shape = GridShape(pictures, self.side, self.side, self.newline, class_token=self.class_token)
+        return self.layout.count(shape) / self.frames
 
 
 def releases_of(family: Family) -> tuple[Release, ...]:

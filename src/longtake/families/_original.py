@@ -21,6 +21,7 @@ from transformers import CLIPVisionConfig
 from longtake.checkpoint import CONFIG, Placement, StoredTensor, folder_of, read_config, require_files, stored_in
 from longtake.families import Family
 from longtake.families._loaded import Loaded, Newline, load_networks, no_such_model, recipe_of
+from longtake.families._published import CLIP_L_336, side_of
 from longtake.vision.clip import ClipTower
 from longtake.vision.encoding import Encoder
 from longtake.vision.pixels import Fit
@@ -35,16 +36,15 @@ SHIFTS = (("model.mm_projector.0.", "projector.rise."), ("model.mm_projector.2."
 PROJECTOR = "mlp2x_gelu"
 
 
-CLIP_L = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
 SEES = {
     "mm_projector_type": PROJECTOR,
-    "mm_hidden_size": CLIP_L["hidden_size"],
+    "mm_hidden_size": CLIP_L_336["hidden_size"],
     "mm_vision_select_layer": -2,
     "mm_vision_tower": "openai/clip-vit-large-patch14-336",
-    "vision_config": {**CLIP_L, "image_size": 336, "patch_size": 14},
+    "vision_config": CLIP_L_336,
 }
 """What the config.json of all releases in this layout says of seeing, and of that tower its own."""
-SIDE = 336 // 14
+SIDE = side_of(CLIP_L_336)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,16 @@ from longtake.checkpoint import placement
 from longtake.families import Model, Release
 from longtake.families._loaded import knows, trained_context
 from longtake.families._original import SEES, SIDE, load_original, networks_of, renamed
+from longtake.families._published import (
+    MISTRAL_7B,
+    OF_LLAMA_2,
+    OF_MISTRAL,
+    OF_YI,
+    SHAPES,
+    VICUNA_7B,
+    VICUNA_13B,
+    YI_34B,
+)
 from longtake.prompt import Tokenizer
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
@@ -24,13 +34,6 @@ ARCHITECTURES = ("LlavaLlamaForCausalLM", MISTRAL)
 CHATML = "<|im_start|>"
 FRAMES = 50
 """As SlowFast-LLaVA is released (arXiv 2407.15841, section 4)."""
-
-SHAPES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
-VICUNA_7B, VICUNA_13B = (4096, 11_008, 32, 32, 32), (5120, 13_824, 40, 40, 40)
-MISTRAL_7B, YI_34B = (4096, 14_336, 32, 32, 8), (7168, 20_480, 60, 56, 8)
-OF_LLAMA_2 = "Llama 2 Community License"
-OF_MISTRAL = "that of mistralai/Mistral-7B-Instruct-v0.2 (Apache-2.0)"
-OF_YI = "that of NousResearch/Nous-Hermes-2-Yi-34B (Apache-2.0)"
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,27 @@ from torch import nn
 
 from longtake import parts
 from longtake.checkpoint import placement
-from longtake.families import Model
+from longtake.families import Model, Release
 from longtake.families._hf import CHATML, OF_LLAMA, chat_of, is_a, load_released, networks_of, renamed
 from longtake.families._loaded import knows, trained_context
+from longtake.families._published import (
+    CLIP_L_336,
+    MISTRAL_7B,
+    OF_LLAMA_2,
+    OF_MISTRAL,
+    OF_YI,
+    VICUNA_7B,
+    VICUNA_13B,
+    YI_34B,
+    hf_config,
+    side_of,
+)
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
+
+ARCHITECTURE = "LlavaNextForConditionalGeneration"
+FRAMES = 50
+"""As SlowFast-LLaVA is released (arXiv 2407.15841, section 4)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +45,7 @@ class LlavaNextHf:
 
     def fits(self, config: dict[str, object]) -> bool:
         """Whether config.json names the architecture LlavaNextForConditionalGeneration."""
-        return is_a(config, "LlavaNextForConditionalGeneration")
+        return is_a(config, ARCHITECTURE)
 
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """Tower, projector, language model and newline."""
@@ -38,6 +54,15 @@ class LlavaNextHf:
     def trained_context(self, config: dict[str, Any], networks: Mapping[str, nn.Module]) -> int:
         """What the language model's config tells."""
         return trained_context(config, networks)
+
+    def known(self) -> tuple[Release, ...]:
+        """The four of January 2024, as transformers' converter wrote them."""
+        return (
+            _release("vicuna-7b", VICUNA_7B, 32_064, context=4096, licence=OF_LLAMA_2),
+            _release("vicuna-13b", VICUNA_13B, 32_064, context=4096, licence=OF_LLAMA_2),
+            _release("mistral-7b", MISTRAL_7B, 32_064, context=32_768, licence=OF_MISTRAL),
+            _release("34b", YI_34B, 64_064, context=4096, licence=OF_YI),
+        )
 
     def renamed(self, name: str) -> str | None:
         """transformers' names, old and new."""
@@ -55,7 +80,7 @@ class LlavaNextHf:
         chat = find_template(chat_of(folder, released.loaded.config, tokenizer))
         return Model(
             name=name,
-            sampler=parts.find("samplers", "middles")(),
+            sampler=parts.find("samplers", "middles")(frames=FRAMES),
             encoder=released.film_encoder("stretch"),
             layout=parts.find("layouts", "slowfast")(),
             image_layout=parts.find("layouts", "anyres")(),
@@ -65,3 +90,16 @@ class LlavaNextHf:
             engine=released.loaded.engine(tokenizer, chat),
             image_encoder=released.picture_encoder(),
         )
+
+
+def _release(name: str, shapes: tuple[int, ...], vocabulary: int, *, context: int, licence: str) -> Release:
+    return Release(
+        f"llava-hf/llava-v1.6-{name}-hf",
+        hf_config(ARCHITECTURE, shapes, vocabulary, vision=CLIP_L_336),
+        context=context,
+        frames=FRAMES,
+        side=side_of(CLIP_L_336),
+        layout=parts.find("layouts", "slowfast")(),
+        newline=True,
+        licence=licence,
+    )

@@ -12,13 +12,15 @@ from torch import nn
 
 from longtake import parts
 from longtake.checkpoint import placement
-from longtake.families import Model
+from longtake.families import Model, Release
 from longtake.families._hf import OF_LLAMA, chat_of, is_a, load_released, networks_of, renamed
 from longtake.families._loaded import trained_context
+from longtake.families._published import CLIP_L_336, OF_LLAMA_2, VICUNA_7B, hf_config, side_of
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
 from longtake.vision.encoding import Encoder
 
+ARCHITECTURE = "LlavaNextVideoForConditionalGeneration"
 FRAMES = 32
 """So many it was trained with (LLaVA blog, 2024-04-30, section 2)."""
 TEXT_TOKENS = 512
@@ -36,7 +38,7 @@ class LlavaNextVideo:
 
     def fits(self, config: dict[str, object]) -> bool:
         """Whether config.json names the architecture LlavaNextVideoForConditionalGeneration."""
-        return is_a(config, "LlavaNextVideoForConditionalGeneration")
+        return is_a(config, ARCHITECTURE)
 
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """Tower, projector, language model and newline."""
@@ -46,6 +48,16 @@ class LlavaNextVideo:
     def trained_context(self, config: dict[str, Any], networks: Mapping[str, nn.Module]) -> int:
         """What the language model's config tells."""
         return trained_context(config, networks)
+
+    def known(self) -> tuple[Release, ...]:
+        """The one of 7B; DPO's has the same shapes. A frame's features are pooled before any layout sees them."""
+        config = hf_config(ARCHITECTURE, VICUNA_7B, 32_064, vision=CLIP_L_336)
+        side = side_of(CLIP_L_336) // _pooling(config)[0]
+        layout = parts.find("layouts", "grid")(pool=1)
+        return tuple(
+            Release(f"llava-hf/{name}", config, 4096, _frames(4096, side * side), side, layout, licence=OF_LLAMA_2)
+            for name in ("LLaVA-NeXT-Video-7B-hf", "LLaVA-NeXT-Video-7B-DPO-hf")
+        )
 
     def renamed(self, name: str) -> str | None:
         """transformers' names, old and new."""
@@ -62,8 +74,8 @@ class LlavaNextVideo:
         loaded, tokenizer = released.loaded, read_tokenizer(folder)
         template = find_template(chat_of(folder, loaded.config, tokenizer))
         encoder = _pooled(released.film_encoder(), *_pooling(loaded.config))
-        frame_tokens = encoder.grid_height * encoder.grid_width
-        frames = min(FRAMES, max(1, (trained_context(loaded.config, loaded.networks) - TEXT_TOKENS) // frame_tokens))
+        context = trained_context(loaded.config, loaded.networks)
+        frames = _frames(context, encoder.grid_height * encoder.grid_width)
         return Model(
             name=name,
             sampler=parts.find("samplers", "uniform")(frames=frames),
@@ -76,6 +88,11 @@ class LlavaNextVideo:
             engine=loaded.engine(tokenizer, template),
             image_encoder=released.picture_encoder(),
         )
+
+
+def _frames(context: int, frame_tokens: int) -> int:
+    """As many as it was trained with, or as fit."""
+    return min(FRAMES, max(1, (context - TEXT_TOKENS) // frame_tokens))
 
 
 class Pooled(nn.Module):

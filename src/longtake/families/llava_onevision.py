@@ -12,12 +12,14 @@ from torch import nn
 
 from longtake import parts
 from longtake.checkpoint import placement
-from longtake.families import Model
+from longtake.families import Model, Release
 from longtake.families._hf import is_a, load_released, networks_of, renamed
 from longtake.families._loaded import trained_context
+from longtake.families._published import QWEN2_7B, QWEN2_HALF_B, SIGLIP_384, hf_config, side_of
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
 
+ARCHITECTURE = "LlavaOnevisionForConditionalGeneration"
 FRAMES = 32
 """So many it was trained and evaluated with (arXiv 2408.03326, section 3.2)."""
 ANYRES = re.compile(r"anyres_max_(\d+)")
@@ -33,7 +35,7 @@ class LlavaOnevision:
 
     def fits(self, config: dict[str, object]) -> bool:
         """Whether config.json names the architecture LlavaOnevisionForConditionalGeneration."""
-        return is_a(config, "LlavaOnevisionForConditionalGeneration")
+        return is_a(config, ARCHITECTURE)
 
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """Tower, projector, language model and newline."""
@@ -43,6 +45,13 @@ class LlavaOnevision:
     def trained_context(self, config: dict[str, Any], networks: Mapping[str, nn.Module]) -> int:
         """What the language model's config tells."""
         return trained_context(config, networks)
+
+    def known(self) -> tuple[Release, ...]:
+        """The two that fit one graphics card; the third has 72B parameters."""
+        return (
+            _release("0.5b", hf_config(ARCHITECTURE, QWEN2_HALF_B, 151_936, vision=SIGLIP_384, tied=True)),
+            _release("7b", hf_config(ARCHITECTURE, QWEN2_7B, 152_064, vision=SIGLIP_384)),
+        )
 
     def renamed(self, name: str) -> str | None:
         """transformers' names, old and new."""
@@ -71,6 +80,18 @@ class LlavaOnevision:
             image_encoder=released.picture_encoder("pad"),
             several_layout=anyres(tiled=False),
         )
+
+
+def _release(size: str, config: dict[str, Any]) -> Release:
+    return Release(
+        f"llava-hf/llava-onevision-qwen2-{size}-ov-hf",
+        config,
+        context=32_768,
+        frames=FRAMES,
+        side=side_of(SIGLIP_384),
+        layout=parts.find("layouts", "bilinear")(),
+        newline=True,
+    )
 
 
 def _most_tiles(config: Mapping[str, Any]) -> int:

@@ -15,6 +15,7 @@ from longtake.checkpoint import placement
 from longtake.families import Model, Release
 from longtake.families._loaded import trained_context
 from longtake.families._original import NEWLINE, SEES, SIDE, load_original, networks_of, renamed
+from longtake.families._published import QWEN2_7B, SHAPES
 from longtake.layouts import Layout
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
@@ -27,11 +28,7 @@ RELEASED = {
     "architectures": [ARCHITECTURE],
     "mm_patch_merge_type": "unires",
     **SEES,
-    "hidden_size": 3584,
-    "intermediate_size": 18_944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
+    **dict(zip(SHAPES, QWEN2_7B, strict=True)),
     "vocab_size": 152_064,
     "tie_word_embeddings": False,
 }

@@ -11,12 +11,14 @@ from torch import nn
 
 from longtake import parts
 from longtake.checkpoint import placement
-from longtake.families import Model
+from longtake.families import Model, Release
 from longtake.families._hf import OF_LLAMA, chat_of, is_a, load_released, networks_of, renamed
 from longtake.families._loaded import trained_context
+from longtake.families._published import CLIP_L_224, VICUNA_7B, hf_config, side_of
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
 
+ARCHITECTURE = "VideoLlavaForConditionalGeneration"
 FRAMES = 8
 """So many it was trained with (arXiv 2311.10122, section 4.1)."""
 
@@ -31,7 +33,7 @@ class VideoLlava:
 
     def fits(self, config: dict[str, object]) -> bool:
         """Whether config.json names the architecture VideoLlavaForConditionalGeneration."""
-        return is_a(config, "VideoLlavaForConditionalGeneration")
+        return is_a(config, ARCHITECTURE)
 
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """Both towers, projector and language model."""
@@ -40,6 +42,13 @@ class VideoLlava:
     def trained_context(self, config: dict[str, Any], networks: Mapping[str, nn.Module]) -> int:
         """What the language model's config tells."""
         return trained_context(config, networks)
+
+    def known(self) -> tuple[Release, ...]:
+        """The one release."""
+        config = hf_config(ARCHITECTURE, VICUNA_7B, 32_064, vision=CLIP_L_224)
+        layout, side = parts.find("layouts", "every_token")(), side_of(CLIP_L_224)
+        name = "LanguageBind/Video-LLaVA-7B-hf"
+        return (Release(name, config, 4096, FRAMES, side, layout, class_token=True),)
 
     def renamed(self, name: str) -> str | None:
         """transformers' names, old and new."""
