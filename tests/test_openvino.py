@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 import longtake
+import released
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.families import Model
 from longtake.loading import load
@@ -134,6 +135,23 @@ def test_what_openvino_cannot_compute_is_refused_in_one_line() -> None:
     assert ONE_LINE.fullmatch(f"{caught.value}\n") and "leave it to torch" in str(caught.value)
 
 
+@installed
+def test_videos_and_pictures_share_the_one_that_was_made(tmp_path: Path) -> None:
+    folder = released.RECIPES["llava_onevision"].save(tmp_path)
+    plain, fast = (load(str(folder), device="cpu", tower=tower) for tower in ("torch", "openvino"))
+    towers = [fast.encoder.tower, fast.image_encoder.tower]  # type: ignore[attr-defined, union-attr]
+    assert towers[0] is towers[1] and type(towers[0]) is OpenvinoTower
+    exact = plain.encoder.tower  # type: ignore[attr-defined]
+    assert 0 < off(features(plain, towers[0], 3), features(plain, exact, 3)) < 1e-2, "SigLIP's"
+
+
+def test_a_class_token_is_torchs_alone(tmp_path: Path) -> None:
+    folder = released.RECIPES["video_llava"].save(tmp_path)
+    with pytest.raises(LongtakeError, match="class tokens") as caught:
+        load(str(folder), device="cpu", tower="openvino")
+    assert caught.value.code is ErrorCode.USAGE_BAD_OPTION
+
+
 def test_a_tower_that_is_not_on_the_processor_is_refused() -> None:
     with pytest.raises(LongtakeError, match="computes on the processor, and the model is on meta"):
         OpenvinoTower(nn.Linear(1, 1, device="meta"), 8)
@@ -167,10 +185,3 @@ def test_nothing_is_told_to_openvinos_makers(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (0, "well\n"), done.stderr
     assert (told / "told").exists(), "whoever imports it himself gets it"
-
-
-def test_a_model_that_reads_class_tokens_keeps_its_own_tower() -> None:
-    encoder: Any = load("nano").encoder
-    with pytest.raises(LongtakeError, match="class tokens") as refused:
-        replace(encoder, class_token=True).with_tower(lambda tower, side_px: tower)
-    assert refused.value.code is ErrorCode.USAGE_BAD_OPTION
