@@ -132,7 +132,9 @@ def test_a_model_of_the_hub_is_not_fetched_for_it(cli: Cli) -> None:
     )
 
 
-GOLDEN = Path(__file__).parent / "golden" / "tokenizers"
+GOLDEN = Path(__file__).parent / "golden" / "checkpoints"
+OTHERS = shutil.ignore_patterns("config.json", "generation_config.json", "*.safetensors")
+"""What lies there beside the tokenizers."""
 
 
 @pytest.mark.parametrize(
@@ -145,14 +147,14 @@ GOLDEN = Path(__file__).parent / "golden" / "tokenizers"
 def test_older_tokenizers_are_read_too(cli: Cli, folder: Path, name: str, told: str) -> None:
     pytest.importorskip("sentencepiece")
     (folder / "tokenizer.json").unlink()
-    shutil.copytree(GOLDEN / name, folder, dirs_exist_ok=True)
+    shutil.copytree(GOLDEN / name, folder, dirs_exist_ok=True, ignore=OTHERS)
     assert findings(cli, folder, 0)["tokenizer"] == (True, told)
 
 
 @pytest.mark.parametrize("lacking", [("vocab.json",), ("merges.txt", "tokenizer_config.json")])
 def test_all_that_an_older_tokenizer_lacks_is_told_at_once(cli: Cli, folder: Path, lacking: tuple[str, ...]) -> None:
     (folder / "tokenizer.json").unlink()
-    shutil.copytree(GOLDEN / "LongVA-tiny", folder, dirs_exist_ok=True)
+    shutil.copytree(GOLDEN / "LongVA-tiny", folder, dirs_exist_ok=True, ignore=OTHERS)
     for name in lacking:
         (folder / name).unlink()
     well, told = findings(cli, folder, 4)["tokenizer"]

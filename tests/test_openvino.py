@@ -185,3 +185,26 @@ def test_nothing_is_told_to_openvinos_makers(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (0, "well\n"), done.stderr
     assert (told / "told").exists(), "whoever imports it himself gets it"
+
+
+@installed
+def test_signals_are_heard_when_towers_have_come_and_gone() -> None:
+    """Each Core of OpenVINO's sets a stack for signals aside; put back in the wrong order it is a crash."""
+    code = """
+import faulthandler, gc, signal
+import longtake
+from longtake.vision.openvino import OpenvinoTower
+
+faulthandler.enable()
+encoder = longtake.load("nano").encoder
+first = OpenvinoTower(encoder.tower, encoder.recipe.side_px)
+second = OpenvinoTower(encoder.tower, encoder.recipe.side_px)
+del first
+gc.collect()
+del second
+gc.collect()
+signal.signal(signal.SIGINT, lambda number, frame: print("heard"))
+signal.raise_signal(signal.SIGINT)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert (ran.returncode, ran.stdout) == (0, "heard\n"), ran.stderr

@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class OpenvinoTower(nn.Module):
         # An encoder asks a tower's parameters where, and in what numbers, it takes its pictures.
         self.taken = nn.Parameter(torch.empty(0), requires_grad=False)
         with _openvino() as ov:
-            core: Any = ov.Core()
+            core = _core()
             graph = _graph(ov, tower, side_px)
             if eight_bits:
                 _in_eight_bits(ov, graph)
@@ -80,6 +81,18 @@ class OpenvinoTower(nn.Module):
     def _features(self, pixels_TCHW: torch.Tensor) -> torch.Tensor:
         (features_THWC,) = self._request.infer([pixels_TCHW.numpy()], share_inputs=True).values()
         return torch.from_numpy(features_THWC).to(self._dtype)
+
+
+@cache
+def _core() -> Any:
+    """OpenVINO itself: one for the process, kept to its end.
+
+    Each one gives the thread that makes it another stack for signals and puts the one before back when it goes. Of two
+    that go in the order in which they came, the last would put back what is gone: the next Ctrl-C would be a crash.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 @contextmanager
