@@ -208,7 +208,7 @@ def test_code_as_an_object(
 
 
 def _wait_until_it_opens_files(process: subprocess.Popen[str]) -> None:
-    """Before its own code runs, Ctrl-C is Python's. What it has loaded tells how far it is; where nobody tells, time."""
+    """Before its own code runs, Ctrl-C is Python's. What it has loaded tells how far it is; elsewhere, a second."""
     maps, deadline_s = Path(f"/proc/{process.pid}/maps"), time.monotonic() + 60
     if not maps.exists():
         time.sleep(1)
