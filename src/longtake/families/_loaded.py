@@ -71,6 +71,7 @@ def load_networks(
     try:
         with without_memory():
             networks = family.networks(config, folder=folder)
+        family.trained_context(config, networks)
     except (KeyError, TypeError, ValueError) as error:
         raise no_such_model(folder / CONFIG, error) from error
     fill(networks, stored, where, renamed=family.renamed, folder=folder)

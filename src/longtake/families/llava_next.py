@@ -25,6 +25,7 @@ from longtake.families._published import (
     VICUNA_13B,
     YI_34B,
 )
+from longtake.layouts import Layout
 from longtake.prompt import Tokenizer
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
@@ -50,6 +51,7 @@ class LlavaNext:
 
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """Tower, projector, language model and, where rows of pictures are ended, the newline."""
+        _image_layout(config)
         newline = "unpad" in str(config.get("mm_patch_merge_type"))
         return networks_of(config, folder, _language, newline=newline)
 
@@ -86,7 +88,7 @@ class LlavaNext:
             sampler=parts.find("samplers", "middles")(frames=FRAMES),
             encoder=original.encoder("stretch"),
             layout=parts.find("layouts", "slowfast")(),
-            image_layout=parts.find("layouts", "anyres")(merge=loaded.config.get("mm_patch_merge_type", "flat")),
+            image_layout=_image_layout(loaded.config),
             template=find_template(film),
             image_template=find_template(chat),
             tokenizer=tokenizer,
@@ -113,6 +115,11 @@ def _release(name: str, shapes: tuple[int, ...], words: int, *, context: int, li
         newline=True,
         licence=licence,
     )
+
+
+def _image_layout(config: Mapping[str, Any]) -> Layout:
+    layout: Layout = parts.find("layouts", "anyres")(merge=config.get("mm_patch_merge_type", "flat"))
+    return layout
 
 
 def _templates(config: Mapping[str, Any], tokenizer: Tokenizer) -> tuple[str, str]:
