@@ -39,6 +39,11 @@ def refused(folder: Path) -> str:
         ("LongVA-tiny", {"mm_spatial_pool_mode": "bilinear"}, "mode is 'bilinear'; want average or max"),
         ("LongVA-tiny", {"mm_spatial_pool_stride": 0}, "pool is 0"),
         ("LongVA-tiny", {"tokenizer_model_max_length": "long"}, "ValueError"),
+        (
+            "llava-v1.6-vicuna-tiny",
+            {"image_aspect_ratio": "square"},
+            "square; want anyres or pad",
+        ),
         ("llava-v1.6-vicuna-tiny", {"mm_patch_merge_type": "unpad_best"}, "merge is 'unpad_best'; want one of"),
     ],
 )
@@ -62,3 +67,16 @@ def test_preprocessing_that_is_none(place: Path, text: str, told: str) -> None:
     tower = Path(json.loads((place / "LongVA-tiny" / "config.json").read_text())["mm_vision_tower"])
     (place / tower / "preprocessor_config.json").write_text(text)
     assert told in refused(place / "LongVA-tiny")
+
+
+def test_a_llava_that_saw_whole_pictures_is_shown_whole_pictures(place: Path) -> None:
+    """LLaVA-1.5 has LLaVA-1.6's architecture; its config tells `pad`, and no merge of tiles."""
+    folder = place / "llava-v1.6-vicuna-tiny"
+    tiled = load(str(folder), device="cpu", dtype="float32")
+    rewrite(folder / "config.json", image_aspect_ratio="pad")
+    whole: Any = load(str(folder), device="cpu", dtype="float32")
+    assert whole.image_encoder.recipe.fit == "pad"
+    side = whole.encoder.grid_height
+    assert tiled.image_layout.count(tiled.encoder.shape_of(1, (720, 1280), tiled=True)) > 2 * side * side
+    shape = whole.image_encoder.shape_of(1, (720, 1280), tiled=whole.image_layout.view.tiled)
+    assert whole.image_layout.count(shape) == side * side + 1  # and the newline behind it

@@ -23,8 +23,8 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
 from longtake.checkpoint import CONFIG, Placement, bad_checkpoint, read_config, read_object, require_files, stored_in
-from longtake.families import Family
-from longtake.families._loaded import Loaded, Newline, knows, load_networks, no_such_model, recipe_of
+from longtake.families import Family, knows
+from longtake.families._loaded import Loaded, Newline, load_networks, no_such_model, recipe_of
 from longtake.prompt import Tokenizer
 from longtake.vision.encoding import Encoder
 from longtake.vision.pixels import Fit
