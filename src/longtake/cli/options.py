@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -23,7 +23,7 @@ def _say_version(wanted: bool) -> None:
 
 def _question(asked: str) -> str:
     """The question, unless it is a file: then it was forgotten."""
-    if Path(asked).is_file():
+    if os.path.isfile(asked):  # Path.is_file raises for what is too long to be a name
         reason, advice = "is a file, and no question follows it", 'ask something, like "What is shown?"'
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, asked, reason, advice)
     return asked
