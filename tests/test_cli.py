@@ -100,8 +100,10 @@ def test_refusal_as_an_object(cli: Cli, damaged: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["ask"], "Missing argument 'FILE...'"),
-        (["ask", "BUNNY"], "Missing argument 'FILE...'"),
+        (["ask"], "Missing argument 'QUESTION'"),
+        (["ask", "What?"], "Missing argument 'FILE...'"),
+        (["ask", "BUNNY"], "is a file, and no question follows it"),
+        (["ask", "BUNNY", "BUNNY"], "is a file, and no question follows it"),
         (["ask", "BUNNY", "What?", "--frames", "many"], "'--frames'"),
         (["ask", "BUNNY", "What?", "--frames", "0"], "'--frames'"),
         (["ask", "BUNNY", "What?", "--no-such-option"], "--no-such-option"),

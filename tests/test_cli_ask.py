@@ -211,3 +211,8 @@ def test_ctrl_c_in_the_middle_of_the_work(bunny: Path, model: str) -> None:
     assert (process.returncode, out) == (130, b"")
     assert b"Traceback" not in shown
     assert shown.endswith(b"error[interrupted]: stopped by Ctrl-C (run the same command again to start over)\r\n")
+
+
+def test_a_question_may_be_longer_than_the_name_of_a_file(cli: Cli, bunny: Path) -> None:
+    status, out, err = cli("ask", bunny, "What number is on the red star? " * 20, "--frames", "2", "--quiet")
+    assert (status, err) == (0, "") and out.strip()

@@ -144,9 +144,9 @@ def test_list_shows_methods_and_templates(cli: Cli) -> None:
             "http://x/v1: is not written",
         ),
         (ErrorCode.MODEL_NOT_FOUND, ["--method", "captions", "--reader", "nobody's"], "nobody's: "),
-        (ErrorCode.USAGE_BAD_OPTION, ["--choice", "one"], "choices: 1 choices"),
+        (ErrorCode.USAGE_BAD_OPTION, ["--choice", "one"], "choices: 1 given"),
         (ErrorCode.USAGE_BLANK_QUESTION, ["--choice", "one", "--choice", " "], "choice B: "),
-        (ErrorCode.USAGE_BAD_OPTION, ["--method", "captions", "--choice", "one"], "choices: 1 choices"),
+        (ErrorCode.USAGE_BAD_OPTION, ["--method", "captions", "--choice", "one"], "choices: 1 given"),
         (ErrorCode.USAGE_BAD_OPTION, ["--template", "vicunna"], "template vicunna: there is no such template"),
         (ErrorCode.USAGE_BAD_OPTION, ["--template", "gemma"], "template gemma: this model's tokenizer has no"),
         (

@@ -46,7 +46,7 @@ def test_a_whole_checkpoint_is_told_in_numbers(cli: Cli, folder: Path) -> None:
         f"{len(tensors)} tensors ({len(tensors) - counters} bfloat16, {counters} int64), 1 file, {size_bytes:,} bytes"
     )
     assert found["weights"] == (True, told)
-    assert found["family"] == (True, "Nano, architectures ['LongtakeNano']")
+    assert found["family"] == (True, "nano, architectures ['LongtakeNano']")
     assert found["tokenizer"] == (
         True,
         f"{tiny.tokenizer().vocabulary_size:,} tokens, 3 of them control tokens (tokenizer.json)",
@@ -224,3 +224,10 @@ def test_a_device_that_is_none(cli: Cli, folder: Path) -> None:
 def test_there_must_be_a_model_to_run(cli: Cli) -> None:
     status, _, err = cli("doctor", "--run")
     assert status == 2 and "--run: there is no model to run" in err
+
+
+def test_the_folder_that_one_stands_in_has_a_name_too(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert findings(cli, Path("."), 4)["weights"] == (False, ". has no model.safetensors")

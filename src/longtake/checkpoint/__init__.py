@@ -15,6 +15,7 @@ from longtake.checkpoint.files import TOKENIZER as TOKENIZER
 from longtake.checkpoint.files import WEIGHTS as WEIGHTS
 from longtake.checkpoint.files import bad_checkpoint as bad_checkpoint
 from longtake.checkpoint.files import read_config as read_config
+from longtake.checkpoint.files import read_object as read_object
 from longtake.checkpoint.files import require_files as require_files
 from longtake.checkpoint.filling import fill as fill
 from longtake.checkpoint.finding import folder_of as folder_of

@@ -72,10 +72,18 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         LongtakeError: `model.bad_checkpoint` if it cannot be read or is no JSON object.
     """
-    path = folder / CONFIG
+    return read_object(folder / CONFIG)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object of a JSON file.
+
+    Raises:
+        LongtakeError: `model.bad_checkpoint` if it cannot be read or is no JSON object.
+    """
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        return dict(config.items())
+        read = json.loads(path.read_text(encoding="utf-8"))
+        return dict(read.items())
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         reason = f"is not a JSON object: {error}"
-        raise bad_checkpoint(path, reason, "copy config.json from where the checkpoint came from") from error
+        raise bad_checkpoint(path, reason, f"copy {path.name} from where the checkpoint came from") from error

@@ -46,7 +46,7 @@ def _line(known: Known) -> tuple[str, ...]:
         known.family,
         f"{release.name}{' +' if known.here else ''}",
         f"{release.context:,}",
-        f"{release.tokens_a_frame:g}",
+        f"{release.tokens_a_frame:.4g}",
         f"{known.weights_bytes / GIB:.3g} GiB",
         release.licence,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -20,6 +21,14 @@ def _say_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _question(asked: str) -> str:
+    """The question, unless it is a file: then it was forgotten."""
+    if os.path.isfile(asked):  # Path.is_file raises for what is too long to be a name
+        reason, advice = "is a file, and no question follows it", 'ask something, like "What is shown?"'
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, asked, reason, advice)
+    return asked
+
+
 PARTS_WITH_SETTINGS = ("sampler", "layout", "rope")
 WITH_METHOD = (*PARTS_WITH_SETTINGS, "method")
 
@@ -27,7 +36,16 @@ VideoFile = Annotated[str, typer.Argument(metavar="VIDEO", help="A video file.",
 AskedFiles = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="Videos and pictures, in order.", show_default=False)
 ]
-Question = Annotated[str, typer.Argument(metavar="QUESTION", help="A question about them.", show_default=False)]
+Question = Annotated[
+    str,
+    typer.Argument(
+        metavar="QUESTION",
+        help="A question about them.",
+        show_default=False,
+        callback=_question,
+        is_eager=True,  # before FILE... is found to be lacking, where the one word that was given is a file
+    ),
+]
 
 ModelName = Annotated[
     str, typer.Option("--model", "-m", help="A bundled model, the folder of a checkpoint, or a model of the hub.")

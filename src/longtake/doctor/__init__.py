@@ -93,7 +93,7 @@ def _torch() -> Finding:
 
     cuda = [f"cuda:{number} {torch.cuda.get_device_name(number)}" for number in range(torch.cuda.device_count())]
     mps = ["mps"] if torch.backends.mps.is_available() else []
-    return Finding("devices", True, f"{', '.join(['cpu', *cuda, *mps])}; {torch.get_num_threads()} threads")
+    return Finding("devices", True, f"{', '.join(['cpu', *cuda, *mps])}; threads: {torch.get_num_threads()}")
 
 
 def _decoders() -> Finding:

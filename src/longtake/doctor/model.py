@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from longtake import parts
 from longtake.checkpoint import DTYPES, INT8, fitting, stored_in, weights_bytes, without_hub, without_memory
 from longtake.doctor import GIB, Finding
 from longtake.engines.turning import scaling_of
@@ -49,7 +50,7 @@ def _guarded(subject: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, True, look())
     except LongtakeError as error:
-        about = Path(error.subject).name
+        about = Path(error.subject).name or error.subject
         return Finding(subject, False, f"{about} {error.reason}", error.advice)
     except (KeyError, TypeError, ValueError) as error:
         found = f"config.json does not describe them: {type(error).__name__} {error}"
@@ -73,7 +74,7 @@ def _weights(folder: Path) -> str:
 
 def _family(name: str, folder: Path) -> str:
     family, config = family_of(name, folder)
-    return f"{type(family).__name__}, architectures {config.get('architectures')}"
+    return f"{parts.told(family, 'families')['name']}, architectures {config.get('architectures')}"
 
 
 def _networks(name: str, folder: Path) -> Mapping[str, nn.Module]:

@@ -58,16 +58,16 @@ class Model:
         """
         written = (*template.opening, *template.between, *template.closing, *template.later)
         controls = dict.fromkeys(segment.token for segment in written if isinstance(segment, Control))
-        lacking = [token for token in controls if not _has(self.tokenizer, token)]
+        lacking = [token for token in controls if not knows(self.tokenizer, token)]
         if lacking:
             reason = f"this model's tokenizer has no {' and no '.join(lacking)}"
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"template {name}", reason, "take a template of its kind")
-        stops = [self.tokenizer.control(token) for token in template.stop if _has(self.tokenizer, token)]
+        stops = [self.tokenizer.control(token) for token in template.stop if knows(self.tokenizer, token)]
         engine = self.engine.stopping_at(stops)
         return replace(self, template=template, image_template=template, engine=engine)
 
 
-def _has(tokenizer: Tokenizer, token: str) -> bool:
+def knows(tokenizer: Tokenizer, token: str) -> bool:
     """Whether a tokenizer has a control token of that spelling."""
     try:
         tokenizer.control(token)

@@ -13,7 +13,6 @@ others again while a model is in memory; each spelling is read:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +22,9 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
-from longtake.checkpoint import CONFIG, Placement, bad_checkpoint, read_config, require_files, stored_in
-from longtake.families import Family
-from longtake.families._loaded import Loaded, Newline, knows, load_networks, no_such_model, recipe_of
+from longtake.checkpoint import CONFIG, Placement, bad_checkpoint, read_config, read_object, require_files, stored_in
+from longtake.families import Family, knows
+from longtake.families._loaded import Loaded, Newline, load_networks, no_such_model, recipe_of
 from longtake.prompt import Tokenizer
 from longtake.vision.encoding import Encoder
 from longtake.vision.pixels import Fit
@@ -215,7 +214,7 @@ def _pixels(folder: Path, side_px: int) -> tuple[Mapping[str, Any], Mapping[str,
     Raises:
         LongtakeError: `model.bad_checkpoint`.
     """
-    told = {name: _object(folder / name) for name in (BOTH, PICTURES, FILMS) if (folder / name).is_file()}
+    told = {name: read_object(folder / name) for name in (BOTH, PICTURES, FILMS) if (folder / name).is_file()}
     both = told.get(BOTH, {})
     of_pictures = [(BOTH, both.get("image_processor")), (PICTURES, told.get(PICTURES))]
     of_films = [(BOTH, both.get("video_processor")), (FILMS, told.get(FILMS)), *of_pictures]
@@ -256,11 +255,3 @@ def _check(pixels: Mapping[str, Any], side_px: int) -> None:
 
 def _fit(pixels: Mapping[str, Any]) -> Fit:
     return "crop" if pixels.get("do_center_crop") else "stretch"
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-        return dict(read.items())
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise bad_checkpoint(path, f"is not a JSON object: {error}", "copy it again") from error

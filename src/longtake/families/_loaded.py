@@ -71,6 +71,7 @@ def load_networks(
     try:
         with without_memory():
             networks = family.networks(config, folder=folder)
+        family.trained_context(config, networks)
     except (KeyError, TypeError, ValueError) as error:
         raise no_such_model(folder / CONFIG, error) from error
     fill(networks, stored, where, renamed=family.renamed, folder=folder)
@@ -88,11 +89,3 @@ def no_such_model(path: Path, error: Exception) -> LongtakeError:
 def recipe_of(pixels: Mapping[str, Any], side_px: int, fit: Fit) -> PixelRecipe:
     """The preprocessing that a preprocessor_config.json tells, for a tower that reads pictures of `side_px`."""
     return PixelRecipe(side_px, fit=fit, mean_3=tuple(pixels["image_mean"]), std_3=tuple(pixels["image_std"]))
-
-
-def knows(tokenizer: Tokenizer, token: str) -> bool:
-    """Whether a tokenizer has this control token."""
-    try:
-        return tokenizer.control(token) in tokenizer.control_ids
-    except LongtakeError:
-        return False

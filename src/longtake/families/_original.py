@@ -8,7 +8,6 @@ model.image_newline                                        the vector that ends 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,16 @@ from typing import Any
 from torch import nn
 from transformers import CLIPVisionConfig
 
-from longtake.checkpoint import CONFIG, Placement, StoredTensor, folder_of, read_config, require_files, stored_in
+from longtake.checkpoint import (
+    CONFIG,
+    Placement,
+    StoredTensor,
+    folder_of,
+    read_config,
+    read_object,
+    require_files,
+    stored_in,
+)
 from longtake.families import Family
 from longtake.families._loaded import Loaded, Newline, load_networks, no_such_model, recipe_of
 from longtake.families._published import CLIP_L_336, side_of
@@ -97,6 +105,7 @@ def networks_of(
     width = int(config["hidden_size"])
     if tower.width != config["mm_hidden_size"]:
         raise ValueError(f"mm_hidden_size is {config['mm_hidden_size']}; the tower's is {tower.width}")
+    tile_grids(config.get("image_grid_pinpoints"), tower.side_px)
     networks: dict[str, nn.Module] = {
         "vision": tower,
         "projector": Projector(in_width=tower.width, hidden_width=width, out_width=width),
@@ -118,11 +127,14 @@ def load_original(family: Family, folder: Path, where: Placement) -> Original:
     require_files(tower, [CONFIG, PIXELS])
     if not any(name.startswith(TOWER) for name in stored):
         stored |= _base_tower(tower)
+    pixels = read_object(tower / PIXELS)
+    loaded = load_networks(family, folder, where, config, stored)
     try:
-        pixels = json.loads((tower / PIXELS).read_text(encoding="utf-8"))
-    except ValueError as error:
+        original = Original(loaded, pixels)
+        original.encoder("stretch")
+    except (KeyError, TypeError, ValueError) as error:
         raise no_such_model(tower / PIXELS, error) from error
-    return Original(load_networks(family, folder, where, config, stored), pixels)
+    return original
 
 
 def tower_folder(config: Mapping[str, Any], folder: Path) -> Path:
@@ -131,14 +143,22 @@ def tower_folder(config: Mapping[str, Any], folder: Path) -> Path:
 
 
 def tile_grids(pinpoints: Any, side_px: int) -> tuple[TileGrid, ...]:
-    """The grids of tiles of `image_grid_pinpoints`: (width, height) pairs, or "(1x1),...,(6x6)" of grids."""
+    """The grids of tiles of `image_grid_pinpoints`: (width, height) pairs, or "(1x1),...,(6x6)" of grids.
+
+    Raises:
+        TypeError, ValueError: they are neither.
+    """
     if isinstance(pinpoints, str):
         found = [(int(wide), int(high)) for wide, high in re.findall(r"\((\d+)x(\d+)\)", pinpoints)]
         if len(found) != 2:
-            raise ValueError(f"image_grid_pinpoints is {pinpoints!r}")
+            raise ValueError(f"image_grid_pinpoints is {pinpoints!r}; want a range of grids like (1x1),...,(6x6)")
         (first, _), (last, _) = found
         return tuple((wide, high) for wide in range(first, last + 1) for high in range(first, last + 1))
-    return tuple((wide // side_px, high // side_px) for wide, high in pinpoints) if pinpoints else LLAVA_TILES
+    if not pinpoints:
+        return LLAVA_TILES
+    if any(length % side_px for pair in pinpoints for length in pair):
+        raise ValueError(f"image_grid_pinpoints are {pinpoints}; want multiples of {side_px}")
+    return tuple((wide // side_px, high // side_px) for wide, high in pinpoints)
 
 
 def _base_tower(tower: Path) -> dict[str, StoredTensor]:

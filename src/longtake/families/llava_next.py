@@ -12,8 +12,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralFo
 
 from longtake import parts
 from longtake.checkpoint import placement
-from longtake.families import Model, Release
-from longtake.families._loaded import knows, trained_context
+from longtake.families import Model, Release, knows
+from longtake.families._loaded import trained_context
 from longtake.families._original import SEES, SIDE, load_original, networks_of, renamed
 from longtake.families._published import (
     MISTRAL_7B,
@@ -25,6 +25,7 @@ from longtake.families._published import (
     VICUNA_13B,
     YI_34B,
 )
+from longtake.layouts import Layout
 from longtake.prompt import Tokenizer
 from longtake.prompt.templates import find_template
 from longtake.prompt.tokenizers import read_tokenizer
@@ -41,7 +42,8 @@ class LlavaNext:
     """LLaVA-1.6 of Vicuna, Mistral or Yi-34B; SlowFast-LLaVA is its way with videos (arXiv 2407.15841).
 
     Videos: 50 frames, each squeezed into a square, the layout `slowfast` and its prompt. Pictures: AnyRes and the chat
-    that the language model was taught, which its config and tokenizer tell: nothing is read off a name.
+    that the language model was taught, which its config and tokenizer tell: nothing is read off a name. Where its
+    config says that pictures are padded, not cut into tiles, as that of LLaVA-1.5 does, they are seen so.
     """
 
     def fits(self, config: dict[str, object]) -> bool:
@@ -50,6 +52,7 @@ class LlavaNext:
 
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """Tower, projector, language model and, where rows of pictures are ended, the newline."""
+        _image_layout(config)
         newline = "unpad" in str(config.get("mm_patch_merge_type"))
         return networks_of(config, folder, _language, newline=newline)
 
@@ -86,11 +89,12 @@ class LlavaNext:
             sampler=parts.find("samplers", "middles")(frames=FRAMES),
             encoder=original.encoder("stretch"),
             layout=parts.find("layouts", "slowfast")(),
-            image_layout=parts.find("layouts", "anyres")(merge=loaded.config.get("mm_patch_merge_type", "flat")),
+            image_layout=_image_layout(loaded.config),
             template=find_template(film),
             image_template=find_template(chat),
             tokenizer=tokenizer,
             engine=loaded.engine(tokenizer, find_template(chat)),
+            image_encoder=None if _is_tiled(loaded.config) else original.encoder("pad"),
         )
 
 
@@ -113,6 +117,20 @@ def _release(name: str, shapes: tuple[int, ...], words: int, *, context: int, li
         newline=True,
         licence=licence,
     )
+
+
+def _image_layout(config: Mapping[str, Any]) -> Layout:
+    merge = config.get("mm_patch_merge_type", "flat")
+    layout: Layout = parts.find("layouts", "anyres")(merge=merge, tiled=_is_tiled(config))
+    return layout
+
+
+def _is_tiled(config: Mapping[str, Any]) -> bool:
+    """Whether a picture is cut into tiles; LLaVA-1.5, which has the same architecture, saw it as a whole, padded."""
+    told = config.get("image_aspect_ratio", "anyres")
+    if told not in ("anyres", "pad"):
+        raise ValueError(f"image_aspect_ratio is {told}; want anyres or pad")
+    return bool(told == "anyres")
 
 
 def _templates(config: Mapping[str, Any], tokenizer: Tokenizer) -> tuple[str, str]:

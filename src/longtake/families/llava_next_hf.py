@@ -11,9 +11,9 @@ from torch import nn
 
 from longtake import parts
 from longtake.checkpoint import placement
-from longtake.families import Model, Release
+from longtake.families import Model, Release, knows
 from longtake.families._hf import CHATML, OF_LLAMA, chat_of, is_a, load_released, networks_of, renamed
-from longtake.families._loaded import knows, trained_context
+from longtake.families._loaded import trained_context
 from longtake.families._published import (
     CLIP_L_336,
     MISTRAL_7B,

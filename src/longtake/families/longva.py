@@ -49,6 +49,7 @@ class Longva:
 
     def networks(self, config: dict[str, Any], *, folder: Path) -> Mapping[str, nn.Module]:
         """Tower, projector and Qwen2."""
+        _layout(config)
         return networks_of(config, folder, _qwen2, newline=False)
 
     def trained_context(self, config: dict[str, Any], networks: Mapping[str, nn.Module]) -> int:

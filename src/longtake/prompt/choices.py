@@ -38,7 +38,7 @@ def with_choices(template: ChatTemplate, question: str, choices: Sequence[str]) 
         reason, advice = "this template asks open questions", "take slowfast_choice or slowfast_choice_yi"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "choices", reason, advice)
     if not 2 <= len(choices) <= len(ascii_uppercase):
-        reason, advice = f"{len(choices)} choices", f"give 2 to {len(ascii_uppercase)}, one for each letter"
+        reason, advice = f"{len(choices)} given", f"give 2 to {len(ascii_uppercase)}, one for each letter"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "choices", reason, advice)
     for letter, choice in zip(ascii_uppercase, choices, strict=False):
         _refuse_wordless(letter, choice)
