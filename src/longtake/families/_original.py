@@ -18,9 +18,18 @@ from typing import Any
 from torch import nn
 from transformers import CLIPVisionConfig
 
-from longtake.checkpoint import CONFIG, Placement, StoredTensor, folder_of, read_config, require_files, stored_in
+from longtake.checkpoint import (
+    CONFIG,
+    UNBUILT,
+    Placement,
+    StoredTensor,
+    folder_of,
+    read_config,
+    require_files,
+    stored_in,
+)
 from longtake.families import Family
-from longtake.families._loaded import Loaded, Newline, load_networks, no_such_model, recipe_of
+from longtake.families._loaded import Loaded, Newline, load_networks, no_such_model, recipe_of, refuse_sizeless
 from longtake.families._published import CLIP_L_336, side_of
 from longtake.vision.clip import ClipTower
 from longtake.vision.encoding import Encoder
@@ -84,7 +93,7 @@ def networks_of(
 
     Raises:
         LongtakeError: `model.bad_checkpoint`, `model.not_found` if there is no tower of that name.
-        KeyError, TypeError, ValueError: `config` does not describe such networks.
+        UNBUILT: `config` does not describe such networks.
     """
     if config.get("mm_projector_type") != PROJECTOR:
         raise ValueError(f"mm_projector_type is {config.get('mm_projector_type')}; want {PROJECTOR}")
@@ -92,6 +101,8 @@ def networks_of(
         raise ValueError(f"mm_vision_select_feature is {config['mm_vision_select_feature']}; want patch")
     # No such config.json tells its tower's shape; what is known of a release without having it does (`Release.config`).
     told = config if "vision_config" in config else read_config(tower_folder(config, folder))
+    refuse_sizeless(config)
+    refuse_sizeless(_vision(told))
     seen = CLIPVisionConfig(**_vision(told))
     tower = ClipTower(seen, config["mm_vision_select_layer"])
     width = int(config["hidden_size"])
@@ -122,7 +133,17 @@ def load_original(family: Family, folder: Path, where: Placement) -> Original:
         pixels = json.loads((tower / PIXELS).read_text(encoding="utf-8"))
     except ValueError as error:
         raise no_such_model(tower / PIXELS, error) from error
-    return Original(load_networks(family, folder, where, config, stored), pixels)
+    loaded = load_networks(family, folder, where, config, stored)
+    seeing: Any = loaded.networks["vision"]
+    try:
+        tile_grids(config.get("image_grid_pinpoints"), seeing.side_px)
+    except UNBUILT as error:
+        raise no_such_model(folder / CONFIG, error) from error
+    try:
+        recipe_of(pixels, seeing.side_px, "crop")
+    except UNBUILT as error:
+        raise no_such_model(tower / PIXELS, error) from error
+    return Original(loaded, pixels)
 
 
 def tower_folder(config: Mapping[str, Any], folder: Path) -> Path:
@@ -133,12 +154,15 @@ def tower_folder(config: Mapping[str, Any], folder: Path) -> Path:
 def tile_grids(pinpoints: Any, side_px: int) -> tuple[TileGrid, ...]:
     """The grids of tiles of `image_grid_pinpoints`: (width, height) pairs, or "(1x1),...,(6x6)" of grids."""
     if isinstance(pinpoints, str):
-        found = [(int(wide), int(high)) for wide, high in re.findall(r"\((\d+)x(\d+)\)", pinpoints)]
-        if len(found) != 2:
+        ends = [int(wide) for wide, _ in re.findall(r"\((\d+)x(\d+)\)", pinpoints)]
+        if len(ends) != 2:
             raise ValueError(f"image_grid_pinpoints is {pinpoints!r}")
-        (first, _), (last, _) = found
+        first, last = ends
         return tuple((wide, high) for wide in range(first, last + 1) for high in range(first, last + 1))
-    return tuple((wide // side_px, high // side_px) for wide, high in pinpoints) if pinpoints else LLAVA_TILES
+    found = [(wide // side_px, high // side_px) for wide, high in pinpoints or ()]
+    if any(min(grid) < 1 for grid in found):
+        raise ValueError(f"image_grid_pinpoints are {pinpoints}; want at least {side_px} each")
+    return tuple(found) or LLAVA_TILES
 
 
 def _base_tower(tower: Path) -> dict[str, StoredTensor]:
