@@ -25,6 +25,11 @@ from longtake.video.opening import open_video
 WORDS = ("red", "blue", "star")
 
 
+def test_the_same_choice_twice_is_refused() -> None:
+    with pytest.raises(LongtakeError, match="'a star' is given 2 times"):
+        with_choices(choosing(find_template("chatml")), "which?", ["a star", "a ring", "A  star"])
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     loaded = longtake.load(str(tiny.checkpoint(tmp_path_factory.mktemp("nano"))), device="cpu")

@@ -296,12 +296,14 @@ def test_less_memory_than_the_weights_take_is_refused_before_anything_is_read(fo
     assert caught.value.code is ErrorCode.LIMIT_MEMORY
 
 
+@pytest.mark.parametrize("share", [0.6, 0.01])
 @pytest.mark.parametrize("int8", [False, True])
-def test_kept_aside_and_brought_the_outputs_are_the_same(folder: Path, int8: bool) -> None:
+def test_kept_aside_and_brought_the_outputs_are_the_same(folder: Path, int8: bool, share: float) -> None:
+    """Also where the first device has room for nothing, and everything is brought."""
     pytest.importorskip("accelerate")
     whole = replace(shared_out(folder, 2**30), int8=int8)
     with without_memory():
-        limit = int(weights_bytes(networks(), FULL, int8=int8) * 0.6)
+        limit = int(weights_bytes(networks(), FULL, int8=int8) * share)
     built = filled(folder, replace(shared_out(folder, limit), int8=int8))
     layer = built["language"].model.layers[3]
     brought = [*layer.parameters(), *(b for name, b in layer.named_buffers() if "_O" in name)]

@@ -133,8 +133,13 @@ def test_a_model_of_the_hub_is_not_fetched_for_it(cli: Cli) -> None:
 
 
 GOLDEN = Path(__file__).parent / "golden" / "checkpoints"
-OTHERS = shutil.ignore_patterns("config.json", "generation_config.json", "*.safetensors")
-"""What lies there beside the tokenizers."""
+
+
+def retokenize(folder: Path, name: str) -> None:
+    """Put the older tokenizer of a checkpoint in the place of tokenizer.json."""
+    (folder / "tokenizer.json").unlink()
+    others = shutil.ignore_patterns("config.json", "generation_config.json", "*.safetensors", "*.index.json")
+    shutil.copytree(GOLDEN / name, folder, ignore=others, dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -146,15 +151,13 @@ OTHERS = shutil.ignore_patterns("config.json", "generation_config.json", "*.safe
 )
 def test_older_tokenizers_are_read_too(cli: Cli, folder: Path, name: str, told: str) -> None:
     pytest.importorskip("sentencepiece")
-    (folder / "tokenizer.json").unlink()
-    shutil.copytree(GOLDEN / name, folder, dirs_exist_ok=True, ignore=OTHERS)
+    retokenize(folder, name)
     assert findings(cli, folder, 0)["tokenizer"] == (True, told)
 
 
 @pytest.mark.parametrize("lacking", [("vocab.json",), ("merges.txt", "tokenizer_config.json")])
 def test_all_that_an_older_tokenizer_lacks_is_told_at_once(cli: Cli, folder: Path, lacking: tuple[str, ...]) -> None:
-    (folder / "tokenizer.json").unlink()
-    shutil.copytree(GOLDEN / "LongVA-tiny", folder, dirs_exist_ok=True, ignore=OTHERS)
+    retokenize(folder, "LongVA-tiny")
     for name in lacking:
         (folder / name).unlink()
     well, told = findings(cli, folder, 4)["tokenizer"]
@@ -216,9 +219,15 @@ def test_what_is_broken_is_not_run(cli: Cli, folder: Path) -> None:
     assert "loading" not in findings(cli, folder, 4, "--run")
 
 
-def test_a_device_that_is_none(cli: Cli, folder: Path) -> None:
-    well, told = findings(cli, folder, 4, "--run", "--device", "toaster")["loading"]
-    assert not well and "no such device" in told
+@pytest.mark.parametrize(("option", "value"), [("--device", "toaster"), ("--dtype", "int9")])
+def test_what_is_no_device_or_dtype_is_the_users_to_mend_not_the_checkpoints(
+    cli: Cli, folder: Path, option: str, value: str
+) -> None:
+    status, out, err = cli("doctor", folder, "--run", option, value)
+    assert (status, out) == (2, "") and f"there is no such {option[2:]}" in err
+    for nothing in (["doctor", folder], ["doctor"]):
+        status, out, err = cli(*nothing, option, value)
+        assert (status, out) == (2, "") and f"{option}: nothing is computed without --run" in err
 
 
 def test_there_must_be_a_model_to_run(cli: Cli) -> None:

@@ -222,6 +222,9 @@ def test_a_config_that_is_no_object(folder: Path, text: str) -> None:
         ({"vision": {"side_px": 48, "colour": True}}, "colour"),
         ({"projector": {"in_width": 16, "hidden_width": 24, "out_width": 31}}, "widths"),
         ({"trained_context": 0}, "at least 1"),
+        ({"language": {"hidden_size": 32, "num_attention_heads": 0}}, "ZeroDivisionError"),
+        ({"language": {"hidden_size": "wide"}}, "expected int, got str"),
+        ({"projector": {"in_width": 16, "hidden_width": -1, "out_width": 32}}, "negative dimension"),
         ({"frames": "many"}, "many"),
     ],
 )

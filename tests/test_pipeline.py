@@ -16,10 +16,12 @@ import torch
 
 import longtake
 import tiny
+from longtake import demo
 from longtake.engines import GenerateOptions
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.families import Model
 from longtake.layouts.grid import Grid
+from longtake.layouts.pool3d import Pool3d
 from longtake.layouts.slowfast import SlowFast
 from longtake.pipeline import ask, logprobs, watch
 from longtake.samplers.uniform import Uniform
@@ -216,6 +218,14 @@ def test_too_many_frames_are_refused_before_decoding_with_the_most_that_fit(path
     )
     assert watch(replace(at_grid, sampler=Uniform(31)), open_video(path)).visual_tokens == 124
     refused(ErrorCode.LIMIT_CONTEXT, lambda: watch(replace(at_grid, sampler=Uniform(32)), video))
+
+
+def test_a_layout_that_melts_frames_into_each_other_is_not_advised() -> None:
+    """Of 18,000 frames only pool3d would make little enough: 16 averages of 1,125 frames each."""
+    nano = replace(longtake.load("nano"), sampler=Uniform(18_000))
+    error = refused(ErrorCode.LIMIT_CONTEXT, lambda: watch(nano, Undecoded(open_video(str(demo.FILM)))))
+    assert error.advice.startswith("sample at most 4,0") and "--layout" not in error.advice
+    assert longtake.load("nano").engine.trained_context > Pool3d().count(GridShape(18_000, 6, 6))
 
 
 def test_where_the_text_leaves_no_room_it_is_told_before_decoding(path: Path, model: Model) -> None:

@@ -188,6 +188,47 @@ def test_a_config_that_describes_no_such_model(folder: Path, change: dict[str, A
     assert told in message
 
 
+@pytest.mark.parametrize(
+    ("half", "change", "told"),
+    [
+        ("text_config", {"num_attention_heads": 0}, "num_attention_heads is 0; want 1 or more"),
+        ("vision_config", {"num_attention_heads": -1}, "num_attention_heads is -1; want 1 or more"),
+        ("vision_config", {"patch_size": 0}, "patch_size is 0; want 1 or more"),
+        ("text_config", {"initializer_range": float("nan")}, "RuntimeError"),
+        ("text_config", {"hidden_size": "wide"}, "expected int, got str"),
+        ("text_config", {"max_position_embeddings": 0}, "the language model reads no position"),
+    ],
+)
+def test_sizes_that_are_none(folder: Path, half: str, change: dict[str, Any], told: str) -> None:
+    rewrite(folder / "config.json", **{half: {**config_of(folder)[half], **change}})
+    message = refused(folder)
+    assert "config.json: does not describe such a model" in message
+    assert told in message
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("config.json", {"num_key_value_heads": 0}, "num_key_value_heads is 0; want 1 or more"),
+        ("config.json", {"rms_norm_eps": "small"}, "expected float, got str"),
+        ("config.json", {"image_grid_pinpoints": "wide"}, "image_grid_pinpoints is 'wide'"),
+        ("config.json", {"mm_spatial_pool_stride": 0}, "pool is 0; want at least 1"),
+        ("config.json", {"torch_dtype": []}, "IndexError"),
+        ("config.json", {"image_grid_pinpoints": [[1, 1]]}, "image_grid_pinpoints are [[1, 1]]"),
+        ("../openai/clip-tiny-patch14-56-longva/preprocessor_config.json", {"image_mean": None}, "TypeError"),
+    ],
+)
+def test_nonsense_in_the_authors_layout(
+    golden: Path, tmp_path: Path, name: str, change: dict[str, Any], told: str
+) -> None:
+    shutil.copytree(golden / "checkpoints", tmp_path / "all")
+    folder = tmp_path / "all" / "LongVA-tiny"
+    rewrite(folder / name, **change)
+    message = refused(folder)
+    assert f"{Path(name).name}: does not describe such a model" in message
+    assert told in message
+
+
 def test_a_llava_whose_chat_is_not_known(saved: Callable[[str], Path], tmp_path: Path) -> None:
     """Of Qwen or of Llama 3: an answer in another's chat would be worse than none."""
     folder = Path(shutil.copytree(saved("llava_next vicuna"), tmp_path / "qwen"))

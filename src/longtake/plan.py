@@ -192,13 +192,19 @@ def refuse_too_long(model: Model, video_tokens: int, question_tokens: int, new_t
 
 
 def _layouts_that_fit(plan: Plan, free_tokens: int) -> dict[str, int]:
-    """The layouts that see the same frames and, as they are, make few enough tokens of them; with how many."""
+    """The layouts that see the same frames and, as they are, make few enough tokens of them; with how many.
+
+    One that makes no more of many frames than of half of them is left out: it fits by melting frames into each other.
+    """
     found = {}
+    half = max(1, len(plan.numbers) // 2)
     for name in parts.names("layouts"):
         layout: Layout = parts.build("layouts", name, {}, label="layout")
         if view_of(layout) != view_of(plan.layout):
             continue
         # A layout that cannot lay out such a grid at all refuses to count.
         with suppress(LongtakeError):
-            found[name] = plan.with_layout(layout).tokens
+            other = plan.with_layout(layout)
+            if half == len(plan.numbers) or other.with_frames(half).tokens < other.tokens:
+                found[name] = other.tokens
     return {name: tokens for name, tokens in found.items() if tokens <= free_tokens}

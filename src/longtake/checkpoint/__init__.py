@@ -7,6 +7,7 @@ nothing that lies in a checkpoint is ever run.
 
 from __future__ import annotations
 
+from longtake.checkpoint.building import UNBUILT as UNBUILT
 from longtake.checkpoint.building import without_memory as without_memory
 from longtake.checkpoint.eight_bits import Int8Linear as Int8Linear
 from longtake.checkpoint.files import CONFIG as CONFIG

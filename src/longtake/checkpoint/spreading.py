@@ -104,15 +104,20 @@ def spread(modules: Mapping[str, nn.Module], where: Placement) -> Spread:
     # accelerate numbers devices; which device has a number is ours to say. What has none is the processor's memory.
     shares = list(enumerate(where.shares))
     keys = [ASIDE if number and str(share.device) == "cpu" else number for number, share in shares]
+    together = _together(modules)
     found = _accelerate().infer_auto_device_map(
-        _together(modules),
+        together,
         max_memory={key: _limit(share) for key, share in zip(keys, where.shares, strict=True)},
         no_split_module_classes=_whole(modules),
         dtype=where.dtype,
         special_dtypes=_eight_bit_names(modules) if where.int8 else None,
+        offload_buffers=True,
     )
     if "disk" in found.values():
         raise _too_little(total, where.shares)
+    if "" in found:
+        # All in one place (nothing fits beside the room that the largest block needs): told of a block without a name.
+        found = dict.fromkeys(together, found[""])
     devices = {key: share.device for key, share in zip(keys, where.shares, strict=True)}
     aside = frozenset(name for name, key in found.items() if key == ASIDE)
     return Spread(where.device, {name: devices[key] for name, key in found.items()}, aside)

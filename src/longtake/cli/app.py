@@ -131,7 +131,7 @@ def doctor(
     """Examine this machine and installation, or a model without loading it, and say what to do about what is wrong."""
     from longtake.cli.looking import Running, print_doctor
 
-    print_doctor(model, Running(device, dtype) if run else None, as_json=as_json)
+    print_doctor(model, Running(run, device, dtype), as_json=as_json)
 
 
 @app.command()

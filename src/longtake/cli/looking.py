@@ -180,22 +180,39 @@ def _part_row(name: str, part: type) -> Mapping[str, object]:
 
 @dataclass(frozen=True)
 class Running:
-    """Where a model that is examined is run, and in what numbers, as the user put it."""
+    """Whether a model that is examined is run, where and in what numbers, as the user put it."""
 
+    wanted: bool
     device: str
     dtype: str
 
+    def refuse_unfit(self, model: str | None) -> None:
+        """Refuse options that would mean nothing, and devices or numbers that are not here.
 
-def print_doctor(model: str | None, running: Running | None, *, as_json: bool) -> None:
+        Raises:
+            LongtakeError: `usage.bad_option`.
+        """
+        if self.wanted and model is None:
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--run", "there is no model to run", "name one before it")
+        for option, given in (("--device", self.device), ("--dtype", self.dtype)):
+            if not self.wanted and given != "auto":
+                reason = "nothing is computed without --run"
+                raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, option, reason, "add --run, or leave it out")
+        if self.wanted:
+            from longtake.checkpoint import placement
+
+            placement(self.device, self.dtype)
+
+
+def print_doctor(model: str | None, running: Running, *, as_json: bool) -> None:
     """`longtake doctor`; a model is only run if nothing else is wrong with it.
 
     Raises:
         LongtakeError: if something is not well, after the findings are printed: `environment.missing`, or of a model
-            `model.bad_checkpoint`; before, `model.not_found`, or `usage.bad_option` where there is none to run.
+            `model.bad_checkpoint`; before, `model.not_found`, or `usage.bad_option`, see `Running`.
         typer.Exit: the same status with --json, where the findings say it all.
     """
-    if model is None and running is not None:
-        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--run", "there is no model to run", "name one before it")
+    running.refuse_unfit(model)
     if model is None:
         from longtake.doctor import examine
 
@@ -204,7 +221,7 @@ def print_doctor(model: str | None, running: Running | None, *, as_json: bool) -
         from longtake.doctor.model import examine_model
 
         findings, code, wanted = list(examine_model(model)), ErrorCode.MODEL_BAD_CHECKPOINT, "not as a model needs it"
-        if running is not None and all(finding.well for finding in findings):
+        if running.wanted and all(finding.well for finding in findings):
             from longtake.doctor.running import examine_running
 
             findings += examine_running(model, device=running.device, dtype=running.dtype)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtake import parts
-from longtake.checkpoint import DTYPES, INT8, fitting, stored_in, weights_bytes, without_hub, without_memory
+from longtake.checkpoint import DTYPES, INT8, UNBUILT, fitting, stored_in, weights_bytes, without_hub, without_memory
 from longtake.doctor import GIB, Finding
 from longtake.engines.turning import scaling_of
 from longtake.errors import LongtakeError
@@ -52,7 +52,7 @@ def _guarded(subject: str, look: Callable[[], str]) -> Finding:
     except LongtakeError as error:
         about = Path(error.subject).name or error.subject
         return Finding(subject, False, f"{about} {error.reason}", error.advice)
-    except (KeyError, TypeError, ValueError) as error:
+    except UNBUILT as error:
         found = f"config.json does not describe them: {type(error).__name__} {error}"
         return Finding(subject, False, found, "take the config.json that belongs to the weights")
 

@@ -43,6 +43,7 @@ REPEATED_TOKENS = 4
 NO_TEXT = "\N{REPLACEMENT CHARACTER}"
 CUT_CHARACTERS = 3
 """Of the last character the answer's end may have cut off so many bytes."""
+MAY_BE_SOUND = "a model that was never shown such drawings may be sound; for another copy it again, try --dtype float32"
 COPY_AGAIN = "copy the checkpoint again; try --dtype float32"
 
 
@@ -88,7 +89,7 @@ def examine_answers(model: Model) -> Iterator[Finding]:
     yield Finding("numbers", True, f"finite in {FILMS} drawn films of {FRAMES} frames")
     found = f"the right one of {len(COLOURS)} colours is the likeliest in {right} of {FILMS} films"
     told = f"{found}; guessing gets {FILMS // len(COLOURS)}, and {ENOUGH} or more once in 70 tries"
-    yield Finding("sight", right >= ENOUGH, told, "" if right >= ENOUGH else COPY_AGAIN)
+    yield Finding("sight", right >= ENOUGH, told, "" if right >= ENOUGH else MAY_BE_SOUND)
 
 
 def _films() -> Iterator[_Film]:

@@ -19,12 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
-from longtake.checkpoint import CONFIG, Placement, bad_checkpoint, read_config, read_object, require_files, stored_in
+from longtake.checkpoint import (
+    CONFIG,
+    UNBUILT,
+    Placement,
+    bad_checkpoint,
+    read_config,
+    read_object,
+    require_files,
+    stored_in,
+)
 from longtake.families import Family, knows
-from longtake.families._loaded import Loaded, Newline, load_networks, no_such_model, recipe_of
+from longtake.families._loaded import Loaded, Newline, load_networks, no_such_model, recipe_of, refuse_sizeless
 from longtake.prompt import Tokenizer
 from longtake.vision.encoding import Encoder
 from longtake.vision.pixels import Fit
@@ -83,18 +91,17 @@ def networks_of(
         newline: whether there is a vector for the end of a row of a picture.
 
     Raises:
-        KeyError, TypeError, ValueError: `config` does not describe such networks.
+        UNBUILT: `config` does not describe such networks.
     """
     if config.get("projector_hidden_act", "gelu") != "gelu" or not config.get("multimodal_projector_bias", True):
         raise ValueError("the projector is not two layers with biases and GELU between them")
     kind = config["text_config"]["model_type"]
     if kind not in languages:
         raise ValueError(f"text_config.model_type is {kind}; want {' or '.join(languages)}")
-    try:
-        eyes = {name: _tower(config) for name in towers}
-        language = _language(config)
-    except StrictDataclassError as error:
-        raise ValueError(str(error)) from error
+    refuse_sizeless(config["text_config"])
+    refuse_sizeless(config["vision_config"])
+    eyes = {name: _tower(config) for name in towers}
+    language = _language(config)
     seen, width = eyes[towers[0]].width, language.config.hidden_size
     projector = Projector(in_width=seen, hidden_width=width, out_width=width)
     networks = {**eyes, "projector": projector, "language": language}
@@ -176,7 +183,7 @@ def load_released(family: Family, folder: Path, where: Placement) -> Released:
     try:
         side_px = int(config["vision_config"]["image_size"])
         tiles = _tiles(config.get("image_grid_pinpoints"), side_px)
-    except (KeyError, TypeError, ValueError) as error:
+    except UNBUILT as error:
         raise no_such_model(folder / CONFIG, error) from error
     pictures, films = _pixels(folder, side_px)
     return Released(loaded, pictures, films, tiles)
@@ -202,7 +209,7 @@ def _tiles(pinpoints: Any, side_px: int) -> tuple[TileGrid, ...]:
     """The grids of tiles of `image_grid_pinpoints`, which are (height, width) here."""
     if not pinpoints:
         return LLAVA_TILES
-    if any(length % side_px for pair in pinpoints for length in pair):
+    if any(length < 1 or length % side_px for pair in pinpoints for length in pair):
         raise ValueError(f"image_grid_pinpoints are {pinpoints}; want multiples of {side_px}")
     return tuple((width // side_px, height // side_px) for height, width in pinpoints)
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from longtake.checkpoint import CONFIG, Placement, StoredTensor, bad_checkpoint, fill, without_memory
+from longtake.checkpoint import CONFIG, UNBUILT, Placement, StoredTensor, bad_checkpoint, fill, without_memory
 from longtake.engines.attention import folding
 from longtake.engines.local import LocalEngine
 from longtake.engines.turning import trained_context_of
@@ -18,6 +18,19 @@ from longtake.errors import LongtakeError
 from longtake.families import Family
 from longtake.prompt import ChatTemplate, Tokenizer
 from longtake.vision.pixels import Fit, PixelRecipe
+
+SIZES = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "num_channels",
+    "image_size",
+    "patch_size",
+    "vocab_size",
+)
+"""Some of these torch takes without a word, and fails later."""
 
 
 class Newline(nn.Module):
@@ -60,6 +73,13 @@ def trained_context(config: Mapping[str, Any], networks: Mapping[str, nn.Module]
     return max(trained_context_of(language.config), int(config.get("tokenizer_model_max_length") or 0))
 
 
+def refuse_sizeless(told: Mapping[str, Any]) -> None:
+    """Raises ValueError where a network's configuration has nothing of something."""
+    for name in SIZES:
+        if isinstance(told.get(name), int) and told[name] < 1:
+            raise ValueError(f"{name} is {told[name]}; want 1 or more")
+
+
 def load_networks(
     family: Family, folder: Path, where: Placement, config: dict[str, Any], stored: Mapping[str, StoredTensor]
 ) -> Loaded:
@@ -71,8 +91,9 @@ def load_networks(
     try:
         with without_memory():
             networks = family.networks(config, folder=folder)
-        family.trained_context(config, networks)
-    except (KeyError, TypeError, ValueError) as error:
+        if family.trained_context(config, networks) < 1:
+            raise ValueError("the language model reads no position")
+    except UNBUILT as error:
         raise no_such_model(folder / CONFIG, error) from error
     fill(networks, stored, where, renamed=family.renamed, folder=folder)
     for module in networks.values():

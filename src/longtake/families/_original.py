@@ -19,6 +19,7 @@ from transformers import CLIPVisionConfig
 
 from longtake.checkpoint import (
     CONFIG,
+    UNBUILT,
     Placement,
     StoredTensor,
     folder_of,
@@ -28,7 +29,7 @@ from longtake.checkpoint import (
     stored_in,
 )
 from longtake.families import Family
-from longtake.families._loaded import Loaded, Newline, load_networks, no_such_model, recipe_of
+from longtake.families._loaded import Loaded, Newline, load_networks, no_such_model, recipe_of, refuse_sizeless
 from longtake.families._published import CLIP_L_336, side_of
 from longtake.vision.clip import ClipTower
 from longtake.vision.encoding import Encoder
@@ -92,7 +93,7 @@ def networks_of(
 
     Raises:
         LongtakeError: `model.bad_checkpoint`, `model.not_found` if there is no tower of that name.
-        KeyError, TypeError, ValueError: `config` does not describe such networks.
+        UNBUILT: `config` does not describe such networks.
     """
     if config.get("mm_projector_type") != PROJECTOR:
         raise ValueError(f"mm_projector_type is {config.get('mm_projector_type')}; want {PROJECTOR}")
@@ -100,6 +101,8 @@ def networks_of(
         raise ValueError(f"mm_vision_select_feature is {config['mm_vision_select_feature']}; want patch")
     # No such config.json tells its tower's shape; what is known of a release without having it does (`Release.config`).
     told = config if "vision_config" in config else read_config(tower_folder(config, folder))
+    refuse_sizeless(config)
+    refuse_sizeless(_vision(told))
     seen = CLIPVisionConfig(**_vision(told))
     tower = ClipTower(seen, config["mm_vision_select_layer"])
     width = int(config["hidden_size"])
@@ -132,7 +135,7 @@ def load_original(family: Family, folder: Path, where: Placement) -> Original:
     try:
         original = Original(loaded, pixels)
         original.encoder("stretch")
-    except (KeyError, TypeError, ValueError) as error:
+    except UNBUILT as error:
         raise no_such_model(tower / PIXELS, error) from error
     return original
 
@@ -156,7 +159,7 @@ def tile_grids(pinpoints: Any, side_px: int) -> tuple[TileGrid, ...]:
         return tuple((wide, high) for wide in range(first, last + 1) for high in range(first, last + 1))
     if not pinpoints:
         return LLAVA_TILES
-    if any(length % side_px for pair in pinpoints for length in pair):
+    if any(length < side_px or length % side_px for pair in pinpoints for length in pair):
         raise ValueError(f"image_grid_pinpoints are {pinpoints}; want multiples of {side_px}")
     return tuple((wide // side_px, high // side_px) for wide, high in pinpoints)
 

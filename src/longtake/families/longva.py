@@ -11,9 +11,9 @@ from torch import nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from longtake import parts
-from longtake.checkpoint import placement
+from longtake.checkpoint import CONFIG, placement
 from longtake.families import Model, Release
-from longtake.families._loaded import trained_context
+from longtake.families._loaded import no_such_model, trained_context
 from longtake.families._original import NEWLINE, SEES, SIDE, load_original, networks_of, renamed
 from longtake.families._published import QWEN2_7B, SHAPES
 from longtake.layouts import Layout
@@ -78,11 +78,15 @@ class Longva:
         original = load_original(self, folder, placement(device, dtype))
         loaded = original.loaded
         tokenizer, template = read_tokenizer(folder), find_template("chatml")
+        try:
+            layout = _layout(loaded.config)
+        except (TypeError, ValueError) as error:
+            raise no_such_model(folder / CONFIG, error) from error
         return Model(
             name=name,
             sampler=parts.find("samplers", "uniform")(frames=FRAMES),
             encoder=original.encoder("crop"),
-            layout=_layout(loaded.config),
+            layout=layout,
             image_layout=parts.find("layouts", "unires_image")(),
             template=template,
             image_template=template,

@@ -17,6 +17,7 @@ from longtake import parts
 from longtake.checkpoint import (
     CONFIG,
     TOKENIZER,
+    UNBUILT,
     WEIGHTS,
     Placement,
     bad_checkpoint,
@@ -127,7 +128,7 @@ def build(config: Mapping[str, Any]) -> NanoModules:
     """The three networks that a config.json describes, with random weights.
 
     Raises:
-        KeyError, TypeError, ValueError: `config` does not describe a nano.
+        UNBUILT: `config` does not describe a nano.
     """
     language = Qwen2Config(**config["language"])
     projector = Projector(**config["projector"])
@@ -154,7 +155,7 @@ def read_checkpoint(folder: Path, where: Placement) -> tuple[dict[str, Any], Nan
             raise ValueError("trained_context and frames are at least 1")
         if tokenizer.vocabulary_size > modules.language.config.vocab_size:
             raise ValueError(f"the tokenizer has {tokenizer.vocabulary_size:,} tokens, more than the language model")
-    except (KeyError, TypeError, ValueError) as error:
+    except UNBUILT as error:
         reason = f"does not describe a nano: {type(error).__name__} {error}"
         raise bad_checkpoint(folder / CONFIG, reason, "take the config.json that belongs to the weights") from error
     fill(modules.named(), stored, where, renamed=Nano().renamed, folder=folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from string import ascii_uppercase
@@ -30,8 +31,8 @@ def with_choices(template: ChatTemplate, question: str, choices: Sequence[str]) 
     """The question with its options, to be given to `question_ids` as the question.
 
     Raises:
-        LongtakeError: `usage.bad_option` for a template that asks open questions, and unless there are 2 to 26 choices
-            with words; `usage.blank_question`, `usage.bad_text`.
+        LongtakeError: `usage.bad_option` for a template that asks open questions, and unless there are 2 to 26
+            different choices with words; `usage.blank_question`, `usage.bad_text`.
     """
     refuse_unreadable(question)
     if template.choices is None:
@@ -42,6 +43,10 @@ def with_choices(template: ChatTemplate, question: str, choices: Sequence[str]) 
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "choices", reason, advice)
     for letter, choice in zip(ascii_uppercase, choices, strict=False):
         _refuse_wordless(letter, choice)
+    word, times = Counter(" ".join(choice.split()).casefold() for choice in choices).most_common(1)[0]
+    if times > 1:
+        reason, advice = f"{word!r} is given {times} times", "give each choice once"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "choices", reason, advice)
     style = template.choices
     return f"{question}{style.lead}{options_text(style, choices)}{style.request}"
 
