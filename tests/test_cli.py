@@ -119,8 +119,10 @@ def test_refusal_as_an_object(cli: Cli, damaged: dict[str, Path]) -> None:
         (["frames", "BUNNY", "-o", "s.png", "--sampler", "unifrom"], "take one of every, middles, uniform"),
         (["frames", "BUNNY", "-o", "s.png", "--set", "sampler.frame=4"], "there are sampler.frames"),
         (["frames", "BUNNY", "-o", "s.png", "--set", "sampler.frames=x"], "give a whole number"),
-        (["frames", "BUNNY", "-o", "s.png", "--set", "frames=4"], "write it like --set layout.slow_frames=8"),
-        (["frames", "BUNNY", "-o", "s.png", "--set", "vision.side=4"], "PART one of sampler, layout"),
+        (["frames", "BUNNY", "-o", "s.png", "--set", "frames=4"], "write it like --set sampler.seconds=2"),
+        (["frames", "BUNNY", "-o", "s.png", "--set", "vision.side=4"], "PART one of sampler "),
+        (["ask", "BUNNY", "What?", "--set", "vision.side=4"], "PART one of sampler, layout, rope, method "),
+        (["ask", "BUNNY", "What?", "--set", "frames=4"], "write it like --set layout.slow_frames=8"),
     ],
 )
 def test_bad_options_are_one_line_and_status_2(
@@ -319,3 +321,16 @@ def test_ctrl_c_while_torch_is_imported(bunny: Path) -> None:
     assert (process.returncode, out) == (130, "")
     told = [line for line in err.splitlines() if not line.startswith("import time:")]
     assert told == ["error[interrupted]: stopped by Ctrl-C (run the same command again to start over)"]
+
+
+def test_frames_takes_options_of_the_sampler_alone(cli: Cli, bunny: Path, tmp_path: Path) -> None:
+    status, _, err = cli("frames", bunny, "-o", tmp_path / "sheet.png", "--set", "layout.slow_frames=8")
+    assert (
+        status == 2
+        and err
+        == (
+            "error[usage.bad_option]: --set layout.slow_frames=8: is not PART.OPTION=VALUE with PART one of sampler "
+            "(write it like --set sampler.seconds=2)\n"
+        )
+        and not (tmp_path / "sheet.png").exists()
+    )

@@ -240,3 +240,14 @@ def test_the_folder_that_one_stands_in_has_a_name_too(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert findings(cli, Path("."), 4)["weights"] == (False, ". has no model.safetensors")
+
+
+def test_sums_are_told_and_not_taken(cli: Cli, folder: Path) -> None:
+    assert findings(cli, Path("nano"), 0)["sums"] == (
+        True,
+        "a SHA-256 is told of 3 files; loading holds them against it",
+    )
+    assert findings(cli, folder, 0)["sums"] == (True, "nobody tells what the files' SHA-256 should be")
+    (folder / "SHA256SUMS").write_text("none")
+    well, told = findings(cli, folder, 4)["sums"]
+    assert not well and told.startswith("SHA256SUMS line 1 is not")

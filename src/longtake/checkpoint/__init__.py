@@ -32,4 +32,5 @@ from longtake.checkpoint.spreading import weights_bytes as weights_bytes
 from longtake.checkpoint.stored import StoredTensor as StoredTensor
 from longtake.checkpoint.stored import stored_in as stored_in
 from longtake.checkpoint.sums import SUMS as SUMS
+from longtake.checkpoint.sums import told_sums as told_sums
 from longtake.checkpoint.sums import write_sums as write_sums

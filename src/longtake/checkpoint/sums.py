@@ -37,7 +37,7 @@ def refuse_changed(folders: Iterable[Path]) -> None:
     """
     memory = _Memory.read()
     for folder in folders:
-        told = dict([*_hub_sums(folder), *_own_sums(folder)])
+        told = told_sums(folder)
         missing = sorted(name for name in told if not (folder / name).is_file())
         differ = [
             name for name, wanted in told.items() if name not in missing and memory.sum_of(folder / name) != wanted
@@ -46,6 +46,15 @@ def refuse_changed(folders: Iterable[Path]) -> None:
         advice = f"copy them again; if the change is yours, write {SUMS} anew or remove it"
         refuse_any(folder, faults, advice, lead="files are not those whose SHA-256 is told: ")
     memory.write()
+
+
+def told_sums(folder: Path) -> dict[str, str]:
+    """The SHA-256 that is told of each file of a folder; nothing is read but the list.
+
+    Raises:
+        LongtakeError: `model.bad_checkpoint` for a broken SHA256SUMS.
+    """
+    return dict([*_hub_sums(folder), *_own_sums(folder)])
 
 
 def write_sums(folder: Path, names: Sequence[str]) -> None:

@@ -95,7 +95,7 @@ def frames(
     deinterlace: opt.Interlaced = "off",
     limits: opt.LimitSettings = None,
     isolate: opt.Isolate = False,
-    settings: opt.Settings = None,
+    settings: opt.SamplerSettings = None,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -103,7 +103,7 @@ def frames(
     from longtake.cli.looking import save_sheet
 
     way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
-    looked_at = opt.Looked(video, sampler, frames, start, end, opt.settings_by_part(settings), way)
+    looked_at = opt.Looked(video, sampler, frames, start, end, opt.settings_by_part(settings, ("sampler",)), way)
     save_sheet(looked_at, output, show=opt.Show(as_json, quiet))
 
 

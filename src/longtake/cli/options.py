@@ -147,6 +147,10 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PART.OPTION=VALUE", help="An option of the sampler, layout or rope; repeatable."),
 ]
+SamplerSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="sampler.OPTION=VALUE", help="An option of the sampler; repeatable."),
+]
 SettingsWithMethod = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PART.OPTION=VALUE", help="Of sampler, layout, rope or method; repeatable."),
@@ -292,7 +296,7 @@ def settings_by_part(
         part, dot, option = place.partition(".")
         if not (equals and dot and part in found):
             reason = "is not PART.OPTION=VALUE with PART one of " + ", ".join(found)
-            advice = "write it like --set layout.slow_frames=8"
+            advice = f"write it like --set {'layout.slow_frames=8' if 'layout' in found else 'sampler.seconds=2'}"
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--set {setting}", reason, advice)
         found[part][option] = value
     return found

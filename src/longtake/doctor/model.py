@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtake import parts
-from longtake.checkpoint import DTYPES, INT8, UNBUILT, fitting, stored_in, weights_bytes, without_hub, without_memory
+from longtake.checkpoint import (
+    DTYPES,
+    INT8,
+    UNBUILT,
+    fitting,
+    stored_in,
+    told_sums,
+    weights_bytes,
+    without_hub,
+    without_memory,
+)
 from longtake.doctor import GIB, Finding
 from longtake.engines.turning import scaling_of
 from longtake.errors import LongtakeError
@@ -35,6 +45,7 @@ def examine_model(name: str) -> Iterator[Finding]:
         yield Finding("beside it", True, f"{', '.join(unused)}: code and pickles are neither run nor opened")
     yield _guarded("tokenizer", lambda: _tokenizer(folder))
     yield (weights := _guarded("weights", lambda: _weights(folder)))
+    yield _guarded("sums", lambda: _sums(folder))
     yield (family := _guarded("family", lambda: _family(name, folder)))
     if not family.well:
         return
@@ -70,6 +81,13 @@ def _weights(folder: Path) -> str:
     size_bytes = sum(tensor.size_bytes for tensor in stored.values())
     told = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
     return f"{len(stored):,} tensors ({told}), {files} file{'s' if files > 1 else ''}, {size_bytes:,} bytes"
+
+
+def _sums(folder: Path) -> str:
+    told = told_sums(folder)
+    if not told:
+        return "nobody tells what the files' SHA-256 should be"
+    return f"a SHA-256 is told of {len(told):,} file{'s' if len(told) > 1 else ''}; loading holds them against it"
 
 
 def _family(name: str, folder: Path) -> str:
