@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from longtake import parts
-
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
@@ -48,7 +46,6 @@ def test_longva(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured as Linux tells it")
-@pytest.mark.skipif("llava_onevision" not in parts.names("families"), reason="needs the family llava_onevision")
 def test_onevision(tmp_path: Path) -> None:
     last = smoke("onevision", "--workdir", str(tmp_path))
     figures = last["figures"]

@@ -281,7 +281,7 @@ def _trusted() -> ssl.SSLContext:
 
 def _refuse_without_client() -> None:
     try:
-        import httpx2  # noqa: F401
+        import httpx2  # noqa: F401  to be told now if it is missing, before captions are made
     except ImportError as error:
         reason, advice = "asking an address needs the package httpx2", "pip install 'longtake[endpoints]'"
         raise LongtakeError(ErrorCode.ENVIRONMENT_MISSING, "httpx2", reason, advice) from error
