@@ -100,7 +100,7 @@ def test_refusal_as_an_object(cli: Cli, damaged: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["ask"], "Missing argument 'QUESTION'"),
+        (["ask"], "Missing argument 'FILE... QUESTION'"),
         (["ask", "What?"], "Missing argument 'FILE...'"),
         (["ask", "BUNNY"], "is a file, and no question follows it"),
         (["ask", "BUNNY", "BUNNY"], "is a file, and no question follows it"),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from longtake.errors import LongtakeError as LongtakeError
     from longtake.loading import load as load
     from longtake.pipeline import ask as ask
+    from longtake.pipeline import ask_all as ask_all
     from longtake.pipeline import choose as choose
     from longtake.pipeline import watch as watch
     from longtake.video.opening import open_video as open_video
@@ -30,10 +31,11 @@ _HOMES = {
     "open_video": "longtake.video.opening",
     "watch": "longtake.pipeline",
     "ask": "longtake.pipeline",
+    "ask_all": "longtake.pipeline",
     "choose": "longtake.pipeline",
 }
 
-__all__ = ["LongtakeError", "__version__", "ask", "choose", "load", "open_video", "watch"]
+__all__ = ["LongtakeError", "__version__", "ask", "ask_all", "choose", "load", "open_video", "watch"]
 
 
 def __getattr__(name: str) -> object:

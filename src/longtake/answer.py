@@ -167,7 +167,8 @@ class Answer:
         text: the answer.
         looks: each file with the frames that the model saw of it.
         tokens: counts: visual, text (template and question), new.
-        seconds: wall time by stage: read, encode and prefill, spent once for all questions; generate for this one.
+        seconds: wall time by stage: read, encode and prefill, spent once for all questions; generate for this one, or
+            for all that were asked together.
         peak_memory_bytes: the most that this process has held so far; None where the system does not tell.
         peak_device_memory_bytes: the same of the accelerator's memory; None without one.
         model: its name, as the user asked for it.

@@ -114,9 +114,31 @@ def ask(
         for text in stream_text(model.tokenizer, generated):
             if on_text:
                 on_text(text)
-    said = _Said(model.tokenizer.decode(new_ids), len(token_ids), len(new_ids), clock.seconds)
-    cut = (f"the answer was cut after {len(new_ids):,} tokens",) if len(new_ids) == options.max_new_tokens else ()
-    return _answer(model, watched, said, cut)
+    return _told(model, watched, token_ids, new_ids, (options, clock))
+
+
+def ask_all(
+    model: Model, watched: Watched, questions: Sequence[str], options: GenerateOptions = GREEDY
+) -> list[Answer]:
+    """Answer many questions about what `model` has watched, together: what was read is gone through once for all.
+
+    Args:
+        model, watched, options: as for `ask`, which would give each of them this answer.
+        questions: in plain words; they know nothing of each other.
+
+    Returns:
+        An answer for each; `seconds["generate"]` of each is what all of them took.
+
+    Raises:
+        LongtakeError: as `ask`, before any is answered.
+    """
+    asked = [_ids_after(model, watched, question) for question in questions]
+    for token_ids in asked:
+        refuse_too_long(model, watched.prefix.length, len(token_ids), options.max_new_tokens)
+    clock = Clock()
+    with clock.stage("generate"):
+        said = watched.engine.generate_many(watched.prefix, asked, options)
+    return [_told(model, watched, *each, (options, clock)) for each in zip(asked, said, strict=True)]
 
 
 def choose(
@@ -164,6 +186,16 @@ class _Said:
     question_tokens: int
     new_tokens: int
     seconds: Mapping[str, float]
+
+
+def _told(
+    model: Model, watched: Watched, token_ids: Sequence[int], new_ids: Sequence[int], run: tuple[GenerateOptions, Clock]
+) -> Answer:
+    """The answer that was generated to a question."""
+    options, clock = run
+    said = _Said(model.tokenizer.decode(new_ids), len(token_ids), len(new_ids), clock.seconds)
+    cut = (f"the answer was cut after {len(new_ids):,} tokens",) if len(new_ids) == options.max_new_tokens else ()
+    return _answer(model, watched, said, cut)
 
 
 def _answer(model: Model, watched: Watched, said: _Said, notes: Sequence[str] = ()) -> Answer:

@@ -27,8 +27,8 @@ def longtake(version: opt.Version = False) -> None:
 
 @app.command()
 def ask(
-    files: opt.AskedFiles,
-    question: opt.Question,
+    words: opt.AskedWords,
+    questions: opt.QuestionsFile = None,
     model: opt.ModelName = "nano",
     sampler: opt.SamplerName = None,
     layout: opt.LayoutName = None,
@@ -50,21 +50,29 @@ def ask(
     seed: opt.Seed = 0,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
+    kv: opt.KeyValues = "auto",
     tower: opt.Tower = "torch",
     settings: opt.SettingsWithMethod = None,
     beyond_trained_context: opt.BeyondTrainedContext = False,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Answer a question about a video, a picture or several of them."""
+    """Answer a question, or many, about a video, a picture or several of them."""
     from longtake.cli.asking import Asked, Choice, Drawing, Road, ask_and_print
+    from longtake.cli.several import ask_all_and_print, asked_all, asked_words
 
+    files, question = asked_words(words, questions)
     way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
     set_by_part = opt.settings_by_part(settings, opt.WITH_METHOD)
     looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
-    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context)
-    asked = Asked(question, tuple(choices or ()), Drawing(max_new_tokens, temperature, seed))
-    ask_and_print(looked_at, asked, choice, road=Road(method, reader), show=opt.Show(as_json, quiet))
+    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context, kv)
+    drawing, road, show = Drawing(max_new_tokens, temperature, seed), Road(method, reader), opt.Show(as_json, quiet)
+    if questions is not None:
+        several = asked_all(questions, road, choices=bool(choices))
+        ask_all_and_print(looked_at, several, drawing, choice, show=show)
+        return
+    asked = Asked(question, tuple(choices or ()), drawing)
+    ask_and_print(looked_at, asked, choice, road=road, show=show)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from longtake.cli.looking import open_looked_at
 from longtake.cli.options import Looked, Show, TowerName
@@ -34,6 +34,7 @@ class Choice:
     dtype: str
     tower: TowerName
     beyond_trained_context: bool
+    kv: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
 
         query = Query(asked.question, asked.choices, asked.drawing.options())
         method = None if road.method is None else road.part(files[0].settings["method"])
-        model = _loaded(files[0], videos, choice)
+        model = loaded(files[0], videos, choice)
         if method is None:
             answer = _straight(model, videos, query, show=show)
         else:
@@ -171,7 +172,7 @@ def _said(answer: Answer) -> Answer:
     return answer
 
 
-def _loaded(looked: Looked, videos: Sequence[Video], choice: Choice) -> Model:
+def loaded(looked: Looked, videos: Sequence[Video], choice: Choice) -> Model:
     """The model, with what the user swapped in it."""
     from longtake.loading import load
     from longtake.plan import is_still
@@ -238,7 +239,7 @@ def swapped(model: Model, looked: Looked, choice: Choice, *, pictures: bool) -> 
     layout = _part("layout", choice.layout, own, looked.settings["layout"])
     beyond = choice.beyond_trained_context
     changed = dataclasses.replace(model, sampler=sampler, beyond_trained_context=beyond)
-    changed = roped(changed, choice.rope, looked.settings["rope"])
+    changed = keeping(roped(changed, choice.rope, looked.settings["rope"]), choice.kv)
     if choice.layout is not None or (pictures and looked.settings["layout"]):
         changed = dataclasses.replace(changed, several_layout=None)
     if choice.layout is not None:
@@ -262,6 +263,25 @@ def roped(model: Model, rope: str | None, settings: Mapping[str, str]) -> Model:
         return model
     engine = model.engine.with_rope(parts.build("ropes", rope, settings, label="rope"))
     return dataclasses.replace(model, engine=engine)
+
+
+def keeping(model: Model, how: str) -> Model:
+    """`model`, keeping what it reads as the user named: `int8`, `disk`, `int8,disk` and so on.
+
+    Raises:
+        LongtakeError: `usage.bad_option`.
+    """
+    from longtake.engines import Keeping
+
+    words = [word for word in how.split(",") if word != "auto"]
+    where = next((word for word in words if word != "int8"), "device")
+    if len(words) > len({*words} & {"int8", where}) or where not in ("device", "memory", "disk"):
+        reason, advice = "is no way to keep keys and values", "take auto, int8, memory, disk, int8,memory or int8,disk"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--kv {how}", reason, advice)
+    if not words:
+        return model
+    kept = Keeping("int8" if "int8" in words else "auto", cast(Literal["device", "memory", "disk"], where))
+    return dataclasses.replace(model, engine=model.engine.with_keeping(kept))
 
 
 def _part(label: str, name: str | None, own: Any, settings: Mapping[str, str]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -21,29 +20,32 @@ def _say_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _question(asked: str) -> str:
-    """The question, unless it is a file: then it was forgotten."""
-    if os.path.isfile(asked):  # Path.is_file raises for what is too long to be a name
-        reason, advice = "is a file, and no question follows it", 'ask something, like "What is shown?"'
-        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, asked, reason, advice)
-    return asked
-
-
 PARTS_WITH_SETTINGS = ("sampler", "layout", "rope")
 WITH_METHOD = (*PARTS_WITH_SETTINGS, "method")
 
 VideoFile = Annotated[str, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False)]
-AskedFiles = Annotated[
-    list[str], typer.Argument(metavar="FILE...", help="Videos and pictures, in order.", show_default=False)
-]
-Question = Annotated[
-    str,
+AskedWords = Annotated[
+    list[str],
     typer.Argument(
-        metavar="QUESTION",
-        help="A question about them.",
-        show_default=False,
-        callback=_question,
-        is_eager=True,  # before FILE... is found to be lacking, where the one word that was given is a file
+        metavar="FILE... QUESTION", help="Videos and pictures, in order, and a question about them.", show_default=False
+    ),
+]
+QuestionsFile = Annotated[
+    str | None,
+    typer.Option(
+        "--questions",
+        metavar="FILE",
+        help="Instead of QUESTION: a text file with a question in each line, all answered together; - for standard "
+        "input.",
+    ),
+]
+KeyValues = Annotated[
+    str,
+    typer.Option(
+        "--kv",
+        metavar="HOW",
+        help="How keys and values of what was read are kept: auto; int8, in half the memory; in `memory` or on `disk` "
+        "where the device is too small; or two, like int8,disk.",
     ),
 ]
 

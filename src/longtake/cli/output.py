@@ -27,8 +27,11 @@ def say(text: str, *, end: str = "\n") -> None:
         sys.stdout.flush()
 
 
-def say_json(value: Mapping[str, object]) -> None:
-    """Write one JSON object to standard output. ASCII only, so that any name of a file survives any terminal."""
+def say_json(value: Mapping[str, object] | Sequence[Mapping[str, object]]) -> None:
+    """Write one JSON object, or a list of them, to standard output.
+
+    ASCII only, so that any name of a file survives any terminal.
+    """
     say(json.dumps(value, indent=2, allow_nan=False))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
+from longtake.engines.cancelling import cancelled_by as cancelled_by
+from longtake.engines.keeping import Keeping as Keeping
 from longtake.prompt import Prompt
 from longtake.ropes import Rope
 
@@ -43,6 +45,14 @@ class Prefix(Protocol):
 
     @property
     def length(self) -> int: ...
+
+    def cropped(self, length: int) -> Prefix:
+        """The first `length` positions, in the same memory, to be read on from."""
+        ...
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All that `Engine.restored` needs, by name."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,14 @@ class Engine(Protocol):
         """
         ...
 
+    def with_keeping(self, keeping: Keeping) -> Engine:
+        """The same model, which keeps what it reads from now on as `keeping` says.
+
+        Raises:
+            LongtakeError: `usage.bad_option` if it cannot.
+        """
+        ...
+
     def stopping_at(self, token_ids: Sequence[int]) -> Engine:
         """The same engine, whose answers end at these ids too."""
         ...
@@ -108,10 +126,36 @@ class Engine(Protocol):
         """
         ...
 
+    def fork(self, prefix: Prefix, keep: int, prompt: Prompt, *, progress: Progress | None = None) -> Prefix:
+        """The first `keep` positions of `prefix`, shared, and `prompt` read after them; `prefix` stays as it is.
+
+        Raises:
+            ValueError: `prefix` is spent, it has no `keep` positions, or `prompt` has none.
+        """
+        ...
+
+    def restored(self, state: Mapping[str, torch.Tensor]) -> Prefix:
+        """The prefix whose `state()` this is, read by this model.
+
+        Raises:
+            ValueError: it is of a model of another shape or dtype.
+        """
+        ...
+
     def generate(self, prefix: Prefix, token_ids: Sequence[int], options: GenerateOptions) -> Iterator[int]:
         """Read `token_ids` after `prefix`, then yield new token ids one by one, the stop token excluded.
 
         `prefix` is as it was when the iterator ends or is closed, so that it serves the next question.
+
+        Raises:
+            LongtakeError: `model.nonfinite` if logits are not finite.
+        """
+        ...
+
+    def generate_many(
+        self, prefix: Prefix, questions: Sequence[Sequence[int]], options: GenerateOptions
+    ) -> list[list[int]]:
+        """What `generate` yields for each of `questions`, which are read and answered together.
 
         Raises:
             LongtakeError: `model.nonfinite` if logits are not finite.
