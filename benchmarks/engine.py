@@ -41,7 +41,7 @@ from longtake.cli.heap import keep_large_blocks_apart
 from longtake.engines import GenerateOptions
 from longtake.engines.attention import folding
 from longtake.engines.keeping import Keeping
-from longtake.engines.kept import KeptPrefix, cache_of
+from longtake.engines.kept import KeptPrefix, RoomyLayer, cache_of
 from longtake.engines.local import LocalEngine
 from longtake.engines.segments import POSITIONS, WIDTH, in_steps
 from longtake.prompt import Prompt, question_ids
@@ -165,10 +165,25 @@ def decode(scale: Scale) -> dict[str, Any]:
         figures[str(length)] = {
             "stock_s": whole[0],
             "ours_s": whole[1],
+            "ours_two_layers_s": ours_s,
             "share": whole[1] / whole[0],
             "difference": difference,
+            **decode_in_int8(engine, kept, row, scale.rounds),
         }
     return {"head_s": head_s, **figures}
+
+
+def decode_in_int8(engine: LocalEngine, kept: KeptPrefix, row: torch.Tensor, rounds: int) -> dict[str, float]:
+    """The two layers alone, on the same keys and values in int8; without a target."""
+    folding(engine.language)
+    wanted = engine.run(cache_of(kept.forked(kept.length)), row, whole_tokens=0)
+    counted = [RoomyLayer(keeping=Keeping("int8")) for _ in kept.layers]
+    for layer, exact in zip(counted, kept.layers, strict=True):
+        layer.shelf.put(*exact.dense())
+    cache = cache_of(tuple(layer.fork(kept.length) for layer in counted))
+    difference = relative(engine.run(cache, row, whole_tokens=0), wanted)
+    (spent_s,) = in_turn(rounds, lambda: engine.run(cache, row, whole_tokens=0))
+    return {"int8_two_layers_s": spent_s, "int8_difference": difference}
 
 
 @torch.inference_mode()

@@ -100,6 +100,22 @@ def test_a_fork_and_a_question_copy_nothing_of_the_prefix(engine: LocalEngine) -
             assert [piece.positions for piece in forked.segments] == [290, 4]
 
 
+def test_a_conversation_of_many_turns_is_a_few_pieces(engine: LocalEngine) -> None:
+    """Short turns are put together as they come; the film before them is never copied."""
+    kept = engine.prefill(prompt_of(100))
+    talk, said = kept, prompt_of(100)
+    for turn in range(30):
+        talk = engine.fork(talk, talk.length, prompt_of(3, turn))
+        said = followed(said, said_length := len(said.token_ids_L), prompt_of(3, turn))
+        assert talk.length == said_length + 3
+    assert [piece.positions for piece in talk.layers[0].segments] == [100, 87, 3]
+    assert talk.layers[0].segments[0].dense()[0].data_ptr() == kept.layers[0].dense()[0].data_ptr()
+    assert tokens(engine, talk, [5, 9]) == tokens(engine, engine.prefill(said), [5, 9])
+    long = engine.fork(engine.fork(kept, 100, prompt_of(1000, 5)), 1100, prompt_of(40, 6))
+    longer = engine.fork(long, 1140, prompt_of(2, 7))
+    assert [piece.positions for piece in longer.layers[0].segments] == [100, 1000, 40, 2], "together they are long"
+
+
 def test_a_prefix_that_shares_its_memory_is_not_written_over(engine: LocalEngine) -> None:
     """`extend` would read on in the prefix's own memory, which a fork looks at."""
     kept = engine.prefill(prompt_of(40), room_tokens=100)

@@ -58,7 +58,9 @@ def _mapped(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
     size = max(1, math.prod(shape)) * dtype.itemsize
     folder = tempfile.gettempdir()
     with writing(f"keys and values in {folder}"), tempfile.TemporaryFile(prefix="longtake-", dir=folder) as file:
-        # Room is taken now: a disk that fills up under a mapped page would end the process.
-        os.posix_fallocate(file.fileno(), 0, size)
+        file.truncate(size)
+        if hasattr(os, "posix_fallocate"):
+            # Room is taken now: a disk that fills up under a mapped page would end the process.
+            os.posix_fallocate(file.fileno(), 0, size)
         pages = mmap.mmap(file.fileno(), size)
     return torch.frombuffer(pages, dtype=dtype)[: math.prod(shape)].view(*shape)

@@ -14,7 +14,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 from longtake.engines.attention import Seen
 from longtake.engines.cancelling import heed
 from longtake.engines.keeping import PLAIN, Keeping
-from longtake.engines.segments import Eight, Exact, Segment, cropped
+from longtake.engines.segments import BLOCK_TOKENS, Eight, Exact, Segment, cropped
 from longtake.engines.shelves import ExactShelf, Shelf, shelf_of
 from longtake.prompt import VISUAL_PLACE, Prompt
 
@@ -73,6 +73,20 @@ class RoomyLayer(DynamicLayer):
     def fork(self, length: int, *, keeping: Keeping = PLAIN, expected: int = 0) -> RoomyLayer:
         """The first `length` positions, shared, to read on from in memory of its own."""
         return RoomyLayer(cropped(self.segments, length), keeping=keeping, expected=expected)
+
+    def short_joined(self) -> RoomyLayer:
+        """The same, the short exact pieces at the end of what is shared copied into one: a conversation that forks at
+        each turn would come to hundreds, and each piece is a call more for each layer and token.
+        """
+        whole, short = len(self.shared), 0
+        while whole > 1 and isinstance(piece := self.shared[whole - 1], Exact):
+            if short + piece.positions > BLOCK_TOKENS:
+                break
+            short, whole = short + piece.positions, whole - 1
+        pieces = self.shared[whole:]
+        if len(pieces) > 1:
+            self.shared = (*self.shared[:whole], Exact(*dense(pieces)))
+        return self
 
     def dense(self) -> tuple[torch.Tensor, torch.Tensor]:
         """All keys and values, (1, key-value heads, positions, width); copied where they lie in pieces."""

@@ -147,6 +147,7 @@ class LocalEngine:
         """
         kept, length = _kept(prefix), _length(prompt)
         layers, whole = kept.forked(keep, keeping=self.keeping, expected=length), keep + length
+        layers = tuple(layer.short_joined() for layer in layers)
         together = None if kept.prompt is None else followed(kept.prompt, keep, prompt)
         if together is not None and not self._alike(kept.whole_tokens, whole):
             return self.prefill(together, progress=progress)
