@@ -31,6 +31,7 @@ class Look:
         visual_tokens: how many positions of the prompt show this file.
         parts: sampler and layout by name, with their options.
         notes: what is worth saying about file and reading.
+        kept_frames: how many of the frames were not read, for their features came from the store.
     """
 
     path: str
@@ -44,6 +45,7 @@ class Look:
     visual_tokens: int
     parts: Mapping[str, Mapping[str, object]]
     notes: tuple[str, ...]
+    kept_frames: int = 0
 
     @classmethod
     def at(cls, video: Video, seen: Seen, visual_tokens: int, *, parts: Mapping[str, Mapping[str, object]]) -> Look:
@@ -71,6 +73,7 @@ class Look:
             "still": self.still,
             "frames": [{"number": number, "time_s": time_s} for number, time_s in frames],
             "asked_frames": self.asked_frames,
+            "kept_frames": self.kept_frames,
             "degraded": self.degraded,
             "lost_s": [list(span) for span in self.lost_s],
             "visual_tokens": self.visual_tokens,

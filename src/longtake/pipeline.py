@@ -7,7 +7,6 @@ video -> sampler.pick -> video.read -> encoder.encode -> layout.arrange -> prefi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,22 +16,15 @@ from longtake.answer import Answer, Look, Offered, Watched
 from longtake.choosing import Point, weigh_letters
 from longtake.clock import Clock, peak_memory_bytes
 from longtake.engines import GenerateOptions
+from longtake.eye import Reading, Sight, open_eye
 from longtake.families import Model
-from longtake.layouts import view_of
 from longtake.plan import GREEDY, Plan, is_still, plan_of, refuse_too_long, refuse_too_many_frames, text_need
 from longtake.prompt import joined, prefix, question_ids, stream_text
 from longtake.prompt.choices import choosing, letters_of, with_choices
-from longtake.video import Frames, Video
-from longtake.video.decoding.ahead import ahead
-from longtake.video.seen import Seen
-from longtake.vision import FeatureGrid
-from longtake.vision.sheets import sheets
-
-READ_AHEAD_FRAMES = 32
-"""So many small frames may wait for the encoder while the next are read."""
+from longtake.video import Video
 
 Progress = Callable[[str, int, int], None]
-"""Called as progress(stage, done, total): "read" and "encode" count frames, "prefill" tokens."""
+"""Called as progress(stage, done, total): "read" and "encode" count frames, "prefill" tokens, "hash" bytes."""
 
 
 def watch(
@@ -65,7 +57,7 @@ def watch(
     plans = [plan_of(model, video, question or "", pictures=pictures) for video in videos]
     refuse_too_many_frames(model, plans, text)
 
-    eye = _Eye(clock, tell, asked=sum(len(plan.numbers) for plan in plans))
+    eye = open_eye(model, Reading(clock, tell, asked=sum(len(plan.numbers) for plan in plans)))
     sights = [eye.look(video, plan) for video, plan in zip(videos, plans, strict=True)]
     arranged = [plan.layout.arrange(sight.grid) for plan, sight in zip(plans, sights, strict=True)]
     prompt = prefix(template, model.tokenizer, joined(template, arranged))
@@ -190,54 +182,10 @@ def _answer(model: Model, watched: Watched, said: _Said, notes: Sequence[str] = 
     )
 
 
-@dataclass(frozen=True)
-class _Sight:
-    """What the encoder made of one file, and how it was read."""
-
-    grid: FeatureGrid
-    seen: Seen
-    visual_tokens: int
-
-
-@dataclass
-class _Eye:
-    """Reads and encodes one file after the other; progress counts the frames of all."""
-
-    clock: Clock
-    tell: Progress
-    asked: int
-    done: int = 0
-
-    def look(self, video: Video, plan: Plan) -> _Sight:
-        """Read what was planned and encode it, a few frames at a time."""
-        seen, view = Seen(video, plan.numbers), view_of(plan.layout)
-        shrink = plan.encoder.shrinker(tiled=view.tiled)
-        one_by_one = video.read(plan.numbers, chunk=1, shrink=shrink if view.frames == 1 else None)
-        with self.clock.stage("encode", without="read"), closing(ahead(one_by_one, depth=READ_AHEAD_FRAMES)) as read:
-            frames = self._counted(seen.passing(self.clock.each("read", read)))
-            if view.frames > 1:
-                frames = sheets(frames, view.rows, view.columns, shrink=shrink)
-            grid = plan.encoder.encode(frames, tilings=plan.shape.tilings, progress=self._encoded(view.frames))
-        self.done += len(plan.numbers)
-        came = plan.with_frames(len(seen.numbers))
-        if grid.shape != came.shape:
-            raise ValueError(f"features are {grid.shape} where {came.shape} was announced")
-        return _Sight(grid, seen, came.tokens)
-
-    def _counted(self, chunks: Iterable[Frames]) -> Iterator[Frames]:
-        read = self.done
-        for frames in chunks:
-            read += len(frames.numbers)
-            self.tell("read", read, self.asked)
-            yield frames
-
-    def _encoded(self, frames_each: int) -> Callable[[int], None]:
-        return lambda pictures: self.tell("encode", min(self.done + pictures * frames_each, self.asked), self.asked)
-
-
-def _look(video: Video, plan: Plan, sight: _Sight) -> Look:
+def _look(video: Video, plan: Plan, sight: Sight) -> Look:
     told = {"sampler": parts.told(plan.sampler, "samplers"), "layout": parts.told(plan.layout, "layouts")}
-    return Look.at(video, sight.seen, sight.visual_tokens, parts=told)
+    look = Look.at(video, sight.seen, sight.visual_tokens, parts=told)
+    return replace(look, kept_frames=sight.kept_frames, notes=(*look.notes, *sight.notes))
 
 
 def _ids_after(model: Model, watched: Watched, question: str) -> list[int]:

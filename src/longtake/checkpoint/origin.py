@@ -55,10 +55,15 @@ class Origin:
         dtype = ("int8 in " if int8 else "") + str(numbers).removeprefix("torch.")
         return cls(folders, dtype, input_device(loaded[0]).type, tower, loaded, tuple(_states(folders)))
 
+    def places(self, part: object) -> tuple[int, ...] | None:
+        """Which of the networks that were loaded a part of a model holds; None if it has others, or none at all."""
+        own = [id(network) for network in self.networks]
+        held = [id(network) for network in networks_in(part)]
+        return tuple(map(own.index, held)) if held and set(held) <= set(own) else None
+
     def made(self, part: object) -> bool:
-        """Whether all networks of a part of a model are still those that were loaded; one without any is not."""
-        networks = networks_in(part)
-        return bool(networks) and all(any(network is own for own in self.networks) for network in networks)
+        """Whether all networks of a part of a model are those that were loaded; one without any is not."""
+        return self.places(part) is not None
 
     @cached_property
     def sums(self) -> Mapping[str, str]:

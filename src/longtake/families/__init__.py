@@ -16,6 +16,7 @@ from longtake.errors import ErrorCode, LongtakeError
 from longtake.layouts import Layout, view_of
 from longtake.prompt import ChatTemplate, Control, Tokenizer
 from longtake.samplers import Sampler
+from longtake.store import Store
 from longtake.vision import GridShape, VisionEncoder
 
 
@@ -32,6 +33,7 @@ class Model:
         beyond_trained_context: go on where a prompt is longer than the engine was trained to read.
         caption_prompt: what this model is asked when it is to say in words what it sees.
         origin: the checkpoint that it was loaded from; None for a model that was put together by hand.
+        store: where what it makes of videos is kept and found again; None: nowhere.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Model:
     several_layout: Layout | None = None
     caption_prompt: str = "Describe what is shown, in one sentence."
     origin: Origin | None = field(default=None, repr=False)
+    store: Store | None = None
 
     def with_template(self, template: ChatTemplate, *, name: str) -> Model:
         """The same model with another template, for videos and for pictures; what ended its answers still does.
