@@ -185,7 +185,7 @@ def _answer(model: Model, watched: Watched, said: _Said, notes: Sequence[str] = 
 def _look(video: Video, plan: Plan, sight: Sight) -> Look:
     told = {"sampler": parts.told(plan.sampler, "samplers"), "layout": parts.told(plan.layout, "layouts")}
     look = Look.at(video, sight.seen, sight.visual_tokens, parts=told)
-    return replace(look, kept_frames=sight.kept_frames, notes=(*look.notes, *sight.notes))
+    return replace(look, kept=sight.kept, notes=(*look.notes, *(sight.kept.notes() if sight.kept else ())))
 
 
 def _ids_after(model: Model, watched: Watched, question: str) -> list[int]:

@@ -28,6 +28,40 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What a store had of a file's frames, and what it has now.
+
+    Attributes:
+        folder: where it is; "" where it cannot be kept.
+        frames: how many there were.
+        came: how many of them were not read, for their features were there.
+        damaged: how many records were found not to be what they were; they were made again.
+        bytes: that were written.
+        refused: why not all could be kept; "" where all could.
+    """
+
+    frames: int
+    folder: str = ""
+    came: int = 0
+    damaged: int = 0
+    bytes: int = 0
+    refused: str = ""
+
+    def notes(self) -> Iterator[str]:
+        """What is worth saying."""
+        if self.came:
+            some = f"features of {self.came:,} of {self.frames:,} frames are "
+            yield (some if self.came < self.frames else "") + "from the store"
+        if self.damaged:
+            records = (
+                "1 record of the store was" if self.damaged == 1 else f"{self.damaged:,} records of the store were"
+            )
+            yield f"{records} damaged and made again where needed"
+        if self.refused:
+            yield f"not kept: {self.refused}"
+
+
+@dataclass(frozen=True)
 class Sight:
     """What the encoder made of one file, and how it was read.
 
@@ -35,15 +69,13 @@ class Sight:
         grid: the features.
         seen: which frames came.
         visual_tokens: that the layout makes of them.
-        kept_frames: how many of the frames came from the store.
-        notes: what is worth saying about keeping.
+        kept: what a store has of it; None without a store.
     """
 
     grid: FeatureGrid
     seen: Seen
     visual_tokens: int
-    kept_frames: int = 0
-    notes: tuple[str, ...] = ()
+    kept: Kept | None = None
 
 
 class Eye(Protocol):
@@ -115,12 +147,12 @@ class Fresh:
         return sight(grid, seen, plan)
 
 
-def sight(grid: FeatureGrid, seen: Seen, plan: Plan, *, kept_frames: int = 0, notes: tuple[str, ...] = ()) -> Sight:
+def sight(grid: FeatureGrid, seen: Seen, plan: Plan, *, kept: Kept | None = None) -> Sight:
     """What came of a plan, checked against it."""
     came = plan.with_frames(len(seen.numbers))
     if grid.shape != came.shape:
         raise ValueError(f"features are {grid.shape} where {came.shape} was announced")
-    return Sight(grid, seen, came.tokens, kept_frames, notes)
+    return Sight(grid, seen, came.tokens, kept)
 
 
 def open_eye(model: Model, reading: Reading) -> Eye:

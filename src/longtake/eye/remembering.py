@@ -7,14 +7,14 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os.path import basename
 from pathlib import Path
 
 import numpy as np
 
 from longtake.errors import LongtakeError
-from longtake.eye import Fresh, Reading, Sight, sight
+from longtake.eye import Fresh, Kept, Reading, Sight, sight
 from longtake.eye.shelf import Group, Record, Shelf
 from longtake.families import Model
 from longtake.identity import file_sha256
@@ -56,8 +56,8 @@ class Remembering:
                 about = features_about(self.model, video, plan, self.reading)
                 shelf = Shelf(self.store.entry("features", about, label=basename(video.path)))
         except Unnameable as error:
-            seen = Fresh(self.reading).look(video, plan)
-            return Sight(seen.grid, seen.seen, seen.visual_tokens, notes=(f"not kept: {error}",))
+            fresh = Fresh(self.reading).look(video, plan)
+            return replace(fresh, kept=Kept(len(fresh.seen.numbers), refused=str(error)))
         return _Look(self.reading, video, plan, shelf).whole()
 
 
@@ -153,8 +153,9 @@ class _Look:
             self._reading.tell(stage, self._reading.done, self._reading.asked)
         with self._reading.clock.stage("store"):
             grid = self._grid(groups)
-        kept = len({number for group in groups for number in group} - self._made)
-        return sight(grid, self._seen, self._plan, kept_frames=kept, notes=tuple(self._notes(kept)))
+        shelf, came = self._shelf, len(set(self._seen.numbers) - self._made)
+        kept = Kept(len(self._seen.numbers), shelf.folder, came, shelf.damaged, shelf.bytes, shelf.refused)
+        return sight(grid, self._seen, self._plan, kept=kept)
 
     def _make(self, numbers: list[int]) -> set[int]:
         """Read, encode and keep some frames; returns those that did not come."""
@@ -219,16 +220,6 @@ class _Look:
         tilings = self._plan.shape.tilings[: len(groups)]
         newline_D = None if first.newline_D is None else first.newline_D.to(device)
         return FeatureGrid(values, times_s.repeat(views), newline_D, tilings, classes)
-
-    def _notes(self, kept: int) -> Iterator[str]:
-        if kept:
-            came = len(self._seen.numbers)
-            yield f"features of {kept:,} of {came:,} frames from the store" if kept < came else "from the store"
-        if self._shelf.damaged:
-            records = f"{self._shelf.damaged:,} kept record{'s' * (self._shelf.damaged > 1)}"
-            yield f"{records} in the store were damaged, and are not used"
-        if self._shelf.refused:
-            yield f"not kept: {self._shelf.refused}"
 
 
 def _grouped(numbers: Iterable[int], each: int) -> list[Group]:

@@ -58,6 +58,11 @@ class Shelf:
         for header in headers:
             self._list(header)
 
+    @property
+    def folder(self) -> str:
+        """Where it is on disk."""
+        return str(self._entry.path)
+
     def facts(self, numbers: Iterable[int]) -> dict[int, Facts]:
         """What is kept of some frames beside their features; of others nothing."""
         return {number: self._facts[number] for number in numbers if number in self._facts}
