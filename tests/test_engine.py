@@ -12,8 +12,10 @@ from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
 
 from longtake.engines import GenerateOptions
 from longtake.engines.attention import folding
-from longtake.engines.kept import ROOM_TOKENS, RoomyLayer
-from longtake.engines.local import LocalEngine, chooser
+from longtake.engines.drawing import chooser
+from longtake.engines.kept import RoomyLayer
+from longtake.engines.local import LocalEngine
+from longtake.engines.shelves import ROOM_TOKENS
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.prompt import VISUAL_PLACE, Prompt
 
@@ -102,12 +104,12 @@ def tokens_after(engine: LocalEngine, prompt: Prompt, question: tuple[int, ...])
 
 def test_kept_states_are_bit_for_bit_what_they_were(engine: LocalEngine) -> None:
     kept = engine.prefill(prompt_of(30))
-    before = [(layer.keys.clone(), layer.values.clone()) for layer in kept.layers]
+    before = [[states.clone() for states in layer.dense()] for layer in kept.layers]
     list(engine.generate(kept, QUESTION, GenerateOptions(max_new_tokens=ROOM_TOKENS + 40)))
     engine.logprobs(kept, QUESTION, [1, 2, 3])
     for layer, (keys, values) in zip(kept.layers, before, strict=True):
-        assert torch.equal(layer.keys, keys)
-        assert torch.equal(layer.values, values)
+        assert torch.equal(layer.dense()[0], keys)
+        assert torch.equal(layer.dense()[1], values)
 
 
 def test_an_iterator_left_half_way_does_no_harm(engine: LocalEngine) -> None:
@@ -287,23 +289,27 @@ def test_bfloat16(model: Qwen2ForCausalLM) -> None:
     assert (
         list(engine.generate(kept, QUESTION, GenerateOptions(max_new_tokens=12))) == first == tokens(engine, prompt, 12)
     )
-    assert kept.layers[0].keys.dtype == torch.bfloat16
+    assert kept.layers[0].dense()[0].dtype == torch.bfloat16
     wide = LocalEngine(model, stop_ids=(), trained_context=2048)
     difference = engine.logprobs(kept, QUESTION, [1, 2]) - wide.logprobs(wide.prefill(prompt), QUESTION, [1, 2])
     assert difference.abs().max() < 1.0
 
 
-def test_a_layer_rewound_and_copied_by_hand() -> None:
-    layer = RoomyLayer.expecting(2)
+def test_a_layer_rewound_and_forked_by_hand() -> None:
+    layer = RoomyLayer(expected=2)
     rows = torch.arange(6.0).reshape(1, 1, 6, 1)
     layer.update(rows[:, :, :3], -rows[:, :, :3])
-    copy = layer.copied(2)
+    fork, fork_of_fork = layer.fork(2), layer.fork(2).fork(1)
+    fork.update(rows[:, :, 4:], rows[:, :, 4:])
     layer.rewind(2)
-    keys, values = layer.update(rows[:, :, 5:], -rows[:, :, 5:])
-    assert keys.flatten().tolist() == [0, 1, 5]
-    assert values.flatten().tolist() == [0, -1, -5]
-    assert copy.keys.flatten().tolist() == [0, 1]
-    assert layer.get_seq_length() == 3
+    layer.update(rows[:, :, 5:], -rows[:, :, 5:])
+    for read, keys in ((layer, [0, 1, 5]), (fork, [0, 1, 4, 5]), (fork_of_fork, [0])):
+        assert read.dense()[0].flatten().tolist() == keys
+        assert read.get_seq_length() == len(keys)
+    assert layer.dense()[1].flatten().tolist() == [0, -1, -5]
+    fork.rewind(1)
+    assert fork.dense()[0].flatten().tolist() == [0]
+    assert layer.get_seq_length() == 3, "to rewind a fork forgets nothing of what it shares"
 
 
 def test_an_empty_prompt_and_strange_prefixes_are_misuse(engine: LocalEngine) -> None:
@@ -337,10 +343,10 @@ def test_what_was_read_on_is_as_if_read_from_the_start(engine: LocalEngine, keep
 
 def test_reading_on_again_and_again_takes_no_new_memory(engine: LocalEngine) -> None:
     kept = engine.prefill(prompt_of(30), room_tokens=400)
-    where = [layer.keys.data_ptr() for layer in kept.layers]
+    where = [layer.dense()[0].data_ptr() for layer in kept.layers]
     for number, keep in enumerate((30, 100, 12, 200, 0)):
         kept = engine.extend(kept, min(keep, kept.length), prompt_of(120, seed=number))
-        assert [layer.keys.data_ptr() for layer in kept.layers] == where
+        assert [layer.dense()[0].data_ptr() for layer in kept.layers] == where
 
 
 def test_a_spent_prefix_is_refused_and_one_in_use_is_not_spent(engine: LocalEngine) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,9 +13,14 @@ from torch import nn
 from transformers.cache_utils import Cache
 
 from longtake.engines import Forced, GenerateOptions, Prefix, Progress
-from longtake.engines.kept import KeptPrefix, RoomyLayer
+from longtake.engines.attention import is_folding
+from longtake.engines.cancelling import heed
+from longtake.engines.drawing import chooser
+from longtake.engines.keeping import PLAIN, Keeping
+from longtake.engines.kept import DenseLayer, KeptPrefix, RoomyLayer, cache_of, followed
+from longtake.engines.many import answers_to
 from longtake.engines.turning import Steering, refuse_scaled, steering_of
-from longtake.errors import LongtakeError
+from longtake.errors import ErrorCode, LongtakeError
 from longtake.networks import input_device, is_finite, nonfinite
 from longtake.prompt import VISUAL_PLACE, Prompt
 from longtake.ropes import Rope
@@ -47,6 +52,7 @@ class LocalEngine:
         chunk_tokens: positions read at once.
         vocabulary_size: only so many ids, from the first, are ever said: those behind are padding. None: all.
         rope: turns positions instead of the model's own; None: as config.json tells. See `with_rope`.
+        keeping: how keys and values of what is read are kept. See `with_keeping`.
     """
 
     language: LanguageModel
@@ -55,6 +61,7 @@ class LocalEngine:
     chunk_tokens: int = 1024
     vocabulary_size: int | None = None
     rope: Rope | None = None
+    keeping: Keeping = PLAIN
 
     def __post_init__(self) -> None:
         if self.chunk_tokens < 1 or self.trained_context < 1:
@@ -74,6 +81,20 @@ class LocalEngine:
         refuse_scaled(self.language.config)
         return replace(self, rope=rope, trained_context=rope.reads(self.trained_context))
 
+    def with_keeping(self, keeping: Keeping) -> LocalEngine:
+        """The same model, which keeps what it reads from now on as `keeping` says. Prefixes of either serve the other.
+
+        Raises:
+            LongtakeError: `usage.bad_option` if the model attends by transformers' own functions.
+        """
+        if keeping != PLAIN and not is_folding(self.language):
+            reason, advice = (
+                "this model attends to a sliding window, which keeps keys and values as they are",
+                "leave it",
+            )
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--kv", reason, f"{advice} out")
+        return replace(self, keeping=keeping)
+
     def stopping_at(self, token_ids: Sequence[int]) -> LocalEngine:
         """The same engine, whose answers end at these ids too."""
         return replace(self, stop_ids=tuple(dict.fromkeys((*self.stop_ids, *token_ids))))
@@ -91,10 +112,46 @@ class LocalEngine:
             progress: hears how many positions are read.
         """
         length = _length(prompt)
-        layers = tuple(
-            RoomyLayer.expecting(length + room_tokens) for _ in range(self.language.config.num_hidden_layers)
-        )
+        count = self.language.config.num_hidden_layers
+        layers = tuple(self._layer(length + room_tokens) for _ in range(count))
         return self._filled(layers, prompt, length + after_tokens, progress)
+
+    def restored(self, state: Mapping[str, torch.Tensor]) -> KeptPrefix:
+        """The prefix whose `KeptPrefix.state()` this is, read by this model; perhaps by another process.
+
+        Tensors in main memory, or mapped from a file, are attended to where they lie: nothing is copied.
+
+        Raises:
+            ValueError: it is of a model of another shape or dtype.
+        """
+        if not is_folding(self.language):
+            raise ValueError("this model attends by transformers' own functions and takes no state")
+        config, weight = self.language.config, cast(nn.Embedding, self.language.get_input_embeddings()).weight
+        kept = KeptPrefix.restored(state, config.num_hidden_layers)
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        came = (*state["layers.0.keys"].shape[1::2], *kept.last_hidden_1D.shape[1:], kept.last_hidden_1D.dtype)
+        wanted = (config.num_key_value_heads, width, weight.shape[1], weight.dtype)
+        if came != wanted:
+            raise ValueError(f"this state is of a model of other heads, widths or dtype: {came}; this one is {wanted}")
+        return replace(kept, last_hidden_1D=kept.last_hidden_1D.to(input_device(self.language.get_input_embeddings())))
+
+    def fork(self, prefix: Prefix, keep: int, prompt: Prompt, *, progress: Progress | None = None) -> KeptPrefix:
+        """The first `keep` positions of `prefix`, shared, and `prompt` read after them in memory of its own.
+
+        `prefix` stays as it is, any number of forks may be made of it, and nothing of it is copied (but for a model
+        that attends by transformers' own functions). Where positions are turned by the length of the whole, and the
+        whole is turned otherwise, all is read anew.
+
+        Raises:
+            ValueError: `prefix` is spent, it has no `keep` positions, or `prompt` has none.
+        """
+        kept, length = _kept(prefix), _length(prompt)
+        layers, whole = kept.forked(keep, keeping=self.keeping, expected=length), keep + length
+        together = None if kept.prompt is None else followed(kept.prompt, keep, prompt)
+        if together is not None and not self._alike(kept.whole_tokens, whole):
+            return self.prefill(together, progress=progress)
+        last_hidden_1D = self._read(cache_of(layers), prompt, whole, progress=progress)
+        return KeptPrefix(layers, whole, last_hidden_1D, whole, together)
 
     def extend(self, prefix: Prefix, keep: int, prompt: Prompt, *, progress: Progress | None = None) -> KeptPrefix:
         """Forget all but the first `keep` positions of `prefix`, and read `prompt` after them, in the same memory.
@@ -107,16 +164,16 @@ class LocalEngine:
         """
         kept, length = _kept(prefix), _length(prompt)
         whole = keep + length
-        cache = kept.handed_on(keep)
+        layers = kept.handed_on(keep, length)
         if kept.prompt is None:
-            return KeptPrefix(kept.layers, whole, self._read(cache, prompt, whole, progress=progress), whole)
-        together = _followed(kept.prompt, keep, prompt)
+            return KeptPrefix(layers, whole, self._read(cache_of(layers), prompt, whole, progress=progress), whole)
+        together = followed(kept.prompt, keep, prompt)
         if not self._alike(kept.whole_tokens, whole):
-            for layer in kept.layers:
+            for layer in layers:
                 layer.rewind(0)
-            return self._filled(kept.layers, together, whole, progress)
-        last_hidden_1D = self._read(cache, prompt, whole, progress=progress)
-        return KeptPrefix(kept.layers, whole, last_hidden_1D, whole, together)
+            return self._filled(layers, together, whole, progress)
+        last_hidden_1D = self._read(cache_of(layers), prompt, whole, progress=progress)
+        return KeptPrefix(layers, whole, last_hidden_1D, whole, together)
 
     def generate(self, prefix: Prefix, token_ids: Sequence[int], options: GenerateOptions) -> Iterator[int]:
         """Read `token_ids` after `prefix`, then yield new token ids one by one, the stop token excluded.
@@ -129,12 +186,36 @@ class LocalEngine:
         choose = chooser(options)
         with self._asked(_kept(prefix), token_ids) as (cache, last_hidden_1D):
             for step in range(options.max_new_tokens):
-                token_id = choose(self._logits(last_hidden_1D)[0])
+                token_id = choose(self.logits(last_hidden_1D)[0])
                 if token_id in self.stop_ids:
                     return
                 yield token_id
                 if step + 1 < options.max_new_tokens:
                     last_hidden_1D = self._read(cache, _text([token_id], last_hidden_1D), 0)
+
+    def generate_many(
+        self, prefix: Prefix, questions: Sequence[Sequence[int]], options: GenerateOptions
+    ) -> list[list[int]]:
+        """The new token ids that `generate` yields for each of `questions`, which are read and answered together.
+
+        The prefix is gone through once a step for all of them. Those whose positions would be turned otherwise than
+        the prefix was, and all of a model that attends by transformers' own functions, are answered one by one.
+
+        Raises:
+            LongtakeError: `model.nonfinite` if logits are not finite.
+        """
+        kept, told = _kept(prefix), [list(token_ids) for token_ids in questions]
+        kept.refuse_spent()
+        together = [
+            is_folding(self.language) and self._alike(kept.whole_tokens, kept.length + len(token_ids))
+            for token_ids in told
+        ]
+        batched = [token_ids for token_ids, fits in zip(told, together, strict=True) if fits]
+        answered = iter(answers_to(self, kept, batched, options))
+        return [
+            next(answered) if fits else list(self.generate(kept, token_ids, options))
+            for token_ids, fits in zip(told, together, strict=True)
+        ]
 
     def logprobs(self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int]) -> torch.Tensor:
         """(A,) float32 on the processor: the natural-log probability of each of `answer_ids` when read after `prefix`
@@ -158,11 +239,11 @@ class LocalEngine:
             for start in range(0, len(answer_ids), self.chunk_tokens):
                 chunk_A = torch.tensor(answer_ids[start : start + self.chunk_tokens])
                 hidden_AD = self._hidden(cache, chunk_A, last_hidden_1D[:0], whole_tokens=0)
-                logits_AV = self._logits(torch.cat([last_hidden_1D, hidden_AD[:-1]]))
+                logits_AV = self.logits(torch.cat([last_hidden_1D, hidden_AD[:-1]]))
                 found.append(logits_AV.log_softmax(-1).gather(1, chunk_A[:, None])[:, 0])
                 likeliest.append(logits_AV.argmax(-1))
                 last_hidden_1D = hidden_AD[-1:]
-            behind = int(self._logits(last_hidden_1D).argmax())
+            behind = int(self.logits(last_hidden_1D).argmax())
         return Forced(torch.cat(found), torch.cat(likeliest), ends=behind in self.stop_ids)
 
     @cached_property
@@ -181,13 +262,17 @@ class LocalEngine:
         kept is left as it is: it costs time and memory, but one question never changes what another is told.
         """
         whole = kept.length + len(token_ids)
+        if not token_ids and not len(kept.last_hidden_1D):
+            raise ValueError("this prefix was cropped: its last position is not known, and no question follows")
         if kept.prompt is None or self._alike(kept.whole_tokens, whole):
-            with kept.borrowed() as cache:
+            with kept.borrowed() as layers:
+                cache = cache_of(layers)
                 yield cache, self._read_on(cache, token_ids, kept.last_hidden_1D, whole)
             return
         kept.refuse_spent()
         fresh = self.prefill(kept.prompt, after_tokens=len(token_ids))
-        with fresh.borrowed() as cache:
+        with fresh.borrowed() as layers:
+            cache = cache_of(layers)
             yield cache, self._read_on(cache, token_ids, fresh.last_hidden_1D, whole)
 
     def _read_on(self, cache: Cache, token_ids: Sequence[int], last_1D: torch.Tensor, whole: int) -> torch.Tensor:
@@ -198,7 +283,7 @@ class LocalEngine:
         self, layers: tuple[RoomyLayer, ...], prompt: Prompt, whole: int, progress: Progress | None
     ) -> KeptPrefix:
         """A prompt read into empty layers, as part of `whole` positions."""
-        last_hidden_1D = self._read(Cache(layers=list(layers)), prompt, whole, progress=progress)
+        last_hidden_1D = self._read(cache_of(layers), prompt, whole, progress=progress)
         by_length = self._steering is not None and self._steering.rope.by_length
         return KeptPrefix(layers, len(prompt.token_ids_L), last_hidden_1D, whole, prompt if by_length else None)
 
@@ -221,49 +306,60 @@ class LocalEngine:
     def _hidden(self, cache: Cache, ids_C: torch.Tensor, visual_ND: torch.Tensor, *, whole_tokens: int) -> torch.Tensor:
         """The final hidden states (C, D) of one chunk read after what `cache` holds, as part of so many positions."""
         embedding = self.language.get_input_embeddings()
-        device, past = input_device(embedding), cache.get_seq_length()
-        ids_C = ids_C.to(device)
+        ids_C = ids_C.to(input_device(embedding))
         embedded_CD = embedding(ids_C.clamp(min=0))
-        embedded_CD[ids_C == VISUAL_PLACE] = visual_ND.to(device, embedded_CD.dtype)
-        with self._steering.told(whole_tokens) if self._steering else nullcontext():
-            output = self.language.model(inputs_embeds=embedded_CD[None], past_key_values=cache, use_cache=True)
-            hidden_CD: torch.Tensor = output.last_hidden_state[0]
-            if not is_finite(hidden_CD):
-                raise self._nonfinite(cache, past, embedded_CD)
-        return hidden_CD
+        embedded_CD[ids_C == VISUAL_PLACE] = visual_ND.to(embedded_CD)
+        return self.run(cache, embedded_CD[None], whole_tokens=whole_tokens)[0]
 
-    def _nonfinite(self, cache: Cache, past: int, embedded_CD: torch.Tensor) -> LongtakeError:
-        """The refusal of a chunk that was read after `past` positions; it is read once more to find the layer."""
+    def run(
+        self, cache: Cache, embedded_BCD: torch.Tensor, *, whole_tokens: int, positions_BC: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The final hidden states (B, C, D) of a chunk.
+
+        Args:
+            cache: of layers that hold what was read before.
+            embedded_BCD: the chunk, the same number of positions of B texts.
+            whole_tokens: of how many positions it is a part; 0 behind the prompt.
+            positions_BC: where they differ between the texts; None: behind what `cache` holds.
+
+        Raises:
+            LongtakeError: `model.nonfinite`; `interrupted`.
+        """
+        heed()
+        past = cache.get_seq_length()
+
+        def forward() -> torch.Tensor:
+            output = self.language.model(
+                inputs_embeds=embedded_BCD, past_key_values=cache, use_cache=True, position_ids=positions_BC
+            )
+            hidden_BCD: torch.Tensor = output.last_hidden_state
+            return hidden_BCD
 
         def again() -> None:
             for layer in cache.layers:
                 cast(RoomyLayer, layer).rewind(past)
-            self.language.model(inputs_embeds=embedded_CD[None], past_key_values=cache, use_cache=True)
+            forward()
 
-        return nonfinite({"language.model": cast(nn.Module, self.language.model)}, again)
+        with self._steering.told(whole_tokens) if self._steering else nullcontext():
+            hidden_BCD = forward()
+            if not is_finite(hidden_BCD):
+                raise nonfinite({"language.model": cast(nn.Module, self.language.model)}, again)
+        return hidden_BCD
+
+    def _layer(self, expected: int) -> RoomyLayer:
+        """An empty layer for so many positions."""
+        if is_folding(self.language):
+            return RoomyLayer(keeping=self.keeping, expected=expected)
+        return DenseLayer(expected=expected)
 
     @torch.inference_mode()
-    def _logits(self, hidden_CD: torch.Tensor) -> torch.Tensor:
+    def logits(self, hidden_CD: torch.Tensor) -> torch.Tensor:
         """(C, vocabulary) float32 on the processor, finite."""
         logits_CV = self.language.lm_head(hidden_CD)[:, : self.vocabulary_size].float().cpu()
         if not is_finite(logits_CV):
             head = self.language.lm_head
             raise nonfinite({"language.lm_head": cast(nn.Module, head)}, lambda: head(hidden_CD))
         return logits_CV
-
-
-def chooser(options: GenerateOptions) -> Callable[[torch.Tensor], int]:
-    """How the next token is taken from its logits (V,): the likeliest, or drawn with the options' own generator."""
-    if options.temperature == 0:
-        return lambda logits_V: int(logits_V.argmax())
-    generator = torch.Generator().manual_seed(options.seed)
-
-    def draw(logits_V: torch.Tensor) -> int:
-        # The largest logit is taken off first, in double precision: divided by a tiny temperature it would overflow.
-        chances_V = ((logits_V - logits_V.max()).double() / options.temperature).softmax(-1)
-        return int(torch.multinomial(chances_V, 1, generator=generator))
-
-    return draw
 
 
 def _length(prompt: Prompt) -> int:
@@ -275,13 +371,6 @@ def _length(prompt: Prompt) -> int:
 def _text(token_ids: Sequence[int], like_1D: torch.Tensor) -> Prompt:
     """A prompt of text only."""
     return Prompt(torch.tensor(token_ids), like_1D[:0])
-
-
-def _followed(first: Prompt, keep: int, more: Prompt) -> Prompt:
-    """The first `keep` positions of one prompt, and another behind them."""
-    places = int((first.token_ids_L[:keep] == VISUAL_PLACE).sum())
-    visual_ND = torch.cat([first.visual_ND[:places], more.visual_ND.to(first.visual_ND)])
-    return Prompt(torch.cat([first.token_ids_L[:keep], more.token_ids_L]), visual_ND)
 
 
 def _kept(prefix: Prefix) -> KeptPrefix:

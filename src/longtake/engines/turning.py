@@ -85,14 +85,15 @@ class Steered(nn.Module):
         self.own = own
 
     def forward(self, hidden_BLD: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosine and sine, (1, L, width) in the model's dtype."""
+        """Cosine and sine, (B, L, width) in the model's dtype."""
         told = _TOLD.get()
         if told is None:
             own: tuple[torch.Tensor, torch.Tensor] = self.own(hidden_BLD, position_ids)
             return own
         steering, whole_tokens = told
-        cosine_LW, sine_LW = steering.angles(position_ids[0], whole_tokens)
-        return cosine_LW[None].to(hidden_BLD.dtype), sine_LW[None].to(hidden_BLD.dtype)
+        cosine_LW, sine_LW = steering.angles(position_ids.flatten(), whole_tokens)
+        shape = (*position_ids.shape, -1)
+        return cosine_LW.view(shape).to(hidden_BLD.dtype), sine_LW.view(shape).to(hidden_BLD.dtype)
 
 
 def steering_of(language: Any, rope: Rope | None) -> Steering | None:

@@ -1,0 +1,145 @@
+"""engines: keys and values of positions in a row, as attention reads them. Knows nothing of models, buffers or queries.
+
+What was read is never copied to be read on from: a prefix is some segments that nobody writes to any more, and any
+number of questions attend to them, each with rows of its own behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+
+BLOCK_TOKENS = 1024
+"""So many positions are widened, or brought to another device, at once."""
+
+
+class Segment(Protocol):
+    """Keys and values of one layer, for positions that all rows of a chunk see."""
+
+    @property
+    def positions(self) -> int:
+        """How many."""
+        ...
+
+    def blocks(self, like: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Keys and values (1, key-value heads, some positions, width) in the dtype and on the device of `like`."""
+        ...
+
+    def dense(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """All keys and values, (1, key-value heads, positions, width), where they lie."""
+        ...
+
+    def cropped(self, length: int) -> Segment:
+        """The first `length` positions, in the same memory."""
+        ...
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Keys and values as they were computed, (1, key-value heads, positions, width)."""
+
+    keys_1KSD: torch.Tensor
+    values_1KSD: torch.Tensor
+
+    @property
+    def positions(self) -> int:
+        """How many."""
+        return self.keys_1KSD.shape[2]
+
+    def blocks(self, like: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """One block on a processor, which reads them where they lie; else as many as keep a device's memory bounded."""
+        if like.device.type == "cpu" == self.keys_1KSD.device.type and like.dtype == self.keys_1KSD.dtype:
+            yield self.keys_1KSD, self.values_1KSD
+            return
+        for keys, values in zip(self.keys_1KSD.split(BLOCK_TOKENS, 2), self.values_1KSD.split(BLOCK_TOKENS, 2)):  # noqa: B905
+            yield _brought(keys, like), _brought(values, like)
+
+    def dense(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """As they lie."""
+        return self.keys_1KSD, self.values_1KSD
+
+    def cropped(self, length: int) -> Exact:
+        """A view."""
+        return Exact(self.keys_1KSD[:, :, :length], self.values_1KSD[:, :, :length])
+
+
+@dataclass(frozen=True)
+class Eight:
+    """Keys and values in whole steps from -127 to 127.
+
+    A key's channels differ in size and keep it from position to position, so each channel of a head has one step for
+    all positions here; a value's do not, so each position of a head has its own (KIVI, arXiv 2402.02750, found both;
+    benchmarks/engine.py measures them the other way round too).
+
+    Attributes:
+        keys_1KSD, values_1KSD: int8.
+        key_steps_1K1D, value_steps_1KS1: what a step is worth, in the dtype that all was computed in.
+    """
+
+    keys_1KSD: torch.Tensor
+    values_1KSD: torch.Tensor
+    key_steps_1K1D: torch.Tensor
+    value_steps_1KS1: torch.Tensor
+
+    @property
+    def positions(self) -> int:
+        """How many."""
+        return self.keys_1KSD.shape[2]
+
+    def blocks(self, like: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Widened, some positions at a time."""
+        key_steps = _brought(self.key_steps_1K1D, like)
+        for start in range(0, self.positions, BLOCK_TOKENS):
+            keys, values, value_steps = (
+                _brought(kept[:, :, start : start + BLOCK_TOKENS], like)
+                for kept in (self.keys_1KSD, self.values_1KSD, self.value_steps_1KS1)
+            )
+            yield keys.mul_(key_steps), values.mul_(value_steps)
+
+    def dense(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """All of them widened."""
+        keys, values = zip(*self.blocks(self.key_steps_1K1D), strict=True)
+        return torch.cat(keys, dim=2), torch.cat(values, dim=2)
+
+    def cropped(self, length: int) -> Eight:
+        """Views."""
+        return replace(
+            self,
+            keys_1KSD=self.keys_1KSD[:, :, :length],
+            values_1KSD=self.values_1KSD[:, :, :length],
+            value_steps_1KS1=self.value_steps_1KS1[:, :, :length],
+        )
+
+
+POSITIONS, WIDTH = 2, 3
+"""Dimensions of keys and values."""
+
+
+def in_steps(states_1KSD: torch.Tensor, over: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """int8, and what a step is worth in the states' dtype: along dimension `over`, the largest is 127 steps.
+
+    Steps are rounded before they are counted, so that rounding them makes nothing larger or smaller as a whole.
+    """
+    steps = (states_1KSD.abs().amax(dim=over, keepdim=True).float() / 127).to(states_1KSD.dtype)
+    steps = torch.where(steps > 0, steps, torch.ones_like(steps))
+    counted = (states_1KSD.float() / steps.float()).round().clamp(-127, 127)
+    return counted.to(torch.int8), steps
+
+
+def _brought(kept: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """On the device of `like`, then in its dtype: what is small travels."""
+    return kept.to(like.device).to(like.dtype)
+
+
+def cropped(segments: tuple[Segment, ...], length: int) -> tuple[Segment, ...]:
+    """The first `length` positions of segments in a row."""
+    kept: list[Segment] = []
+    for segment in segments:
+        if length <= 0:
+            break
+        kept.append(segment if segment.positions <= length else segment.cropped(length))
+        length -= segment.positions
+    return tuple(kept)
