@@ -92,6 +92,8 @@ class Watched:
         prefix: what the engine keeps.
         engine: that read it; no other can read on.
         seconds: wall time by stage: read, encode, prefill.
+        notes: what is worth saying about keeping the prefix.
+        kept: what a store has of the prefix; None where none is kept.
     """
 
     looks: tuple[Look, ...]
@@ -99,6 +101,8 @@ class Watched:
     prefix: Prefix
     engine: Engine
     seconds: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+    kept: Kept | None = None
 
     @property
     def visual_tokens(self) -> int:

@@ -9,15 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from os.path import basename
-from pathlib import Path
 
 import numpy as np
 
-from longtake.errors import LongtakeError
 from longtake.eye import Fresh, Kept, Reading, Sight, sight
-from longtake.eye.shelf import Group, Record, Shelf
+from longtake.eye.naming import Unnameable, features_about
+from longtake.eye.records import Group, Record, Records
 from longtake.families import Model
-from longtake.identity import file_sha256
 from longtake.layouts import view_of
 from longtake.plan import Plan
 from longtake.store import Store
@@ -29,10 +27,6 @@ BATCH_PICTURES = 32
 """So many pictures are encoded before what came of them can be kept; encoders chunk views by as many."""
 KEPT_AT_LEAST_EVERY_S, KEPT_AT_LEAST_EVERY_BYTES = 5.0, 64 << 20
 """What is lost of a watch that is killed, and what waits to be written; less would be many small files."""
-
-
-class Unnameable(Exception):
-    """Nothing tells a video or an encoder from all others, so nothing that is kept could be found again."""
 
 
 @dataclass(frozen=True)
@@ -54,77 +48,20 @@ class Remembering:
         try:
             with self.reading.clock.stage("store"):
                 about = features_about(self.model, video, plan, self.reading)
-                shelf = Shelf(self.store.entry("features", about, label=basename(video.path)))
+                records = Records(self.store.entry("features", about, label=basename(video.path)))
         except Unnameable as error:
             fresh = Fresh(self.reading).look(video, plan)
             return replace(fresh, kept=Kept(len(fresh.seen.numbers), refused=str(error)))
-        return _Look(self.reading, video, plan, shelf).whole()
-
-
-def features_about(model: Model, video: Video, plan: Plan, reading: Reading | None = None) -> Mapping[str, object]:
-    """Everything that decides which features come of a video's frames.
-
-    Raises:
-        Unnameable: something of it has no name.
-    """
-    origin = model.origin
-    places = None if origin is None else origin.places(plan.encoder)
-    told = getattr(plan.encoder, "told", None)
-    if origin is None or places is None or told is None:
-        raise Unnameable("the model's eye was put together by hand")
-    view = view_of(plan.layout)
-    try:
-        weights = origin.sha256
-    except LongtakeError as error:
-        raise Unnameable(f"{error.subject} {error.reason}") from error
-    return {
-        "video": media_sha256(video, reading),
-        "reading": dict(reading_of(video)),
-        "weights": weights,
-        "networks": list(places),
-        "numbers": f"{origin.dtype} on {origin.device} by {origin.tower}",
-        "encoder": told,
-        "view": [view.tiled, view.rows, view.columns],
-    }
-
-
-def reading_of(video: Video) -> Mapping[str, object]:
-    """What decides, beside the file's bytes, which pixels a video's frames have.
-
-    Raises:
-        Unnameable: it does not say so.
-    """
-    told: Mapping[str, object] | None = getattr(video, "reading", None)
-    if told is None:
-        raise Unnameable("this video does not say how it is read")
-    return told
-
-
-def media_sha256(video: Video, reading: Reading | None = None) -> str:
-    """The SHA-256 of a video's file, which is still the one that was opened.
-
-    Raises:
-        Unnameable: it is not, or it cannot be read.
-    """
-    heard = None if reading is None else lambda done, total: reading.tell("hash", done, total)
-    try:
-        sum_ = file_sha256(video.path, heard=heard)
-        status = Path(video.path).stat()
-    except OSError as error:
-        raise Unnameable(f"{video.path}: {error.strerror}") from error
-    state = getattr(video, "state", None)
-    if state is not None and (state.size_bytes, state.modified_ns) != (status.st_size, status.st_mtime_ns):
-        raise Unnameable(f"{video.path} has changed since it was opened")
-    return sum_
+        return _Look(self.reading, video, plan, records).whole()
 
 
 class _Look:
     """One look at one video, by way of what is kept of it."""
 
-    def __init__(self, reading: Reading, video: Video, plan: Plan, shelf: Shelf) -> None:
-        self._reading, self._video, self._plan, self._shelf = reading, video, plan, shelf
+    def __init__(self, reading: Reading, video: Video, plan: Plan, records: Records) -> None:
+        self._reading, self._video, self._plan, self._records = reading, video, plan, records
         self._each = view_of(plan.layout).frames
-        self._seen = Seen(video, plan.numbers, first_CHW=shelf.first_CHW)
+        self._seen = Seen(video, plan.numbers, first_CHW=records.first_CHW)
         self._taken: dict[Group, Record] = {}
         self._made: set[int] = set()
 
@@ -134,13 +71,13 @@ class _Look:
         A frame that does not come moves all that follow it to other places of their sheets; then one more round takes
         and makes what that asks for. Each round knows of more lost frames than the one before, so there is a last one.
         """
-        lost = self._shelf.lost & set(self._plan.numbers)
+        lost = self._records.lost & set(self._plan.numbers)
         while True:
             groups = _grouped([number for number in self._plan.numbers if number not in lost], self._each)
             with self._reading.clock.stage("store"):
-                self._taken |= self._shelf.take(group for group in groups if group not in self._taken)
+                self._taken |= self._records.take(group for group in groups if group not in self._taken)
             missing = [number for group in groups if group not in self._taken for number in group]
-            known = self._shelf.facts(number for group in groups for number in group if group in self._taken)
+            known = self._records.facts(number for group in groups for number in group if group in self._taken)
             self._seen.remember({number: facts for number, facts in known.items() if number not in self._made})
             if not missing:
                 break
@@ -153,8 +90,8 @@ class _Look:
             self._reading.tell(stage, self._reading.done, self._reading.asked)
         with self._reading.clock.stage("store"):
             grid = self._grid(groups)
-        shelf, came = self._shelf, len(set(self._seen.numbers) - self._made)
-        kept = Kept(len(self._seen.numbers), shelf.folder, came, shelf.damaged, shelf.bytes, shelf.refused)
+        records, came = self._records, len(set(self._seen.numbers) - self._made)
+        kept = Kept(len(self._seen.numbers), records.folder, came, records.damaged, records.bytes, records.refused)
         return sight(grid, self._seen, self._plan, kept=kept)
 
     def _make(self, numbers: list[int]) -> set[int]:
@@ -196,10 +133,10 @@ class _Look:
         }
 
     def _keep(self, records: Mapping[Group, Record], lost: set[int]) -> None:
-        if self._shelf.refused:
+        if self._records.refused:
             return
         with self._reading.clock.stage("store"):
-            self._shelf.put(records, self._seen, lost)
+            self._records.put(records, self._seen, lost)
 
     def _grid(self, groups: Sequence[Group]) -> FeatureGrid:
         """All records in one grid; each is given up once it is copied, so that they are not held twice."""

@@ -1,4 +1,4 @@
-"""eye/shelf: what is kept of one video's frames, picture by picture: taken out checked, put in. Reads no video.
+"""eye/records: what is kept of one video's frames, picture by picture: taken out checked, put in. Reads no video.
 
 Tensors of a file are called `12 values` and `12 class`, 12 being the number of the frame that a picture shows;
 `0,5,10 values` where it shows several. `first` is the picture that frames were compared with, `newline` the encoder's.
@@ -36,7 +36,7 @@ class Record:
     newline_D: torch.Tensor | None
 
 
-class Shelf:
+class Records:
     """Kept features of one video, as one encoder sees it.
 
     Attributes:
