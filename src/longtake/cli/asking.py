@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from longtake.cli.keeping import Keeping
 from longtake.cli.looking import open_looked_at
 from longtake.cli.options import Looked, Show, TowerName
 from longtake.cli.output import remark, say, say_json
@@ -34,6 +35,7 @@ class Choice:
     dtype: str
     tower: TowerName
     beyond_trained_context: bool
+    keeping: Keeping = field(default_factory=Keeping)
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
 
         query = Query(asked.question, asked.choices, asked.drawing.options())
         method = None if road.method is None else road.part(files[0].settings["method"])
-        model = _loaded(files[0], videos, choice)
+        model = loaded(files[0], videos, choice)
         if method is None:
             answer = _straight(model, videos, query, show=show)
         else:
@@ -171,7 +173,7 @@ def _said(answer: Answer) -> Answer:
     return answer
 
 
-def _loaded(looked: Looked, videos: Sequence[Video], choice: Choice) -> Model:
+def loaded(looked: Looked, videos: Sequence[Video], choice: Choice) -> Model:
     """The model, with what the user swapped in it."""
     from longtake.loading import load
     from longtake.plan import is_still
@@ -180,6 +182,7 @@ def _loaded(looked: Looked, videos: Sequence[Video], choice: Choice) -> Model:
     template = None if choice.template is None else find_template(choice.template)
     model = load(choice.model, device=choice.device, dtype=choice.dtype, tower=choice.tower)
     model = swapped(model, looked, choice, pictures=all(is_still(video) for video in videos))
+    model = dataclasses.replace(model, store=choice.keeping.store())
     return model if template is None else model.with_template(template, name=str(choice.template))
 
 

@@ -23,7 +23,8 @@ from longtake.store.files import ABOUT as ABOUT
 from longtake.store.files import Damaged as Damaged
 from longtake.store.files import Header as Header
 from longtake.store.files import files_of, fresh_name, header_of, salvage, write_tensors
-from longtake.store.room import PLACE, Held, default_most_bytes, held, make_room, remove
+from longtake.store.room import PLACE, default_most_bytes, held, make_room, remove
+from longtake.store.room import Held as Held
 
 KINDS = ("features", "prefixes")
 
@@ -52,6 +53,14 @@ class Store:
             label: for people.
         """
         return Entry(self, kind, told_sha256({"kind": kind, **about}), about, label)
+
+    def may_hold(self) -> int:
+        """How many bytes it may hold.
+
+        Raises:
+            OSError: the disk does not tell.
+        """
+        return default_most_bytes(self.most_bytes, self.folder)
 
     def held(self) -> list[Held]:
         """All that is kept, the longest unused first."""
@@ -158,8 +167,7 @@ class Entry:
             OSError: the disk refuses; or this is more than the store may hold.
         """
         need = sum(tensor.nbytes for tensor in tensors.values())
-        most = self.store.most_bytes
-        make_room(self.store.folder, need, keep=self.path, most_bytes=default_most_bytes(most, self.store.folder))
+        make_room(self.store.folder, need, keep=self.path, most_bytes=self.store.may_hold())
         for attempt in (1, 2):
             try:
                 self._begin()
