@@ -29,6 +29,8 @@ from longtake.video.options import ReadOptions
 from longtake.vision.projector import Projector
 from watching import film_of, flip, kept_files, same, watched, with_store
 
+NOBODY = 65534
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
@@ -276,6 +278,33 @@ def test_a_full_disk_costs_the_store_and_not_the_answer(
 def test_a_place_that_is_no_folder_costs_the_store_and_not_the_answer(model: Model, film: Path, folder: Path) -> None:
     folder.write_text("no folder")
     assert any(note.startswith("not kept: ") for note in watched(with_store(model, folder), film).notes)
+
+
+def test_a_store_that_may_only_be_read_is_read(
+    model: Model, film: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nowhere"))
+    watched(with_store(model, folder, seconds=2), film)
+    before = sorted(folder.rglob("*"))
+    for place in (tmp_path, *tmp_path.parents[:2]):
+        place.chmod(0o755)
+    places = [folder, *(path for path in before if path.is_dir())]
+    for place in places:
+        place.chmod(0o555)
+    root = os.geteuid() == 0  # who may write anywhere
+    try:
+        if root:
+            os.seteuid(NOBODY)
+        again = watched(with_store(model, folder, seconds=2), film)
+        more = watched(with_store(model, folder, seconds=1), film)
+    finally:
+        if root:
+            os.seteuid(0)
+        for place in places:
+            place.chmod(0o755)
+    assert again.read == [] and len(more.read) == 6
+    assert f"not kept: {os.strerror(errno.EACCES)}" in more.notes
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_what_was_used_longest_ago_makes_room(model: Model, tmp_path: Path, folder: Path) -> None:
