@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 HERE = Path(__file__).resolve().parent
+STORES = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +37,14 @@ def golden() -> Path:
 def bunny() -> Path:
     """5.3 s of Big Buck Bunny, 1280x720, 25 fps (credit: tests/media/README.md)."""
     return HERE / "media" / "bigbuckbunny_720p_5s.mp4"
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test has a store of its own: what one has watched, another never finds. Made when something is kept."""
+    folder = tmp_path_factory.getbasetemp() / "stores" / str(next(STORES))
+    monkeypatch.setenv("LONGTAKE_STORE", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)

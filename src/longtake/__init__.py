@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from longtake.pipeline import ask_all as ask_all
     from longtake.pipeline import choose as choose
     from longtake.pipeline import watch as watch
+    from longtake.store import Store as Store
     from longtake.video.opening import open_video as open_video
 
 __version__ = "0.1.0"
@@ -29,13 +30,14 @@ _HOMES = {
     "LongtakeError": "longtake.errors",
     "load": "longtake.loading",
     "open_video": "longtake.video.opening",
+    "Store": "longtake.store",
     "watch": "longtake.pipeline",
     "ask": "longtake.pipeline",
     "ask_all": "longtake.pipeline",
     "choose": "longtake.pipeline",
 }
 
-__all__ = ["LongtakeError", "__version__", "ask", "ask_all", "choose", "load", "open_video", "watch"]
+__all__ = ["LongtakeError", "Store", "__version__", "ask", "ask_all", "choose", "load", "open_video", "watch"]
 
 
 def __getattr__(name: str) -> object:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtake.engines import Engine, Prefix
+from longtake.eye import Kept
 from longtake.prompt import ChatTemplate
 from longtake.video import LostSpan, Video
 from longtake.video.seen import Seen
@@ -31,6 +32,7 @@ class Look:
         visual_tokens: how many positions of the prompt show this file.
         parts: sampler and layout by name, with their options.
         notes: what is worth saying about file and reading.
+        kept: what a store had of it, and has now; None without a store.
     """
 
     path: str
@@ -44,6 +46,7 @@ class Look:
     visual_tokens: int
     parts: Mapping[str, Mapping[str, object]]
     notes: tuple[str, ...]
+    kept: Kept | None = None
 
     @classmethod
     def at(cls, video: Video, seen: Seen, visual_tokens: int, *, parts: Mapping[str, Mapping[str, object]]) -> Look:
@@ -71,6 +74,7 @@ class Look:
             "still": self.still,
             "frames": [{"number": number, "time_s": time_s} for number, time_s in frames],
             "asked_frames": self.asked_frames,
+            "kept_frames": self.kept.came if self.kept else 0,
             "degraded": self.degraded,
             "lost_s": [list(span) for span in self.lost_s],
             "visual_tokens": self.visual_tokens,
@@ -88,6 +92,8 @@ class Watched:
         prefix: what the engine keeps.
         engine: that read it; no other can read on.
         seconds: wall time by stage: read, encode, prefill.
+        notes: what is worth saying about keeping the prefix.
+        kept: what a store has of the prefix; None where none is kept.
     """
 
     looks: tuple[Look, ...]
@@ -95,6 +101,8 @@ class Watched:
     prefix: Prefix
     engine: Engine
     seconds: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+    kept: Kept | None = None
 
     @property
     def visual_tokens(self) -> int:

@@ -7,7 +7,6 @@ video -> sampler.pick -> video.read -> encoder.encode -> layout.arrange -> prefi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,22 +16,17 @@ from longtake.answer import Answer, Look, Offered, Watched
 from longtake.choosing import Point, weigh_letters
 from longtake.clock import Clock, peak_memory_bytes
 from longtake.engines import GenerateOptions
+from longtake.eye import Kept, Reading, open_eye
 from longtake.families import Model
-from longtake.layouts import view_of
 from longtake.plan import GREEDY, Plan, is_still, plan_of, refuse_too_long, refuse_too_many_frames, text_need
 from longtake.prompt import joined, prefix, question_ids, stream_text
 from longtake.prompt.choices import choosing, letters_of, with_choices
-from longtake.video import Frames, Video
-from longtake.video.decoding.ahead import ahead
+from longtake.recalling import Recall
+from longtake.video import Video
 from longtake.video.seen import Seen
-from longtake.vision import FeatureGrid
-from longtake.vision.sheets import sheets
-
-READ_AHEAD_FRAMES = 32
-"""So many small frames may wait for the encoder while the next are read."""
 
 Progress = Callable[[str, int, int], None]
-"""Called as progress(stage, done, total): "read" and "encode" count frames, "prefill" tokens."""
+"""Called as progress(stage, done, total): "read" and "encode" count frames, "prefill" tokens, "hash" bytes."""
 
 
 def watch(
@@ -64,8 +58,14 @@ def watch(
     text = text_need(model, template, question, options)
     plans = [plan_of(model, video, question or "", pictures=pictures) for video in videos]
     refuse_too_many_frames(model, plans, text)
+    reading = Reading(clock, tell, asked=sum(len(plan.numbers) for plan in plans))
+    recall = Recall(model, list(zip(videos, plans, strict=True)), template, reading)
+    recalled = recall.found()
+    if recalled.prefix is not None:
+        looks = tuple(_look(*each) for each in zip(videos, plans, recalled.seen, recalled.of_files, strict=True))
+        return Watched(looks, template, recalled.prefix, model.engine, clock.seconds, recalled.notes, recalled.kept)
 
-    eye = _Eye(clock, tell, asked=sum(len(plan.numbers) for plan in plans))
+    eye = open_eye(model, reading)
     sights = [eye.look(video, plan) for video, plan in zip(videos, plans, strict=True)]
     arranged = [plan.layout.arrange(sight.grid) for plan, sight in zip(plans, sights, strict=True)]
     prompt = prefix(template, model.tokenizer, joined(template, arranged))
@@ -80,8 +80,32 @@ def watch(
             prompt, after_tokens=after_tokens, progress=lambda done, total: tell("prefill", done, total)
         )
 
-    looks = tuple(_look(*each) for each in zip(videos, plans, sights, strict=True))
-    return Watched(looks, template, kept, model.engine, clock.seconds)
+    recalled = recall.keep(kept, [sight.seen for sight in sights])
+    looks = tuple(
+        _look(video, plan, sight.seen, sight.kept) for video, plan, sight in zip(videos, plans, sights, strict=True)
+    )
+    return Watched(looks, template, kept, model.engine, clock.seconds, recalled.notes, recalled.kept)
+
+
+def look(model: Model, files: Video | Sequence[Video], *, progress: Progress | None = None) -> tuple[Look, ...]:
+    """Only look: read and encode, so that the features are in the model's store when somebody asks.
+
+    The language model reads nothing, so there may be more frames than it could read at once.
+
+    Args:
+        model, files, progress: as for `watch`.
+
+    Raises:
+        LongtakeError: whatever the files' frames are refused for.
+    """
+    videos = list(files) if isinstance(files, Sequence) else [files]
+    pictures = sum(is_still(video) for video in videos)
+    plans = [plan_of(model, video, "", pictures=pictures) for video in videos]
+    eye = open_eye(model, Reading(Clock(), progress or _silent, asked=sum(len(plan.numbers) for plan in plans)))
+    sights = [eye.look(video, plan) for video, plan in zip(videos, plans, strict=True)]
+    return tuple(
+        _look(video, plan, sight.seen, sight.kept) for video, plan, sight in zip(videos, plans, sights, strict=True)
+    )
 
 
 def ask(
@@ -201,7 +225,7 @@ def _told(
 def _answer(model: Model, watched: Watched, said: _Said, notes: Sequence[str] = ()) -> Answer:
     read_tokens, reads = watched.prefix.length + said.question_tokens, model.engine.trained_context
     text_tokens, total = read_tokens - watched.visual_tokens, read_tokens + said.new_tokens
-    told = [note for look in watched.looks for note in look.notes]
+    told = [*(note for look in watched.looks for note in look.notes), *watched.notes]
     rope = model.engine.rope
     if rope is not None:
         options = ", ".join(f"{name} {value}" for name, value in parts.options(rope).items())
@@ -222,54 +246,10 @@ def _answer(model: Model, watched: Watched, said: _Said, notes: Sequence[str] = 
     )
 
 
-@dataclass(frozen=True)
-class _Sight:
-    """What the encoder made of one file, and how it was read."""
-
-    grid: FeatureGrid
-    seen: Seen
-    visual_tokens: int
-
-
-@dataclass
-class _Eye:
-    """Reads and encodes one file after the other; progress counts the frames of all."""
-
-    clock: Clock
-    tell: Progress
-    asked: int
-    done: int = 0
-
-    def look(self, video: Video, plan: Plan) -> _Sight:
-        """Read what was planned and encode it, a few frames at a time."""
-        seen, view = Seen(video, plan.numbers), view_of(plan.layout)
-        shrink = plan.encoder.shrinker(tiled=view.tiled)
-        one_by_one = video.read(plan.numbers, chunk=1, shrink=shrink if view.frames == 1 else None)
-        with self.clock.stage("encode", without="read"), closing(ahead(one_by_one, depth=READ_AHEAD_FRAMES)) as read:
-            frames = self._counted(seen.passing(self.clock.each("read", read)))
-            if view.frames > 1:
-                frames = sheets(frames, view.rows, view.columns, shrink=shrink)
-            grid = plan.encoder.encode(frames, tilings=plan.shape.tilings, progress=self._encoded(view.frames))
-        self.done += len(plan.numbers)
-        came = plan.with_frames(len(seen.numbers))
-        if grid.shape != came.shape:
-            raise ValueError(f"features are {grid.shape} where {came.shape} was announced")
-        return _Sight(grid, seen, came.tokens)
-
-    def _counted(self, chunks: Iterable[Frames]) -> Iterator[Frames]:
-        read = self.done
-        for frames in chunks:
-            read += len(frames.numbers)
-            self.tell("read", read, self.asked)
-            yield frames
-
-    def _encoded(self, frames_each: int) -> Callable[[int], None]:
-        return lambda pictures: self.tell("encode", min(self.done + pictures * frames_each, self.asked), self.asked)
-
-
-def _look(video: Video, plan: Plan, sight: _Sight) -> Look:
+def _look(video: Video, plan: Plan, seen: Seen, kept: Kept | None) -> Look:
     told = {"sampler": parts.told(plan.sampler, "samplers"), "layout": parts.told(plan.layout, "layouts")}
-    return Look.at(video, sight.seen, sight.visual_tokens, parts=told)
+    look = Look.at(video, seen, plan.with_frames(len(seen.numbers)).tokens, parts=told)
+    return replace(look, kept=kept, notes=(*look.notes, *(kept.notes() if kept else ())))
 
 
 def _ids_after(model: Model, watched: Watched, question: str) -> list[int]:

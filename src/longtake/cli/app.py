@@ -6,16 +6,19 @@ import typer
 
 from longtake.cli import options as opt
 from longtake.cli.opening import Way
+from longtake.cli.store_app import with_store
 from longtake.cli.train_app import with_train
 
-app = with_train(
-    typer.Typer(
-        name="longtake",
-        help="Ask questions about hour-long videos, on your own machine.",
-        add_completion=False,
-        rich_markup_mode="rich",
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+app = with_store(
+    with_train(
+        typer.Typer(
+            name="longtake",
+            help="Ask questions about hour-long videos, on your own machine.",
+            add_completion=False,
+            rich_markup_mode="rich",
+            pretty_exceptions_enable=False,
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
     )
 )
 
@@ -54,18 +57,22 @@ def ask(
     tower: opt.Tower = "torch",
     settings: opt.SettingsWithMethod = None,
     beyond_trained_context: opt.BeyondTrainedContext = False,
+    store: opt.StoreFolder = None,
+    no_store: opt.NoStore = False,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Answer a question, or many, about a video, a picture or several of them."""
     from longtake.cli.asking import Asked, Choice, Drawing, Road, ask_and_print
+    from longtake.cli.keeping import Keeping
     from longtake.cli.several import ask_all_and_print, asked_all, asked_words
 
     files, question = asked_words(words, questions)
     way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
     set_by_part = opt.settings_by_part(settings, opt.WITH_METHOD)
     looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
-    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context, kv)
+    keeping = Keeping(store, no_store)
+    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context, kv, keeping)
     drawing, road, show = Drawing(max_new_tokens, temperature, seed), Road(method, reader), opt.Show(as_json, quiet)
     if questions is not None:
         several = asked_all(questions, road, choices=bool(choices))
@@ -73,6 +80,44 @@ def ask(
         return
     asked = Asked(question, tuple(choices or ()), drawing)
     ask_and_print(looked_at, asked, choice, road=road, show=show)
+
+
+@app.command()
+def watch(
+    files: opt.AskedFiles,
+    model: opt.ModelName = "nano",
+    sampler: opt.SamplerName = None,
+    layout: opt.LayoutName = None,
+    rope: opt.RopeName = None,
+    template: opt.TemplateName = None,
+    frames: opt.FrameCount = None,
+    start: opt.Start = None,
+    end: opt.End = None,
+    stream: opt.Stream = None,
+    on_corrupt: opt.OnCorrupt = "error",
+    deinterlace: opt.Interlaced = "off",
+    limits: opt.LimitSettings = None,
+    isolate: opt.Isolate = False,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    tower: opt.Tower = "torch",
+    settings: opt.Settings = None,
+    beyond_trained_context: opt.BeyondTrainedContext = False,
+    keep_prefix: opt.KeepPrefix = False,
+    store: opt.StoreFolder = None,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Look at videos and pictures now, and keep what was made of them for whoever asks later."""
+    from longtake.cli.asking import Choice
+    from longtake.cli.keeping import Keeping, watch_and_print
+
+    way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
+    set_by_part = opt.settings_by_part(settings)
+    looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
+    keeping = Keeping(store, prefixes=keep_prefix)
+    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context, keeping=keeping)
+    watch_and_print(looked_at, choice, show=opt.Show(as_json, quiet))
 
 
 @app.command()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from longtake.cli.keeping import Keeping
 from longtake.cli.looking import open_looked_at
 from longtake.cli.options import Looked, Show, TowerName
 from longtake.cli.output import remark, say, say_json
@@ -35,6 +36,7 @@ class Choice:
     tower: TowerName
     beyond_trained_context: bool
     kv: str = "auto"
+    keeping: Keeping = field(default_factory=Keeping)
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,7 @@ def loaded(looked: Looked, videos: Sequence[Video], choice: Choice) -> Model:
     template = None if choice.template is None else find_template(choice.template)
     model = load(choice.model, device=choice.device, dtype=choice.dtype, tower=choice.tower)
     model = swapped(model, looked, choice, pictures=all(is_still(video) for video in videos))
+    model = dataclasses.replace(model, store=choice.keeping.store())
     return model if template is None else model.with_template(template, name=str(choice.template))
 
 

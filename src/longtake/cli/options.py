@@ -161,6 +161,16 @@ BeyondTrainedContext = Annotated[
     bool,
     typer.Option("--beyond-trained-context", help="Go on where there are more tokens than the model was trained on."),
 ]
+StoreFolder = Annotated[
+    str | None,
+    typer.Option(
+        "--store", metavar="FOLDER", help="Where what is made of videos is kept; else LONGTAKE_STORE, or the cache."
+    ),
+]
+NoStore = Annotated[bool, typer.Option("--no-store", help="Keep nothing, and look for nothing that was kept.")]
+KeepPrefix = Annotated[
+    bool, typer.Option("--keep-prefix", help="Keep the keys and values of the whole prompt too: large, and fast.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, also when something goes wrong.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and nothing else.")]
 SheetFile = Annotated[str, typer.Option("--output", "-o", help="The picture to write, e.g. sheet.png.")]

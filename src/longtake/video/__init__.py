@@ -9,6 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+READING_VERSION = 1
+"""Of this room; raised when the same file gives other frames, times or pixels: what was kept of it is then no use."""
+
 Shrink = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """One displayed frame (H, W, 3) uint8 RGB in, the small frame to keep (3, h, w) uint8 out."""
 

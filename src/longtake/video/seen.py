@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -16,19 +17,37 @@ _NOISE = 12
 """Steps of 255 that lossy coding adds to a plain or frozen picture; what a person sees is larger."""
 
 
+_STRIDE = 16
+"""Pictures that differ mostly do so at every sixteenth row and column already."""
+
+Facts = Mapping[str, str]
+"""What is worth keeping of one frame that was seen: `plain` if it is of one colour; `like`, the name of the picture
+that it was compared with, if it shows the same."""
+
+
 class Seen:
     """Looks at the frames of `video` that were asked for on their way to whoever wants them.
 
     Attributes:
         asked: the numbers that were asked for.
-        numbers: of the frames that have passed, ascending.
+        passed: the numbers of those that have passed, in that order.
+        facts: by its number, what is worth keeping of each frame that has passed, or was seen at another time.
+        first_CHW: what frames are compared with: the first that passed, unless another was given.
     """
 
-    def __init__(self, video: Video, asked: Sequence[int]) -> None:
+    def __init__(self, video: Video, asked: Sequence[int], *, first_CHW: NDArray[np.uint8] | None = None) -> None:
         self._video, self.asked = video, asked
-        self.numbers: list[int] = []
-        self._first_CHW: NDArray[np.int16] | None = None
-        self._plain, self._frozen = True, True
+        self.passed: list[int] = []
+        self.facts: dict[int, Facts] = {}
+        self.first_CHW: NDArray[np.uint8] | None = None
+        self._first_name = ""
+        if first_CHW is not None:
+            self._compare_with(first_CHW)
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of the frames that have been seen, ascending."""
+        return sorted(self.facts)
 
     def passing(self, chunks: Iterable[Frames]) -> Iterator[Frames]:
         """The same chunks; each is looked at as it passes.
@@ -37,11 +56,23 @@ class Seen:
             LongtakeError: `media.corrupt` at the end, if nothing passed.
         """
         for frames in chunks:
-            self.numbers += frames.numbers.tolist()
-            for image_CHW in frames.pixels_TCHW if self._plain or self._frozen else ():
-                self._look(image_CHW)
+            for number, image_CHW in zip(frames.numbers.tolist(), frames.pixels_TCHW, strict=True):
+                self.facts[number] = self._look(image_CHW)
+                self.passed.append(number)
             yield frames
-        if not self.numbers:
+        self.refuse_nothing()
+
+    def remember(self, facts: Mapping[int, Facts]) -> None:
+        """Frames that were seen at another time, by the same file's numbers."""
+        self.facts.update(facts)
+
+    def refuse_nothing(self) -> None:
+        """Refuse a video of which nothing was seen.
+
+        Raises:
+            LongtakeError: `media.corrupt`.
+        """
+        if not self.facts:
             reason = f"none of the {len(self.asked):,} frames that were asked for can be decoded"
             advice = "fetch or export the file again, or look elsewhere in it with --start and --end"
             raise LongtakeError(ErrorCode.MEDIA_CORRUPT, self._video.path, reason, advice)
@@ -62,18 +93,48 @@ class Seen:
             came = f"{len(self.numbers):,} of the {len(self.asked):,} frames that were asked for came"
             yield f"degraded: {came}; not seen: {told(self.lost_s)}"
         count = len(self.numbers)
-        if self._plain:
+        if all("plain" in facts for facts in self.facts.values()):
             what = "the one seen frame is" if count == 1 else f"all {count:,} seen frames are"
             yield f"low information: {what} plain colour"
-        elif self._frozen and count > 1:
+        elif count > 1 and self._is_frozen():
             yield f"low information: all {count:,} seen frames show the same picture"
 
-    def _look(self, image_CHW: NDArray[np.uint8]) -> None:
-        if self._first_CHW is None:
-            self._first_CHW = image_CHW.astype(np.int16)
-        self._plain = self._plain and int(np.ptp(image_CHW, axis=(1, 2)).max()) <= _NOISE
-        same_size = image_CHW.shape == self._first_CHW.shape
-        self._frozen = self._frozen and same_size and int(np.abs(image_CHW - self._first_CHW).max()) <= _NOISE
+    def _is_frozen(self) -> bool:
+        """Whether all show the same as one picture, the same one."""
+        return len({facts.get("like", number) for number, facts in self.facts.items()}) == 1
+
+    def _look(self, image_CHW: NDArray[np.uint8]) -> Facts:
+        facts = {}
+        if self.first_CHW is None:
+            self._compare_with(image_CHW)
+        if _is_plain(image_CHW):
+            facts["plain"] = "yes"
+        if self.first_CHW is not None and _are_alike(image_CHW, self.first_CHW):
+            facts["like"] = self._first_name
+        return facts
+
+    def _compare_with(self, first_CHW: NDArray[np.uint8]) -> None:
+        self.first_CHW = first_CHW.copy()
+        self._first_name = hashlib.sha256(repr(first_CHW.shape).encode() + self.first_CHW.tobytes()).hexdigest()[:16]
+
+
+def _is_plain(image_CHW: NDArray[np.uint8]) -> bool:
+    return all(
+        int(np.ptp(some_CHW, axis=(1, 2)).max()) <= _NOISE
+        for some_CHW in (image_CHW[:, ::_STRIDE, ::_STRIDE], image_CHW)
+    )
+
+
+def _are_alike(one_CHW: NDArray[np.uint8], other_CHW: NDArray[np.uint8]) -> bool:
+    if one_CHW.shape != other_CHW.shape:
+        return False
+    return all(
+        int(np.abs(some_CHW.astype(np.int16) - like_CHW).max()) <= _NOISE
+        for some_CHW, like_CHW in (
+            (one_CHW[:, ::_STRIDE, ::_STRIDE], other_CHW[:, ::_STRIDE, ::_STRIDE]),
+            (one_CHW, other_CHW),
+        )
+    )
 
 
 def lost_spans(video: Video, asked: Sequence[int], got: Iterable[int]) -> tuple[LostSpan, ...]:

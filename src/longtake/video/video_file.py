@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.video import Frames, LostSpan, Shrink
+from longtake.video import READING_VERSION, Frames, LostSpan, Shrink
 from longtake.video.container import FileState
 from longtake.video.decoding.sources import FrameSource
 from longtake.video.display.picture import Picture
@@ -88,6 +88,16 @@ class VideoFile:
     def duration_s(self) -> float:
         """From the first displayed frame to the end of the last."""
         return self.table.end_s
+
+    @property
+    def reading(self) -> Mapping[str, object]:
+        """What decides, beside the file's bytes, which frames there are and which pixels they have."""
+        return {
+            "stream": self.stream,
+            "deinterlace": self.options.deinterlace,
+            "on_corrupt": self.options.on_corrupt,
+            "version": READING_VERSION,
+        }
 
     @property
     def height_px(self) -> int:

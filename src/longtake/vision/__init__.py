@@ -9,7 +9,7 @@ look at pictures as LLaVA-NeXT does (AnyRes) say so, and get for each picture th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from longtake.video import Frames, Shrink
+
+ENCODING_VERSION = 1
+"""Of this room; raised when the same frames and weights give other features: what was kept of them is then no use."""
 
 Progress = Callable[[int], None]
 """Called as progress(frames_done)."""
@@ -108,6 +111,16 @@ class FeatureGrid:
 
 class VisionEncoder(Protocol):
     """A preprocessing, a tower and a projector that belong together."""
+
+    @property
+    def told(self) -> Mapping[str, object]:
+        """What decides, beside frames and weights, which features come out; JSON can tell it."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where features come out."""
+        ...
 
     def shape_of(self, frames: int, size_px: tuple[int, int], *, tiled: bool) -> GridShape:
         """What `encode` will make of so many frames of (height, width) pixels; `tiled`: of each and its tiles."""

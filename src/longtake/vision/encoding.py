@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import nn
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.networks import input_device, is_finite, nonfinite
 from longtake.video import Frames, Shrink
-from longtake.vision import FeatureGrid, GridShape, MakeTower, Progress, Tiling
+from longtake.vision import ENCODING_VERSION, FeatureGrid, GridShape, MakeTower, Progress, Tiling
 from longtake.vision.pixels import PixelRecipe
 from longtake.vision.tiles import LLAVA_TILES, TileGrid, best_grid, cut
 
@@ -62,6 +62,18 @@ class Encoder:
     def grid_width(self) -> int:
         """Columns of features in a view."""
         return self.recipe.side_px // self.patch_px
+
+    @property
+    def told(self) -> Mapping[str, object]:
+        """What decides, beside frames and weights, which features come out; JSON can tell it."""
+        recipe = asdict(self.recipe)
+        rest = {"patch_px": self.patch_px, "tiles": self.tiles, "class_token": self.class_token}
+        return {"recipe": recipe, **rest, "newline": self.newline_D is not None, "version": ENCODING_VERSION}
+
+    @property
+    def device(self) -> torch.device:
+        """Where features come out."""
+        return input_device(self.projector)
 
     def shape_of(self, frames: int, size_px: tuple[int, int], *, tiled: bool = False) -> GridShape:
         """What `encode` will make of so many frames of (height, width) pixels; `tiled`: of each and its tiles."""

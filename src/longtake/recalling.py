@@ -1,0 +1,149 @@
+"""recalling: what is planned of files in; the prefix that was once read of them, and what was seen, out of the store.
+
+A kept prefix is found before anything is read: neither the files' pixels nor their features are needed then. It is
+mapped from its file, and attended to where it lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os.path import basename
+from typing import Any
+
+from longtake import parts
+from longtake.engines import Prefix
+from longtake.eye import Kept, Reading
+from longtake.eye.naming import Unnameable, features_about
+from longtake.families import Model
+from longtake.plan import Plan
+from longtake.prompt import ChatTemplate
+from longtake.store import Entry, Header
+from longtake.store.files import salvage, tensors_of
+from longtake.video import Video
+from longtake.video.seen import Facts, Seen
+
+PREFIX_VERSION = 1
+"""Of layouts, prompts and engines; raised when the same features give other keys and values."""
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What was read of some files at another time.
+
+    Attributes:
+        prefix: that the engine reads on from; None where it is not kept.
+        seen: what was seen of each file then.
+        kept: what the store has; None where it keeps no prefixes.
+    """
+
+    prefix: Prefix | None = None
+    seen: tuple[Seen, ...] = ()
+    kept: Kept | None = None
+
+    @property
+    def of_files(self) -> tuple[Kept, ...]:
+        """What the store has of each file."""
+        return tuple(Kept(len(seen.numbers), came=len(seen.numbers)) for seen in self.seen)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth saying."""
+        if self.prefix is not None:
+            return ("keys and values from the store",)
+        return () if self.kept is None else tuple(f"keys and values: {note}" for note in self.kept.notes())
+
+
+class Recall:
+    """The place in a model's store of one prefix: some files by their plans, in order, behind a template.
+
+    Without a store, or where something has no name, nothing is found and nothing kept.
+    """
+
+    def __init__(
+        self, model: Model, files: Sequence[tuple[Video, Plan]], template: ChatTemplate, reading: Reading
+    ) -> None:
+        self._model, self._files, self._clock = model, files, reading.clock
+        self._entry: Entry | None = None
+        self._damaged = 0
+        if model.store is None:
+            return
+        try:
+            about = {
+                "features": [dict(features_about(model, *file, reading)) for file in files],
+                "frames": [plan.numbers for _, plan in files],
+                "layouts": [dict(parts.told(plan.layout, "layouts")) for _, plan in files],
+                "template": repr(template),
+                **_engine_about(model),
+            }
+            label = ", ".join(basename(video.path) for video, _ in files)
+            self._entry = model.store.entry("prefixes", about, label=label)
+        except Unnameable:
+            return
+
+    def found(self) -> Recalled:
+        """The prefix, checked; none where there is none."""
+        if self._entry is None or not self._entry.path.is_dir():
+            return Recalled()
+        with self._clock.stage("store"):
+            headers, self._damaged = self._entry.headers()
+            for header in reversed(headers):
+                prefix = self._restored(header)
+                if prefix is not None:
+                    self._entry.used()
+                    seen = [_seen(*file, facts) for file, facts in zip(self._files, header.told["files"], strict=True)]
+                    return Recalled(prefix, tuple(seen), Kept(0, str(self._entry.path), damaged=self._damaged))
+        return Recalled()
+
+    def keep(self, prefix: Prefix, seen: Iterable[Seen]) -> Recalled:
+        """Keep a prefix, if the store keeps any; where the disk refuses, what is returned says so."""
+        store, entry = self._model.store, self._entry
+        if store is None or not store.prefixes:
+            return Recalled(kept=Kept(0, damaged=self._damaged) if self._damaged else None)
+        if entry is None:
+            return Recalled(kept=Kept(0, refused="a file or the model cannot be told from others"))
+        state: Any = getattr(prefix, "state", None)
+        if state is None:
+            return Recalled(kept=Kept(0, refused="this engine keeps nothing on disk"))
+        told = {"files": [{str(number): dict(facts) for number, facts in one.facts.items()} for one in seen]}
+        folder, written, refused = str(entry.path), 0, ""
+        with self._clock.stage("store"):
+            try:
+                tensors = {name: tensor.cpu() for name, tensor in state().items()}
+                written = entry.add(tensors, told, records=1)
+            except OSError as error:
+                refused = error.strerror or str(error)
+        return Recalled(kept=Kept(0, folder, damaged=self._damaged, bytes=written, refused=refused))
+
+    def _restored(self, header: Header) -> Prefix | None:
+        restore: Any = getattr(self._model.engine, "restored", None)
+        state = dict(tensors_of(header))
+        if any(tensor is None for tensor in state.values()):
+            self._damaged += salvage(header.path)[1]
+            return None
+        try:
+            restored: Prefix | None = None if restore is None else restore(state)
+        except ValueError:
+            return None  # this engine attends in a way that takes no state
+        return restored
+
+
+def _seen(video: Video, plan: Plan, facts: Mapping[str, Facts]) -> Seen:
+    seen = Seen(video, plan.numbers)
+    seen.remember({int(number): some for number, some in facts.items()})
+    return seen
+
+
+def _engine_about(model: Model) -> Mapping[str, object]:
+    """What decides, beside prompt and weights, which keys and values an engine makes, and how it keeps them.
+
+    Raises:
+        Unnameable: its networks were put together by hand.
+    """
+    engine, origin = model.engine, model.origin
+    places = None if origin is None else origin.places(engine)
+    if places is None:
+        raise Unnameable("the model's engine was put together by hand")
+    rope = None if engine.rope is None else dict(parts.told(engine.rope, "ropes"))
+    keeping = repr(getattr(engine, "keeping", None))
+    return {"language": list(places), "rope": rope, "keeping": keeping, "version": PREFIX_VERSION}
