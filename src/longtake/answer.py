@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from longtake.engines import Engine, Prefix
+from longtake.engines import Engine, GenerateOptions, Prefix
 from longtake.prompt import ChatTemplate
 from longtake.video import LostSpan, Video
 from longtake.video.seen import Seen
@@ -31,6 +31,8 @@ class Look:
         visual_tokens: how many positions of the prompt show this file.
         parts: sampler and layout by name, with their options.
         notes: what is worth saying about file and reading.
+        hashes: (T,) of the frames' pixels as displayed (`video.fingerprint`); empty where the file was not opened to
+            tell them.
     """
 
     path: str
@@ -44,6 +46,7 @@ class Look:
     visual_tokens: int
     parts: Mapping[str, Mapping[str, object]]
     notes: tuple[str, ...]
+    hashes: tuple[str, ...] = ()
 
     @classmethod
     def at(cls, video: Video, seen: Seen, visual_tokens: int, *, parts: Mapping[str, Mapping[str, object]]) -> Look:
@@ -61,6 +64,7 @@ class Look:
             visual_tokens=visual_tokens,
             parts=parts,
             notes=(*video.notes, *seen.notes()),
+            hashes=tuple(seen.hashes),
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -88,6 +92,7 @@ class Watched:
         prefix: what the engine keeps.
         engine: that read it; no other can read on.
         seconds: wall time by stage: read, encode, prefill.
+        prompt_ids_L: (L,) the ids that were read, VISUAL_PLACE where a visual token was.
     """
 
     looks: tuple[Look, ...]
@@ -95,11 +100,33 @@ class Watched:
     prefix: Prefix
     engine: Engine
     seconds: Mapping[str, float]
+    prompt_ids_L: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
 
     @property
     def visual_tokens(self) -> int:
         """How many positions of the prefix show frames."""
         return sum(look.visual_tokens for look in self.looks)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as the model got it, and the ids on both sides of its answer's beginning.
+
+    Attributes:
+        question: in plain words.
+        options: how the answer's tokens were chosen.
+        template: that the prompt was written in.
+        prompt_ids_L: (L,) ids of the whole prompt, VISUAL_PLACE where a visual token was.
+        answer_ids: what was generated, the token that ends an answer excluded.
+        turn: which question of a conversation it was, from 0.
+    """
+
+    question: str
+    options: GenerateOptions
+    template: ChatTemplate
+    prompt_ids_L: NDArray[np.int64] = field(repr=False)
+    answer_ids: tuple[int, ...] = ()
+    turn: int = 0
 
 
 @dataclass(frozen=True)
@@ -175,6 +202,7 @@ class Answer:
         notes: what is worth saying.
         choices: that the question offered, in their order; `text` is one of them then.
         reading: where captions were read; None where the model answered from what it saw.
+        asked: question and ids; None where captions were read.
     """
 
     text: str
@@ -188,6 +216,7 @@ class Answer:
     notes: tuple[str, ...]
     choices: tuple[Offered, ...] = ()
     reading: Reading | None = None
+    asked: Asked | None = None
 
     @property
     def degraded(self) -> bool:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from longtake import parts
-from longtake.answer import Answer, Look, Offered, Watched
+from longtake.answer import Answer, Asked, Look, Offered, Watched
 from longtake.choosing import Point, weigh_letters
 from longtake.clock import Clock, peak_memory_bytes
 from longtake.engines import GenerateOptions
@@ -81,7 +82,7 @@ def watch(
         )
 
     looks = tuple(_look(*each) for each in zip(videos, plans, sights, strict=True))
-    return Watched(looks, template, kept, model.engine, clock.seconds)
+    return Watched(looks, template, kept, model.engine, clock.seconds, prompt.token_ids_L.numpy())
 
 
 def ask(
@@ -105,18 +106,43 @@ def ask(
         LongtakeError: `usage.blank_question`, `usage.bad_text`; `limit.context` if question and answer do not fit in
             what the files left; `model.nonfinite`.
     """
-    token_ids = _ids_after(model, watched, question)
-    refuse_too_long(model, watched.prefix.length, len(token_ids), options.max_new_tokens)
+    put = Put(question, options, _ids_after(model, watched, question))
+    refuse_too_long(model, watched.prefix.length, len(put.token_ids), options.max_new_tokens)
+    return answer_to(model, watched, put, on_text=on_text)
+
+
+@dataclass(frozen=True)
+class Put:
+    """A question that is put to a model.
+
+    Attributes:
+        question: in plain words.
+        options: how the answer's tokens are chosen.
+        token_ids: that are read after what was watched.
+        turn: which question of a conversation it is, from 0.
+    """
+
+    question: str
+    options: GenerateOptions
+    token_ids: Sequence[int]
+    turn: int = 0
+
+
+def answer_to(model: Model, watched: Watched, put: Put, *, on_text: Callable[[str], None] | None = None) -> Answer:
+    """What the model says when it reads `put.token_ids` after what was watched; whether that fits is not looked at.
+
+    Raises:
+        LongtakeError: `model.nonfinite`.
+    """
     new_ids: list[int] = []
     clock = Clock()
-    with clock.stage("generate"):
-        generated = _noted(watched.engine.generate(watched.prefix, token_ids, options), new_ids)
-        for text in stream_text(model.tokenizer, generated):
+    with clock.stage("generate"), closing(watched.engine.generate(watched.prefix, put.token_ids, put.options)) as ids:
+        for text in stream_text(model.tokenizer, _noted(ids, new_ids)):
             if on_text:
                 on_text(text)
-    said = _Said(model.tokenizer.decode(new_ids), len(token_ids), len(new_ids), clock.seconds)
-    cut = (f"the answer was cut after {len(new_ids):,} tokens",) if len(new_ids) == options.max_new_tokens else ()
-    return _answer(model, watched, said, cut)
+    cut = len(new_ids) == put.options.max_new_tokens
+    notes = (f"the answer was cut after {len(new_ids):,} tokens",) if cut else ()
+    return _answer(model, watched, put, _Said(model.tokenizer.decode(new_ids), new_ids, clock.seconds), notes)
 
 
 def choose(
@@ -140,9 +166,9 @@ def choose(
     refuse_too_long(model, watched.prefix.length, len(token_ids), options.max_new_tokens)
     with clock.stage("choose"):
         weighed = weigh_letters(model, Point(watched.prefix, token_ids, template), letters, options)
-    said = _Said(choices[weighed.best], len(token_ids), weighed.new_tokens, clock.seconds)
+    said = _Said(choices[weighed.best], weighed.said_ids, clock.seconds)
     offered = tuple(Offered(*each) for each in zip(letters, choices, weighed.shares, strict=True))
-    return replace(_answer(model, watched, said), choices=offered)
+    return replace(_answer(model, watched, Put(question, options, token_ids), said), choices=offered)
 
 
 def logprobs(model: Model, watched: Watched, question: str, answer: str) -> torch.Tensor:
@@ -158,17 +184,16 @@ def logprobs(model: Model, watched: Watched, question: str, answer: str) -> torc
 
 @dataclass(frozen=True)
 class _Said:
-    """An answer's words, and what they cost."""
+    """An answer's words, the ids that the model generated, and what they cost."""
 
     text: str
-    question_tokens: int
-    new_tokens: int
+    new_ids: Sequence[int]
     seconds: Mapping[str, float]
 
 
-def _answer(model: Model, watched: Watched, said: _Said, notes: Sequence[str] = ()) -> Answer:
-    read_tokens, reads = watched.prefix.length + said.question_tokens, model.engine.trained_context
-    text_tokens, total = read_tokens - watched.visual_tokens, read_tokens + said.new_tokens
+def _answer(model: Model, watched: Watched, put: Put, said: _Said, notes: Sequence[str] = ()) -> Answer:
+    read_tokens, reads = watched.prefix.length + len(put.token_ids), model.engine.trained_context
+    text_tokens, total = read_tokens - watched.visual_tokens, read_tokens + len(said.new_ids)
     told = [note for look in watched.looks for note in look.notes]
     rope = model.engine.rope
     if rope is not None:
@@ -180,14 +205,20 @@ def _answer(model: Model, watched: Watched, said: _Said, notes: Sequence[str] = 
     return Answer(
         text=said.text,
         looks=watched.looks,
-        tokens={"visual": watched.visual_tokens, "text": text_tokens, "new": said.new_tokens},
+        tokens={"visual": watched.visual_tokens, "text": text_tokens, "new": len(said.new_ids)},
         seconds={**watched.seconds, **said.seconds},
         peak_memory_bytes=peak_memory_bytes(),
         peak_device_memory_bytes=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
         model=model.name,
         beyond_trained_context=beyond,
         notes=(*told, *notes),
+        asked=_asked(watched, put, said),
     )
+
+
+def _asked(watched: Watched, put: Put, said: _Said) -> Asked:
+    read_L = np.concatenate([watched.prompt_ids_L, np.array(put.token_ids, dtype=np.int64)])
+    return Asked(put.question, put.options, watched.template, read_L, tuple(said.new_ids), put.turn)
 
 
 @dataclass(frozen=True)

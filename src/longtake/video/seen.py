@@ -22,11 +22,13 @@ class Seen:
     Attributes:
         asked: the numbers that were asked for.
         numbers: of the frames that have passed, ascending.
+        hashes: of these frames' pixels, in the same order; empty where the file was not opened to tell them.
     """
 
     def __init__(self, video: Video, asked: Sequence[int]) -> None:
         self._video, self.asked = video, asked
         self.numbers: list[int] = []
+        self.hashes: list[str] = []
         self._first_CHW: NDArray[np.int16] | None = None
         self._plain, self._frozen = True, True
 
@@ -38,6 +40,7 @@ class Seen:
         """
         for frames in chunks:
             self.numbers += frames.numbers.tolist()
+            self.hashes += frames.hashes
             for image_CHW in frames.pixels_TCHW if self._plain or self._frozen else ():
                 self._look(image_CHW)
             yield frames
