@@ -15,7 +15,9 @@ from longtake import checkpoint, parts
 from longtake.checkpoint import (
     CONFIG,
     INDEX,
+    INT8,
     WEIGHTS,
+    Origin,
     bad_checkpoint,
     read_config,
     require_files,
@@ -23,7 +25,8 @@ from longtake.checkpoint import (
     without_memory,
 )
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.families import Family, Model, Release, releases_of
+from longtake.families import Family, Model, Release, folders_of, releases_of
+from longtake.networks import networks_in
 from longtake.vision.openvino import OpenvinoTower
 
 BUNDLED = Path(str(files("longtake"))) / "assets"
@@ -60,10 +63,17 @@ def load(name: str = "nano", *, device: str = "auto", dtype: str = "auto", tower
             and `disk.write` too.
     """
     folder = folder_of(name)
-    family, _ = family_of(name, folder)
+    family, config = family_of(name, folder)
     model = family.load(folder, name=name, device=device, dtype=dtype)
-    if tower == "torch":
-        return model
+    if tower != "torch":
+        model = _with_tower(model, tower)
+    folders = folders_of(family, config, folder)
+    seeing = [encoder for encoder in (model.encoder, model.image_encoder) if encoder is not None]
+    networks = [network for part in (*seeing, model.engine) for network in networks_in(part)]
+    return replace(model, origin=Origin.of(folders, networks, int8=dtype == INT8, tower=tower))
+
+
+def _with_tower(model: Model, tower: Tower) -> Model:
     make = cache(partial(OpenvinoTower, eight_bits=tower == "openvino-int8"))  # one tower may serve two encoders
     pictures = model.image_encoder and model.image_encoder.with_tower(make)
     return replace(model, encoder=model.encoder.with_tower(make), image_encoder=pictures)

@@ -18,6 +18,11 @@ def input_device(network: nn.Module) -> torch.device:
     return torch.device("cpu") if device.type == "meta" else device
 
 
+def networks_in(part: object) -> tuple[nn.Module, ...]:
+    """The networks that a part of a model holds as its own attributes."""
+    return tuple(value for value in vars(part).values() if isinstance(value, nn.Module))
+
+
 def is_finite(numbers: torch.Tensor) -> bool:
     """Told by the extremes, which are not finite if anything is not; a mask of the whole would take memory."""
     if not numbers.is_floating_point() or not numbers.numel():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch import nn
 
+from longtake.checkpoint import Origin
 from longtake.engines import Engine
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.layouts import Layout, view_of
@@ -30,6 +31,7 @@ class Model:
         several_layout: instead of `image_layout`, where there are several such files; None where that does not matter.
         beyond_trained_context: go on where a prompt is longer than the engine was trained to read.
         caption_prompt: what this model is asked when it is to say in words what it sees.
+        origin: the checkpoint that it was loaded from; None for a model that was put together by hand.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Model:
     image_encoder: VisionEncoder | None = None
     several_layout: Layout | None = None
     caption_prompt: str = "Describe what is shown, in one sentence."
+    origin: Origin | None = field(default=None, repr=False)
 
     def with_template(self, template: ChatTemplate, *, name: str) -> Model:
         """The same model with another template, for videos and for pictures; what ended its answers still does.
@@ -118,6 +121,17 @@ def releases_of(family: Family) -> tuple[Release, ...]:
     """What a family says (`known` in its class) has been published of its kind; nothing where it says nothing."""
     known: Callable[[], tuple[Release, ...]] = getattr(family, "known", tuple)
     return known()
+
+
+def folders_of(family: Family, config: dict[str, Any], folder: Path) -> tuple[Path, ...]:
+    """The folders that a checkpoint is read from: its own, and behind it those that a family says (`folders` in its
+    class) it names of others.
+
+    Raises:
+        LongtakeError: `model.not_found` if there is no such folder.
+    """
+    named: Callable[[dict[str, Any], Path], tuple[Path, ...]] | None = getattr(family, "folders", None)
+    return (folder, *(named(config, folder) if named else ()))
 
 
 class Family(Protocol):

@@ -14,7 +14,7 @@ from longtake import parts
 from longtake.checkpoint import placement
 from longtake.families import Model, Release, knows
 from longtake.families._loaded import trained_context
-from longtake.families._original import SEES, SIDE, load_original, networks_of, renamed
+from longtake.families._original import SEES, SIDE, load_original, networks_of, renamed, tower_folder
 from longtake.families._published import (
     MISTRAL_7B,
     OF_LLAMA_2,
@@ -68,6 +68,10 @@ class LlavaNext:
             _release("mistral-7b", MISTRAL_7B, 32_000, context=32_768, licence=OF_MISTRAL),
             _release("34b", YI_34B, 64_000, context=4096, licence=OF_YI),
         )
+
+    def folders(self, config: dict[str, Any], folder: Path) -> tuple[Path, ...]:
+        """Where the tower's configuration lies, and its weights where they were not tuned."""
+        return (tower_folder(config, folder),)
 
     def renamed(self, name: str) -> str | None:
         """The original layout's names."""

@@ -14,7 +14,7 @@ from longtake import parts
 from longtake.checkpoint import CONFIG, placement
 from longtake.families import Model, Release
 from longtake.families._loaded import no_such_model, trained_context
-from longtake.families._original import NEWLINE, SEES, SIDE, load_original, networks_of, renamed
+from longtake.families._original import NEWLINE, SEES, SIDE, load_original, networks_of, renamed, tower_folder
 from longtake.families._published import QWEN2_7B, SHAPES
 from longtake.layouts import Layout
 from longtake.prompt.templates import find_template
@@ -63,6 +63,10 @@ class Longva:
             Release(name, RELEASED, context=224_000, frames=FRAMES, side=SIDE, layout=layout)
             for name in ("lmms-lab/LongVA-7B", "lmms-lab/LongVA-7B-DPO")
         )
+
+    def folders(self, config: dict[str, Any], folder: Path) -> tuple[Path, ...]:
+        """Where the tower's configuration lies, and its weights where they were not tuned."""
+        return (tower_folder(config, folder),)
 
     def renamed(self, name: str) -> str | None:
         """The original layout's names; the newline is left out."""
