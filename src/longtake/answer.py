@@ -33,6 +33,7 @@ class Look:
         notes: what is worth saying about file and reading.
         hashes: (T,) of the frames' pixels as displayed (`video.fingerprint`); empty where the file was not opened to
             tell them.
+        missing: numbers of the frames that the sampler picked and that did not come.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Look:
     parts: Mapping[str, Mapping[str, object]]
     notes: tuple[str, ...]
     hashes: tuple[str, ...] = ()
+    missing: tuple[int, ...] = ()
 
     @classmethod
     def at(cls, video: Video, seen: Seen, visual_tokens: int, *, parts: Mapping[str, Mapping[str, object]]) -> Look:
@@ -65,6 +67,7 @@ class Look:
             parts=parts,
             notes=(*video.notes, *seen.notes()),
             hashes=tuple(seen.hashes),
+            missing=tuple(sorted(set(seen.asked) - set(seen.numbers))),
         )
 
     def as_dict(self) -> dict[str, object]:

@@ -53,18 +53,80 @@ def ask(
     tower: opt.Tower = "torch",
     settings: opt.SettingsWithMethod = None,
     beyond_trained_context: opt.BeyondTrainedContext = False,
+    manifest: opt.ManifestFile = None,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Answer a question about a video, a picture or several of them."""
     from longtake.cli.asking import Asked, Choice, Drawing, Road, ask_and_print
 
-    way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
+    way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate, hash_pixels=manifest is not None)
     set_by_part = opt.settings_by_part(settings, opt.WITH_METHOD)
     looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
     choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context)
     asked = Asked(question, tuple(choices or ()), Drawing(max_new_tokens, temperature, seed))
-    ask_and_print(looked_at, asked, choice, road=Road(method, reader), show=opt.Show(as_json, quiet))
+    ask_and_print(looked_at, asked, choice, road=Road(method, reader), show=opt.Show(as_json, quiet, manifest))
+
+
+@app.command()
+def chat(
+    files: opt.AskedFiles,
+    model: opt.ModelName = "nano",
+    sampler: opt.SamplerName = None,
+    layout: opt.LayoutName = None,
+    rope: opt.RopeName = None,
+    template: opt.TemplateName = None,
+    frames: opt.FrameCount = None,
+    start: opt.Start = None,
+    end: opt.End = None,
+    stream: opt.Stream = None,
+    on_corrupt: opt.OnCorrupt = "error",
+    deinterlace: opt.Interlaced = "off",
+    limits: opt.LimitSettings = None,
+    isolate: opt.Isolate = False,
+    max_new_tokens: opt.MaxNewTokens = 64,
+    temperature: opt.Temperature = 0.0,
+    seed: opt.Seed = 0,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    tower: opt.Tower = "torch",
+    settings: opt.Settings = None,
+    beyond_trained_context: opt.BeyondTrainedContext = False,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Watch a video, a picture or several once, then answer questions, each in the light of those before it.
+
+    Questions are typed, or come one a line from a pipe. /new forgets what was said but not the video, /help tells more.
+    """
+    from longtake.cli.asking import Choice, Drawing
+    from longtake.cli.chatting import chat_and_print
+
+    way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
+    set_by_part = opt.settings_by_part(settings)
+    looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
+    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context)
+    chat_and_print(looked_at, choice, Drawing(max_new_tokens, temperature, seed), show=opt.Show(as_json, quiet))
+
+
+@app.command()
+def verify(
+    manifest: opt.ToldManifest,
+    video: opt.ToldVideos = None,
+    model: opt.ToldModel = None,
+    media_only: opt.MediaOnly = False,
+    device: opt.ToldDevice = "auto",
+    dtype: opt.ToldDtype = "auto",
+    limits: opt.LimitSettings = None,
+    isolate: opt.Isolate = False,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Hold an answer's manifest against its files again: bytes, frames, times, pixels, weights and the answer."""
+    from longtake.cli.verifying import Again, verify_and_print
+
+    again = Again(tuple(video or ()), model, media_only, device, dtype, tuple(limits or ()), isolate)
+    verify_and_print(manifest, again, show=opt.Show(as_json, quiet))
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """manifests: what an answer rests on, as one file that can be held against the world again. Knows no model or decoder.
 
-docs/manifest.md describes the file. `manifests.making` makes a manifest of an answer, `manifests.verifying` says what of
-it is still so.
+docs/manifest.md describes the file. `manifests.making` makes a manifest of an answer, `manifests.verifying` tells what
+of it is still so.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ class Misfit(Exception):
 
 
 def shaped(kind: Any, value: Any, place: str = "") -> Any:
-    """`value` as an instance of `kind`: a dataclass of such, a list, tuple or dict of such, a union, a Literal, or bool,
-    int, float, str or None. Nothing is converted but whole numbers to float.
+    """`value` as an instance of `kind`: a dataclass of such, a list, tuple or dict of such, a union, a Literal, or
+    bool, int, float, str or None. Nothing is converted but whole numbers to float.
 
     Raises:
         Misfit: something is missing, too much, or of another type.
@@ -38,7 +38,7 @@ def shaped(kind: Any, value: Any, place: str = "") -> Any:
         items = _sure(list, value, place)
         if len(items) != len(inside):
             raise Misfit(place, f"has {len(items)} items; want {len(inside)}")
-        return tuple(shaped(one, each, f"{place}[{number}]") for number, (one, each) in enumerate(zip(inside, items)))
+        return tuple(shaped(one, items[number], f"{place}[{number}]") for number, one in enumerate(inside))
     if origin is dict:
         return {key: shaped(inside[1], each, f"{place}.{key}") for key, each in _sure(dict, value, place).items()}
     return _plain(kind, value, place)
