@@ -91,10 +91,10 @@ class FileTold:
         numbers = [frame.number for frame in self.frames]
         if not self.name or {"/", "\\", "\0"} & set(self.name) or self.name in (".", ".."):
             raise ValueError("name is no file's name without its folder")
-        if self.asked != sorted({*numbers, *self.missing}) or numbers != sorted(numbers) or min(self.asked) < 0:
-            raise ValueError("the numbers of frames and missing are not ascending, each once, from 0 up")
-        if (len(numbers), len(self.asked)) != (self.got_frames, self.asked_frames) or not numbers:
-            raise ValueError("asked_frames and got_frames are not the numbers of frames and missing")
+        if not numbers or self.asked != sorted({*numbers, *self.missing}) or numbers != sorted(numbers):
+            raise ValueError("the numbers of frames and missing are not ascending, each once, at least one of frames")
+        if self.asked[0] < 0 or (len(numbers), len(self.asked)) != (self.got_frames, self.asked_frames):
+            raise ValueError("asked_frames and got_frames are not how many there are in frames and missing")
 
     @property
     def asked(self) -> list[int]:
