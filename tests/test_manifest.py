@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,18 @@ from longtake.engines import GenerateOptions
 from longtake.errors import LongtakeError
 from longtake.families import Model
 from longtake.layouts.image_grid import ImageGrid
-from longtake.manifests import Manifest
+from longtake.manifests import (
+    AnswerTold,
+    ChoiceTold,
+    DrawingTold,
+    FileTold,
+    FrameTold,
+    Made,
+    Manifest,
+    ModelTold,
+    PartTold,
+    PromptTold,
+)
 from longtake.manifests.making import manifest_of
 from longtake.pipeline import ask, watch
 from longtake.prompt import question_ids
@@ -261,3 +274,13 @@ def test_the_prompt_of_an_answer_is_kept(film: Path, model: Model) -> None:
     after = question_ids(model.template, model.tokenizer, QUESTION)
     assert asked.prompt_ids_L.tolist() == [*watched.prompt_ids_L.tolist(), *after]
     assert len(watched.prompt_ids_L) == watched.prefix.length
+
+
+def test_every_field_is_documented() -> None:
+    """By its name, and nothing else is."""
+    page = (Path(__file__).parents[1] / "docs" / "manifest.md").read_text()
+    rows = [line for line in page.partition("## What it holds")[2].splitlines() if line.startswith("| `")]
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row)} - {"P6"}
+    told = [AnswerTold, ChoiceTold, FileTold, FrameTold, ModelTold, PartTold, PromptTold, DrawingTold, Made, Manifest]
+    fields = {field.name for kind in told for field in dataclasses.fields(kind)}
+    assert documented == fields | {"longtake_manifest"}
