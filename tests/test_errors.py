@@ -15,12 +15,14 @@ STATUSES = {
     "usage": 2,
     "media": 3,
     "data": 3,
+    "manifest": 3,
     "model": 4,
     "limit": 5,
     "network": 6,
     "disk": 7,
     "environment": 7,
     "partial": 8,
+    "verify": 8,
 }
 """The contract of command line and server: the first word of a code decides the exit status."""
 

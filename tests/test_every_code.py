@@ -16,10 +16,12 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
+import longtake
 import tiny
 from chat import Chat, Sent, refused, served
 from longtake import demo
 from longtake.errors import ErrorCode
+from longtake.video.options import ReadOptions
 from media import numbered
 from media.numbered import Coding
 from running import LONGTAKE, ONE_LINE, Cli
@@ -132,6 +134,16 @@ def broken_sampler(place: Place) -> list[str]:
     return ["frames", str(place.bunny), "-o", str(place.folder / "s.png"), "--sampler", "a_broken_sampler:Broken"]
 
 
+def another_film(place: Place) -> list[str]:
+    """A manifest of the bunny, held against a film that shows something else."""
+    video = longtake.open_video(place.bunny, options=ReadOptions(hash_pixels=True))
+    model = longtake.load(str(tiny.checkpoint(place.folder / "model")))
+    answer = longtake.ask(model, longtake.watch(model, video), "What?")
+    longtake.manifest_of(model, video, answer).write(place.folder / "m.json")
+    film = numbered.write(place.folder / "w.mp4")
+    return ["verify", str(place.folder / "m.json"), "--media-only", "--video", str(film), "--quiet"]
+
+
 def limited(limit: str) -> Callable[[Place], list[str]]:
     return lambda place: ["info", str(place.bunny), "--limit", limit]
 
@@ -153,6 +165,7 @@ CASES: dict[ErrorCode, Callable[[Place], list[str]]] = {
     ErrorCode.MEDIA_CODEC: unknown_codec,
     ErrorCode.MEDIA_DECODER_FAILED: lambda place: ["info", str(place.bunny), "--isolate", "--limit", "memory=20M"],
     ErrorCode.DATA_BAD: lambda place: ["train", "text", place.written("a.jsonl", b"{}"), "-o", str(place.folder / "o")],
+    ErrorCode.MANIFEST_BAD: lambda place: ["verify", place.written("m.json", b"{}")],
     ErrorCode.MODEL_NOT_FOUND: lambda place: place.ask("What?", "--model", "no-such-model"),
     ErrorCode.MODEL_BAD_CHECKPOINT: bad_checkpoint,
     ErrorCode.MODEL_NONFINITE: nonfinite,
@@ -167,6 +180,7 @@ CASES: dict[ErrorCode, Callable[[Place], list[str]]] = {
     ErrorCode.NETWORK_BAD_REPLY: against(Chat(reply=lambda text: Sent(b"<html>it works</html>"))),
     ErrorCode.DISK_WRITE: lambda place: ["frames", str(place.bunny), "-o", str(place.folder / "none" / "s.png")],
     ErrorCode.ENVIRONMENT_MISSING: ill_installation,
+    ErrorCode.VERIFY_DIFFERS: another_film,
     ErrorCode.PARTIAL_FAILED: wrong_answer,
     ErrorCode.INTERNAL_BUG: broken_sampler,
 }

@@ -15,8 +15,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from longtake.conversation import Conversation as Conversation
     from longtake.errors import LongtakeError as LongtakeError
     from longtake.loading import load as load
+    from longtake.manifests import Manifest as Manifest
+    from longtake.manifests.making import manifest_of as manifest_of
+    from longtake.manifests.verifying import verify as verify
     from longtake.pipeline import ask as ask
     from longtake.pipeline import ask_all as ask_all
     from longtake.pipeline import choose as choose
@@ -35,9 +39,13 @@ _HOMES = {
     "ask": "longtake.pipeline",
     "ask_all": "longtake.pipeline",
     "choose": "longtake.pipeline",
+    "Conversation": "longtake.conversation",
+    "Manifest": "longtake.manifests",
+    "manifest_of": "longtake.manifests.making",
+    "verify": "longtake.manifests.verifying",
 }
 
-__all__ = ["LongtakeError", "Store", "__version__", "ask", "ask_all", "choose", "load", "open_video", "watch"]
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> object:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from longtake.engines import Engine, Prefix
+from longtake.engines import Engine, GenerateOptions, Prefix
 from longtake.eye import Kept
 from longtake.prompt import ChatTemplate
 from longtake.video import LostSpan, Video
@@ -33,6 +33,9 @@ class Look:
         parts: sampler and layout by name, with their options.
         notes: what is worth saying about file and reading.
         kept: what a store had of it, and has now; None without a store.
+        hashes: (T,) of the frames' pixels as displayed (`video.fingerprint`); empty where the file was not opened to
+            tell them.
+        missing: numbers of the frames that the sampler picked and that did not come.
     """
 
     path: str
@@ -47,6 +50,8 @@ class Look:
     parts: Mapping[str, Mapping[str, object]]
     notes: tuple[str, ...]
     kept: Kept | None = None
+    hashes: tuple[str, ...] = ()
+    missing: tuple[int, ...] = ()
 
     @classmethod
     def at(cls, video: Video, seen: Seen, visual_tokens: int, *, parts: Mapping[str, Mapping[str, object]]) -> Look:
@@ -64,6 +69,8 @@ class Look:
             visual_tokens=visual_tokens,
             parts=parts,
             notes=(*video.notes, *seen.notes()),
+            hashes=tuple(seen.hashes),
+            missing=tuple(sorted(set(seen.asked) - set(seen.numbers))),
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -94,6 +101,7 @@ class Watched:
         seconds: wall time by stage: read, encode, prefill.
         notes: what is worth saying about keeping the prefix.
         kept: what a store has of the prefix; None where none is kept.
+        prompt_ids_L: (L,) the ids that were read, VISUAL_PLACE where a visual token was.
     """
 
     looks: tuple[Look, ...]
@@ -101,13 +109,41 @@ class Watched:
     prefix: Prefix
     engine: Engine
     seconds: Mapping[str, float]
+    prompt_ids_L: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
     notes: tuple[str, ...] = ()
     kept: Kept | None = None
+
+    @property
+    def asides(self) -> tuple[str, ...]:
+        """Notes that tell how a store helped."""
+        of_files = (note for look in self.looks if look.kept for note in look.kept.notes())
+        return (*of_files, *self.notes)
 
     @property
     def visual_tokens(self) -> int:
         """How many positions of the prefix show frames."""
         return sum(look.visual_tokens for look in self.looks)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as the model got it, and the ids on both sides of its answer's beginning.
+
+    Attributes:
+        question: in plain words.
+        options: how the answer's tokens were chosen.
+        template: that the prompt was written in.
+        prompt_ids_L: (L,) ids of the whole prompt, VISUAL_PLACE where a visual token was.
+        answer_ids: what was generated, the token that ends an answer excluded.
+        turn: which question of a conversation it was, from 0.
+    """
+
+    question: str
+    options: GenerateOptions
+    template: ChatTemplate
+    prompt_ids_L: NDArray[np.int64] = field(repr=False)
+    answer_ids: tuple[int, ...] = ()
+    turn: int = 0
 
 
 @dataclass(frozen=True)
@@ -184,6 +220,8 @@ class Answer:
         notes: what is worth saying.
         choices: that the question offered, in their order; `text` is one of them then.
         reading: where captions were read; None where the model answered from what it saw.
+        asked: question and ids; None where captions were read.
+        asides: those of the notes that tell how a store helped: not what the answer rests on, but how it was come by.
     """
 
     text: str
@@ -197,6 +235,8 @@ class Answer:
     notes: tuple[str, ...]
     choices: tuple[Offered, ...] = ()
     reading: Reading | None = None
+    asked: Asked | None = None
+    asides: tuple[str, ...] = ()
 
     @property
     def degraded(self) -> bool:

@@ -18,11 +18,16 @@ class Weighed:
 
     Attributes:
         shares: one probability for each answer; they sum to 1.
-        new_tokens: what the model said first, in tokens.
+        said_ids: what the model said first, as ids.
     """
 
     shares: tuple[float, ...]
-    new_tokens: int = 0
+    said_ids: tuple[int, ...] = ()
+
+    @property
+    def new_tokens(self) -> int:
+        """How many tokens the model said first."""
+        return len(self.said_ids)
 
     @property
     def best(self) -> int:
@@ -66,7 +71,7 @@ def weigh_letters(model: Model, point: Point, letters: Sequence[str], options: G
     said = list(model.engine.generate(point.prefix, point.token_ids, options))
     words = model.tokenizer.decode(said).partition("(")[0].strip()
     shares = _shares(model, point, [f"({letter})" for letter in letters], stem=f"{words} " if words else "")
-    return Weighed(shares, len(said))
+    return Weighed(shares, tuple(said))
 
 
 def _shares(model: Model, point: Point, answers: Sequence[str], *, stem: str) -> tuple[float, ...]:

@@ -39,6 +39,7 @@ class ErrorCode(Enum):
     MEDIA_CODEC = Kind("media.codec", 3, "No decoder for this codec is at hand, or the stream is encrypted.")
     MEDIA_DECODER_FAILED = Kind("media.decoder_failed", 3, "The process that decodes apart died, hung or grew too big.")
     DATA_BAD = Kind("data.bad", 3, "Data to train on cannot be read, or does not hold what it should.")
+    MANIFEST_BAD = Kind("manifest.bad", 3, "The file is no manifest that this longtake reads.")
     MODEL_NOT_FOUND = Kind("model.not_found", 4, "No model of this name, folder or family.")
     MODEL_BAD_CHECKPOINT = Kind("model.bad_checkpoint", 4, "The checkpoint's files are missing, damaged or do not fit.")
     MODEL_NONFINITE = Kind("model.nonfinite", 4, "The model produced numbers that are not finite.")
@@ -56,6 +57,7 @@ class ErrorCode(Enum):
     DISK_WRITE = Kind("disk.write", 7, "A file could not be written.")
     ENVIRONMENT_MISSING = Kind("environment.missing", 7, "A package that this needs is missing, or what doctor names.")
     PARTIAL_FAILED = Kind("partial.failed", 8, "Some items of a job went wrong; the others are done.")
+    VERIFY_DIFFERS = Kind("verify.differs", 8, "What a manifest tells is not what is found now.")
     INTERNAL_BUG = Kind("internal.bug", 70, "longtake itself failed; please report it.")
     INTERRUPTED = Kind("interrupted", 130, "Stopped by the user.")
 

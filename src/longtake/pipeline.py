@@ -7,12 +7,14 @@ video -> sampler.pick -> video.read -> encoder.encode -> layout.arrange -> prefi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from longtake import parts
-from longtake.answer import Answer, Look, Offered, Watched
+from longtake.answer import Answer, Asked, Look, Offered, Watched
 from longtake.choosing import Point, weigh_letters
 from longtake.clock import Clock, peak_memory_bytes
 from longtake.engines import GenerateOptions
@@ -63,7 +65,16 @@ def watch(
     recalled = recall.found()
     if recalled.prefix is not None:
         looks = tuple(_look(*each) for each in zip(videos, plans, recalled.seen, recalled.of_files, strict=True))
-        return Watched(looks, template, recalled.prefix, model.engine, clock.seconds, recalled.notes, recalled.kept)
+        return Watched(
+            looks,
+            template,
+            recalled.prefix,
+            model.engine,
+            clock.seconds,
+            recalled.beside["ids"],
+            notes=recalled.notes,
+            kept=recalled.kept,
+        )
 
     eye = open_eye(model, reading)
     sights = [eye.look(video, plan) for video, plan in zip(videos, plans, strict=True)]
@@ -80,11 +91,12 @@ def watch(
             prompt, after_tokens=after_tokens, progress=lambda done, total: tell("prefill", done, total)
         )
 
-    recalled = recall.keep(kept, [sight.seen for sight in sights])
+    ids_L = prompt.token_ids_L.numpy()
+    recalled = recall.keep(kept, [sight.seen for sight in sights], {"ids": ids_L})
     looks = tuple(
         _look(video, plan, sight.seen, sight.kept) for video, plan, sight in zip(videos, plans, sights, strict=True)
     )
-    return Watched(looks, template, kept, model.engine, clock.seconds, recalled.notes, recalled.kept)
+    return Watched(looks, template, kept, model.engine, clock.seconds, ids_L, notes=recalled.notes, kept=recalled.kept)
 
 
 def look(model: Model, files: Video | Sequence[Video], *, progress: Progress | None = None) -> tuple[Look, ...]:
@@ -129,16 +141,41 @@ def ask(
         LongtakeError: `usage.blank_question`, `usage.bad_text`; `limit.context` if question and answer do not fit in
             what the files left; `model.nonfinite`.
     """
-    token_ids = _ids_after(model, watched, question)
-    refuse_too_long(model, watched.prefix.length, len(token_ids), options.max_new_tokens)
+    put = Put(question, options, _ids_after(model, watched, question))
+    refuse_too_long(model, watched.prefix.length, len(put.token_ids), options.max_new_tokens)
+    return answer_to(model, watched, put, on_text=on_text)
+
+
+@dataclass(frozen=True)
+class Put:
+    """A question that is put to a model.
+
+    Attributes:
+        question: in plain words.
+        options: how the answer's tokens are chosen.
+        token_ids: that are read after what was watched.
+        turn: which question of a conversation it is, from 0.
+    """
+
+    question: str
+    options: GenerateOptions
+    token_ids: Sequence[int]
+    turn: int = 0
+
+
+def answer_to(model: Model, watched: Watched, put: Put, *, on_text: Callable[[str], None] | None = None) -> Answer:
+    """What the model says when it reads `put.token_ids` after what was watched; whether that fits is not looked at.
+
+    Raises:
+        LongtakeError: `model.nonfinite`.
+    """
     new_ids: list[int] = []
     clock = Clock()
-    with clock.stage("generate"):
-        generated = _noted(watched.engine.generate(watched.prefix, token_ids, options), new_ids)
-        for text in stream_text(model.tokenizer, generated):
+    with clock.stage("generate"), closing(watched.engine.generate(watched.prefix, put.token_ids, put.options)) as ids:
+        for text in stream_text(model.tokenizer, _noted(ids, new_ids)):
             if on_text:
                 on_text(text)
-    return _told(model, watched, token_ids, new_ids, (options, clock))
+    return _told(model, watched, put, new_ids, clock)
 
 
 def ask_all(
@@ -156,13 +193,13 @@ def ask_all(
     Raises:
         LongtakeError: as `ask`, before any is answered.
     """
-    asked = [_ids_after(model, watched, question) for question in questions]
-    for token_ids in asked:
-        refuse_too_long(model, watched.prefix.length, len(token_ids), options.max_new_tokens)
+    asked = [Put(question, options, _ids_after(model, watched, question)) for question in questions]
+    for put in asked:
+        refuse_too_long(model, watched.prefix.length, len(put.token_ids), options.max_new_tokens)
     clock = Clock()
     with clock.stage("generate"):
-        said = watched.engine.generate_many(watched.prefix, asked, options)
-    return [_told(model, watched, *each, (options, clock)) for each in zip(asked, said, strict=True)]
+        said = watched.engine.generate_many(watched.prefix, [put.token_ids for put in asked], options)
+    return [_told(model, watched, put, new_ids, clock) for put, new_ids in zip(asked, said, strict=True)]
 
 
 def choose(
@@ -186,9 +223,9 @@ def choose(
     refuse_too_long(model, watched.prefix.length, len(token_ids), options.max_new_tokens)
     with clock.stage("choose"):
         weighed = weigh_letters(model, Point(watched.prefix, token_ids, template), letters, options)
-    said = _Said(choices[weighed.best], len(token_ids), weighed.new_tokens, clock.seconds)
+    said = _Said(choices[weighed.best], weighed.said_ids, clock.seconds)
     offered = tuple(Offered(*each) for each in zip(letters, choices, weighed.shares, strict=True))
-    return replace(_answer(model, watched, said), choices=offered)
+    return replace(_answer(model, watched, Put(question, options, token_ids), said), choices=offered)
 
 
 def logprobs(model: Model, watched: Watched, question: str, answer: str) -> torch.Tensor:
@@ -204,27 +241,23 @@ def logprobs(model: Model, watched: Watched, question: str, answer: str) -> torc
 
 @dataclass(frozen=True)
 class _Said:
-    """An answer's words, and what they cost."""
+    """An answer's words, the ids that the model generated, and what they cost."""
 
     text: str
-    question_tokens: int
-    new_tokens: int
+    new_ids: Sequence[int]
     seconds: Mapping[str, float]
 
 
-def _told(
-    model: Model, watched: Watched, token_ids: Sequence[int], new_ids: Sequence[int], run: tuple[GenerateOptions, Clock]
-) -> Answer:
+def _told(model: Model, watched: Watched, put: Put, new_ids: Sequence[int], clock: Clock) -> Answer:
     """The answer that was generated to a question."""
-    options, clock = run
-    said = _Said(model.tokenizer.decode(new_ids), len(token_ids), len(new_ids), clock.seconds)
-    cut = (f"the answer was cut after {len(new_ids):,} tokens",) if len(new_ids) == options.max_new_tokens else ()
-    return _answer(model, watched, said, cut)
+    cut = len(new_ids) == put.options.max_new_tokens
+    notes = (f"the answer was cut after {len(new_ids):,} tokens",) if cut else ()
+    return _answer(model, watched, put, _Said(model.tokenizer.decode(new_ids), new_ids, clock.seconds), notes)
 
 
-def _answer(model: Model, watched: Watched, said: _Said, notes: Sequence[str] = ()) -> Answer:
-    read_tokens, reads = watched.prefix.length + said.question_tokens, model.engine.trained_context
-    text_tokens, total = read_tokens - watched.visual_tokens, read_tokens + said.new_tokens
+def _answer(model: Model, watched: Watched, put: Put, said: _Said, notes: Sequence[str] = ()) -> Answer:
+    read_tokens, reads = watched.prefix.length + len(put.token_ids), model.engine.trained_context
+    text_tokens, total = read_tokens - watched.visual_tokens, read_tokens + len(said.new_ids)
     told = [*(note for look in watched.looks for note in look.notes), *watched.notes]
     rope = model.engine.rope
     if rope is not None:
@@ -236,14 +269,21 @@ def _answer(model: Model, watched: Watched, said: _Said, notes: Sequence[str] = 
     return Answer(
         text=said.text,
         looks=watched.looks,
-        tokens={"visual": watched.visual_tokens, "text": text_tokens, "new": said.new_tokens},
+        tokens={"visual": watched.visual_tokens, "text": text_tokens, "new": len(said.new_ids)},
         seconds={**watched.seconds, **said.seconds},
         peak_memory_bytes=peak_memory_bytes(),
         peak_device_memory_bytes=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
         model=model.name,
         beyond_trained_context=beyond,
         notes=(*told, *notes),
+        asked=_asked(watched, put, said),
+        asides=watched.asides,
     )
+
+
+def _asked(watched: Watched, put: Put, said: _Said) -> Asked:
+    read_L = np.concatenate([watched.prompt_ids_L, np.array(put.token_ids, dtype=np.int64)])
+    return Asked(put.question, put.options, watched.template, read_L, tuple(said.new_ids), put.turn)
 
 
 def _look(video: Video, plan: Plan, seen: Seen, kept: Kept | None) -> Look:

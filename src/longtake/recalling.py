@@ -7,14 +7,18 @@ mapped from its file, and attended to where it lies.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os.path import basename
 from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from longtake import parts
 from longtake.engines import Prefix
 from longtake.eye import Kept, Reading
-from longtake.eye.naming import Unnameable, features_about
+from longtake.eye.naming import Unnameable, features_about, hashes_lack
 from longtake.families import Model
 from longtake.plan import Plan
 from longtake.prompt import ChatTemplate
@@ -25,6 +29,8 @@ from longtake.video.seen import Facts, Seen
 
 PREFIX_VERSION = 1
 """Of layouts, prompts and engines; raised when the same features give other keys and values."""
+BESIDE = "beside "
+"""Begins the names of tensors that are kept beside those of a prefix's state."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +39,13 @@ class Recalled:
 
     Attributes:
         prefix: that the engine reads on from; None where it is not kept.
+        beside: what `keep` was given beside it.
         seen: what was seen of each file then.
         kept: what the store has; None where it keeps no prefixes.
     """
 
     prefix: Prefix | None = None
+    beside: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     seen: tuple[Seen, ...] = ()
     kept: Kept | None = None
 
@@ -88,15 +96,20 @@ class Recall:
         with self._clock.stage("store"):
             headers, self._damaged = self._entry.headers()
             for header in reversed(headers):
-                prefix = self._restored(header)
-                if prefix is not None:
+                restored = self._restored(header)
+                if restored is not None:
                     self._entry.used()
-                    seen = [_seen(*file, facts) for file, facts in zip(self._files, header.told["files"], strict=True)]
-                    return Recalled(prefix, tuple(seen), Kept(0, str(self._entry.path), damaged=self._damaged))
+                    return restored
         return Recalled()
 
-    def keep(self, prefix: Prefix, seen: Iterable[Seen]) -> Recalled:
-        """Keep a prefix, if the store keeps any; where the disk refuses, what is returned says so."""
+    def keep(self, prefix: Prefix, seen: Iterable[Seen], beside: Mapping[str, NDArray[np.int64]]) -> Recalled:
+        """Keep a prefix, if the store keeps any; where the disk refuses, what is returned says so.
+
+        Args:
+            prefix: to keep.
+            seen: of each file.
+            beside: what whoever reads on will want to know of the prompt, by names.
+        """
         store, entry = self._model.store, self._entry
         if store is None or not store.prefixes:
             return Recalled(kept=Kept(0, damaged=self._damaged) if self._damaged else None)
@@ -110,22 +123,30 @@ class Recall:
         with self._clock.stage("store"):
             try:
                 tensors = {name: tensor.cpu() for name, tensor in state().items()}
+                tensors |= {BESIDE + name: torch.from_numpy(array) for name, array in beside.items()}
                 written = entry.add(tensors, told, records=1)
             except OSError as error:
                 refused = error.strerror or str(error)
         return Recalled(kept=Kept(0, folder, damaged=self._damaged, bytes=written, refused=refused))
 
-    def _restored(self, header: Header) -> Prefix | None:
+    def _restored(self, header: Header) -> Recalled | None:
+        assert self._entry is not None
+        seen = [_seen(*file, facts) for file, facts in zip(self._files, header.told["files"], strict=True)]
+        if any(hashes_lack(video, one) for (video, _), one in zip(self._files, seen, strict=True)):
+            return None
         restore: Any = getattr(self._model.engine, "restored", None)
-        state = dict(tensors_of(header))
-        if any(tensor is None for tensor in state.values()):
+        found = {name: tensor for name, tensor in tensors_of(header) if tensor is not None}
+        if len(found) < len(header.sums):
             self._damaged += salvage(header.path)[1]
             return None
+        state = {name: tensor for name, tensor in found.items() if not name.startswith(BESIDE)}
+        beside = {name.removeprefix(BESIDE): found[name].numpy() for name in found.keys() - state.keys()}
         try:
-            restored: Prefix | None = None if restore is None else restore(state)
+            prefix: Prefix | None = None if restore is None else restore(state)
         except ValueError:
             return None  # this engine attends in a way that takes no state
-        return restored
+        kept = Kept(0, str(self._entry.path), damaged=self._damaged)
+        return None if prefix is None else Recalled(prefix, beside, tuple(seen), kept)
 
 
 def _seen(video: Video, plan: Plan, facts: Mapping[str, Facts]) -> Seen:

@@ -59,6 +59,7 @@ def ask(
     beyond_trained_context: opt.BeyondTrainedContext = False,
     store: opt.StoreFolder = None,
     no_store: opt.NoStore = False,
+    manifest: opt.ManifestFile = None,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -68,14 +69,15 @@ def ask(
     from longtake.cli.several import ask_all_and_print, asked_all, asked_words
 
     files, question = asked_words(words, questions)
-    way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
+    way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate, hash_pixels=manifest is not None)
     set_by_part = opt.settings_by_part(settings, opt.WITH_METHOD)
     looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
     keeping = Keeping(store, no_store)
     choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context, kv, keeping)
-    drawing, road, show = Drawing(max_new_tokens, temperature, seed), Road(method, reader), opt.Show(as_json, quiet)
+    drawing, road = Drawing(max_new_tokens, temperature, seed), Road(method, reader)
+    show = opt.Show(as_json, quiet, manifest)
     if questions is not None:
-        several = asked_all(questions, road, choices=bool(choices))
+        several = asked_all(questions, road, choices=bool(choices), manifest=manifest)
         ask_all_and_print(looked_at, several, drawing, choice, show=show)
         return
     asked = Asked(question, tuple(choices or ()), drawing)
@@ -101,6 +103,7 @@ def watch(
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     tower: opt.Tower = "torch",
+    kv: opt.KeyValues = "auto",
     settings: opt.Settings = None,
     beyond_trained_context: opt.BeyondTrainedContext = False,
     keep_prefix: opt.KeepPrefix = False,
@@ -116,8 +119,74 @@ def watch(
     set_by_part = opt.settings_by_part(settings)
     looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
     keeping = Keeping(store, prefixes=keep_prefix)
-    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context, keeping=keeping)
+    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context, kv, keeping)
     watch_and_print(looked_at, choice, show=opt.Show(as_json, quiet))
+
+
+@app.command()
+def chat(
+    files: opt.AskedFiles,
+    model: opt.ModelName = "nano",
+    sampler: opt.SamplerName = None,
+    layout: opt.LayoutName = None,
+    rope: opt.RopeName = None,
+    template: opt.TemplateName = None,
+    frames: opt.FrameCount = None,
+    start: opt.Start = None,
+    end: opt.End = None,
+    stream: opt.Stream = None,
+    on_corrupt: opt.OnCorrupt = "error",
+    deinterlace: opt.Interlaced = "off",
+    limits: opt.LimitSettings = None,
+    isolate: opt.Isolate = False,
+    max_new_tokens: opt.MaxNewTokens = 64,
+    temperature: opt.Temperature = 0.0,
+    seed: opt.Seed = 0,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    tower: opt.Tower = "torch",
+    kv: opt.KeyValues = "auto",
+    settings: opt.Settings = None,
+    beyond_trained_context: opt.BeyondTrainedContext = False,
+    store: opt.StoreFolder = None,
+    no_store: opt.NoStore = False,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Watch a video, a picture or several once, then answer questions, each in the light of those before it.
+
+    Questions are typed, or come one a line from a pipe. /new forgets what was said but not the video, /help tells more.
+    """
+    from longtake.cli.asking import Choice, Drawing
+    from longtake.cli.chatting import chat_and_print
+    from longtake.cli.keeping import Keeping
+
+    way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
+    set_by_part = opt.settings_by_part(settings)
+    looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
+    keeping = Keeping(store, no_store)
+    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context, kv, keeping)
+    chat_and_print(looked_at, choice, Drawing(max_new_tokens, temperature, seed), show=opt.Show(as_json, quiet))
+
+
+@app.command()
+def verify(
+    manifest: opt.ToldManifest,
+    video: opt.ToldVideos = None,
+    model: opt.ToldModel = None,
+    media_only: opt.MediaOnly = False,
+    device: opt.ToldDevice = "auto",
+    dtype: opt.ToldDtype = "auto",
+    limits: opt.LimitSettings = None,
+    isolate: opt.Isolate = False,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Hold an answer's manifest against its files again: bytes, frames, times, pixels, weights and the answer."""
+    from longtake.cli.verifying import Again, verify_and_print
+
+    again = Again(tuple(video or ()), model, media_only, device, dtype, tuple(limits or ()), isolate)
+    verify_and_print(manifest, again, show=opt.Show(as_json, quiet))
 
 
 @app.command()

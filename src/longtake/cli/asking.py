@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from longtake.cli.looking import open_looked_at
 from longtake.cli.options import Looked, Show, TowerName
 from longtake.cli.output import remark, say, say_json
 from longtake.cli.progress import bars
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import ErrorCode, LongtakeError, writing
 
 if TYPE_CHECKING:
     from longtake.answer import Answer
@@ -110,6 +111,7 @@ class Road:
 def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road: Road, show: Show) -> None:
     """`longtake ask`: the files are looked at before torch is imported, so that a wrong name is told at once."""
     road.refuse_unfit(files[0])
+    refuse_unwritable(road, show.manifest)
     with ExitStack() as opened:
         with bars(wanted=show.talks) as progress:
             videos = [opened.enter_context(open_looked_at(looked, progress=progress)) for looked in files]
@@ -126,10 +128,29 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
 
             reader = find_reader(road.reader, model, device=choice.device, dtype=choice.dtype)
             answer = _by_method(method, Team(model, reader), videos, query, show=show)
+        if show.manifest is not None:
+            from longtake.manifests.making import manifest_of
+
+            manifest_of(model, videos, answer).write(show.manifest)
     if show.as_json:
         say_json(answer.as_dict())
     elif show.talks:
         remark(closing_line(answer))
+
+
+def refuse_unwritable(road: Road, manifest: str | None) -> None:
+    """Refuse, before any work is done, a manifest that cannot be.
+
+    Raises:
+        LongtakeError: `usage.bad_option` with a method, `disk.write` where there is no such folder.
+    """
+    if manifest is None:
+        return
+    if road.method is not None:
+        reason, advice = "an answer that is read from captions has no manifest yet", "leave out one of the two"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--manifest", reason, advice)
+    with writing(manifest):
+        os.scandir(os.path.dirname(manifest) or ".").close()
 
 
 def _straight(model: Model, videos: Sequence[Video], query: Query, *, show: Show) -> Answer:

@@ -20,6 +20,7 @@ from longtake.errors import ErrorCode, LongtakeError, printable, writing
 if TYPE_CHECKING:
     from longtake.video import Frames, Video
     from longtake.video.seen import Seen
+    from longtake.video.video_file import VideoFile
 
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tiff")
 PARTS_TOLD = {
@@ -33,7 +34,7 @@ PARTS_TOLD = {
 
 
 @contextmanager
-def open_looked_at(looked: Looked, *, progress: Progress) -> Iterator[Video]:
+def open_looked_at(looked: Looked, *, progress: Progress) -> Iterator[VideoFile]:
     """The video, cut to the stretch that the user asked for.
 
     Args:

@@ -33,6 +33,7 @@ class Way:
         on_corrupt, deinterlace: as in `ReadOptions`.
         limits: each NAME=VALUE as typed.
         isolate: decode in a process apart.
+        hash_pixels: tell the hash of each frame's pixels.
     """
 
     stream: int | None
@@ -40,6 +41,7 @@ class Way:
     deinterlace: Deinterlace
     limits: tuple[str, ...]
     isolate: bool
+    hash_pixels: bool = False
 
     def checked(self) -> tuple[Limits, Guard]:
         """The limits, defaults where the user names none.
@@ -68,7 +70,7 @@ def opened_video(path: str, way: Way, *, heard: Heard | None = None) -> Iterator
 
     keep_large_blocks_apart()
     limits, guard = way.checked()
-    options = ReadOptions(way.on_corrupt, way.deinterlace, limits)
+    options = ReadOptions(way.on_corrupt, way.deinterlace, limits, hash_pixels=way.hash_pixels)
     if heard is not None:
         options = replace(options, heard=heard)
     if not way.isolate:

@@ -30,6 +30,9 @@ AskedWords = Annotated[
         metavar="FILE... QUESTION", help="Videos and pictures, in order, and a question about them.", show_default=False
     ),
 ]
+AskedFiles = Annotated[
+    list[str], typer.Argument(metavar="FILE...", help="Videos and pictures, in order.", show_default=False)
+]
 QuestionsFile = Annotated[
     str | None,
     typer.Option(
@@ -173,6 +176,23 @@ KeepPrefix = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, also when something goes wrong.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and nothing else.")]
+ManifestFile = Annotated[
+    str | None,
+    typer.Option("--manifest", metavar="FILE", help="Write here all that the answer rests on, for longtake verify."),
+]
+ToldManifest = Annotated[
+    str, typer.Argument(metavar="MANIFEST", help="What `longtake ask --manifest` wrote.", show_default=False)
+]
+ToldVideos = Annotated[
+    list[str] | None,
+    typer.Option("--video", metavar="FILE", help="Where a file lies now; repeatable, in the manifest's order."),
+]
+ToldModel = Annotated[
+    str | None, typer.Option("--model", "-m", help="Where the model lies now; else as the manifest names it.")
+]
+MediaOnly = Annotated[bool, typer.Option("--media-only", help="Look at the files alone: load no model, ask nothing.")]
+ToldDevice = Annotated[str, typer.Option("--device", help="auto: as told, if there is such a one here.")]
+ToldDtype = Annotated[str, typer.Option("--dtype", help="auto: as told.")]
 SheetFile = Annotated[str, typer.Option("--output", "-o", help="The picture to write, e.g. sheet.png.")]
 Haystack = Annotated[
     list[str],
@@ -283,10 +303,11 @@ class Looked:
 
 @dataclass(frozen=True)
 class Show:
-    """How much is printed besides the result."""
+    """How much is printed besides the result, and where the manifest goes, if one is wanted."""
 
     as_json: bool
     quiet: bool
+    manifest: str | None = None
 
     @property
     def talks(self) -> bool:

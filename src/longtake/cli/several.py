@@ -38,14 +38,19 @@ def asked_words(words: Sequence[str], questions: str | None) -> tuple[list[str],
     return files, question
 
 
-def asked_all(name: str, road: Road, *, choices: bool) -> list[str]:
+def asked_all(name: str, road: Road, *, choices: bool, manifest: str | None) -> list[str]:
     """The questions in a file, one a line, blank lines left out; `-` for standard input.
 
     Raises:
         LongtakeError: `usage.bad_option` if the file cannot be read, or an option is given that fits one question only;
             `usage.bad_text` if it is not UTF-8; `usage.blank_question` if no question is in it.
     """
-    for option, given in {"--choice": choices, "--method": road.method, "--reader": road.reader}.items():
+    for option, given in {
+        "--choice": choices,
+        "--method": road.method,
+        "--reader": road.reader,
+        "--manifest": manifest,
+    }.items():
         if given:
             reason, advice = "is for one question", "ask it by itself, without --questions"
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, option, reason, advice)

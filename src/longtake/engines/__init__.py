@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -142,7 +142,7 @@ class Engine(Protocol):
         """
         ...
 
-    def generate(self, prefix: Prefix, token_ids: Sequence[int], options: GenerateOptions) -> Iterator[int]:
+    def generate(self, prefix: Prefix, token_ids: Sequence[int], options: GenerateOptions) -> Generator[int]:
         """Read `token_ids` after `prefix`, then yield new token ids one by one, the stop token excluded.
 
         `prefix` is as it was when the iterator ends or is closed, so that it serves the next question.

@@ -293,7 +293,9 @@ def _segments(state: Mapping[str, torch.Tensor], of: str) -> tuple[Segment, ...]
 def followed(first: Prompt, keep: int, more: Prompt) -> Prompt:
     """The first `keep` positions of one prompt, and another behind them."""
     places = int((first.token_ids_L[:keep] == VISUAL_PLACE).sum())
-    visual_ND = torch.cat([first.visual_ND[:places], more.visual_ND.to(first.visual_ND)])
+    # A prompt of text only does not know how wide a visual token is.
+    behind_ND = more.visual_ND.to(first.visual_ND) if len(more.visual_ND) else first.visual_ND[:0]
+    visual_ND = torch.cat([first.visual_ND[:places], behind_ND])
     return Prompt(torch.cat([first.token_ids_L[:keep], more.token_ids_L]), visual_ND)
 
 

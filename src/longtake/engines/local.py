@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -176,7 +176,7 @@ class LocalEngine:
         last_hidden_1D = self._read(cache_of(layers), prompt, whole, progress=progress)
         return KeptPrefix(layers, whole, last_hidden_1D, whole, together)
 
-    def generate(self, prefix: Prefix, token_ids: Sequence[int], options: GenerateOptions) -> Iterator[int]:
+    def generate(self, prefix: Prefix, token_ids: Sequence[int], options: GenerateOptions) -> Generator[int]:
         """Read `token_ids` after `prefix`, then yield new token ids one by one, the stop token excluded.
 
         `prefix` is as it was when the iterator ends or is closed. Any number of iterators may be open on one prefix.

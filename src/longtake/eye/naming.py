@@ -12,6 +12,7 @@ from longtake.identity import file_sha256
 from longtake.layouts import view_of
 from longtake.plan import Plan
 from longtake.video import Video
+from longtake.video.seen import Seen
 
 
 class Unnameable(Exception):
@@ -55,6 +56,16 @@ def reading_of(video: Video) -> Mapping[str, object]:
     if told is None:
         raise Unnameable("this video does not say how it is read")
     return told
+
+
+def wants_hashes(video: Video) -> bool:
+    """Whether a video was opened to tell the hashes of its frames' pixels."""
+    return bool(getattr(video, "hashes_pixels", False))
+
+
+def hashes_lack(video: Video, seen: Seen) -> bool:
+    """Whether hashes are wanted that are not known of what was seen at another time."""
+    return wants_hashes(video) and not seen.hashes
 
 
 def media_sha256(video: Video, reading: Reading | None = None) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from longtake.store import Entry, Header
 from longtake.store.files import salvage, tensors_of
-from longtake.video.seen import Facts, Seen
+from longtake.video.seen import PIXELS, Facts, Seen
 
 Group = tuple[int, ...]
 """The numbers of the frames that one picture shows."""
@@ -67,11 +67,13 @@ class Records:
         """What is kept of some frames beside their features; of others nothing."""
         return {number: self._facts[number] for number in numbers if number in self._facts}
 
-    def take(self, groups: Iterable[Group]) -> dict[Group, Record]:
-        """Those of some pictures that are kept, checked."""
+    def take(self, groups: Iterable[Group], *, hashed: bool = False) -> dict[Group, Record]:
+        """Those of some pictures that are kept, checked; `hashed`: if the hashes of their pixels are kept too."""
         by_file: dict[str, tuple[Header, list[Group]]] = {}
         for group in groups:
-            if group in self._where and len(self.facts(group)) == len(group):
+            known = self.facts(group)
+            whole = len(known) == len(group) and (not hashed or all(PIXELS in facts for facts in known.values()))
+            if group in self._where and whole:
                 header = self._where[group]
                 by_file.setdefault(str(header.path), (header, []))[1].append(group)
         taken: dict[Group, Record] = {}

@@ -13,7 +13,7 @@ from os.path import basename
 import numpy as np
 
 from longtake.eye import Fresh, Kept, Reading, Sight, sight
-from longtake.eye.naming import Unnameable, features_about
+from longtake.eye.naming import Unnameable, features_about, wants_hashes
 from longtake.eye.records import Group, Record, Records
 from longtake.families import Model
 from longtake.layouts import view_of
@@ -75,7 +75,8 @@ class _Look:
         while True:
             groups = _grouped([number for number in self._plan.numbers if number not in lost], self._each)
             with self._reading.clock.stage("store"):
-                self._taken |= self._records.take(group for group in groups if group not in self._taken)
+                wanted = (group for group in groups if group not in self._taken)
+                self._taken |= self._records.take(wanted, hashed=wants_hashes(self._video))
             missing = [number for group in groups if group not in self._taken for number in group]
             known = self._records.facts(number for group in groups for number in group if group in self._taken)
             self._seen.remember({number: facts for number, facts in known.items() if number not in self._made})

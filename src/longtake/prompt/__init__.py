@@ -4,7 +4,7 @@ Text reaches the model by two roads that never cross: a template's control token
 else (layouts' words, the user's question) is encoded as literal text, whatever it spells.
 
     opening | pieces of the layout || between | question | closing | the answer | later | question | closing | ...
-    --------- prefix() ----------- || ---------- question_ids() --- |
+    --------- prefix() ----------- || ---------- question_ids() --- |            ---- later_ids() - |
       read once, kept for the next    ---------- conversation_ids() ------------------------------- |
 
 Each chunk, that is a run of segments that no visual token cuts in two, is encoded by itself.
@@ -233,9 +233,8 @@ def conversation_ids(
     Raises:
         LongtakeError: as `question_ids`; `usage.bad_option` if the template continues no conversation.
     """
-    if history and not template.later:
-        reason, advice = "this model's prompt takes one question", "ask each question by itself"
-        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "conversation", reason, advice)
+    if history:
+        _refuse_later(template)
     segments: list[Segment] = [*template.between]
     for exchange in history:
         refuse_unreadable(exchange.question)
@@ -243,6 +242,23 @@ def conversation_ids(
     refuse_unreadable(question)
     segments += [question, *template.closing]
     return segment_ids(tokenizer, segments, inside=template.inside_after_visual)
+
+
+def later_ids(template: ChatTemplate, tokenizer: Tokenizer, question: str) -> list[int]:
+    """The ids from behind an answer, whatever ids it came as, to where the answer to a later question begins.
+
+    Raises:
+        LongtakeError: as `conversation_ids`.
+    """
+    refuse_unreadable(question)
+    _refuse_later(template)
+    return segment_ids(tokenizer, [Control(template.stop[0]), *template.later, question, *template.closing])
+
+
+def _refuse_later(template: ChatTemplate) -> None:
+    if not template.later:
+        reason, advice = "this model's prompt takes one question", "ask each question by itself"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "conversation", reason, advice)
 
 
 def segment_ids(tokenizer: Tokenizer, segments: Iterable[Segment], *, inside: bool = False) -> list[int]:

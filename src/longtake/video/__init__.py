@@ -28,11 +28,14 @@ class Frames:
         pixels_TCHW: uint8 RGB.
         times_s: (T,) presentation times in seconds; 0 is the first displayed frame.
         numbers: (T,) frame numbers: places in the file's frame table.
+        hashes: of each frame as it is displayed, see `video.fingerprint`; empty where the file was not opened to tell
+            them.
     """
 
     pixels_TCHW: NDArray[np.uint8]
     times_s: NDArray[np.float64]
     numbers: NDArray[np.int64]
+    hashes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.pixels_TCHW.dtype != np.uint8 or self.pixels_TCHW.ndim != 4 or self.pixels_TCHW.shape[1] != 3:
@@ -41,6 +44,8 @@ class Frames:
             raise ValueError(
                 f"{len(self.pixels_TCHW)} pictures, {len(self.times_s)} times, {len(self.numbers)} numbers"
             )
+        if self.hashes and len(self.hashes) != len(self.numbers):
+            raise ValueError(f"{len(self.hashes)} hashes of {len(self.numbers)} frames")
 
 
 class Video(Protocol):

@@ -20,9 +20,11 @@ _NOISE = 12
 _STRIDE = 16
 """Pictures that differ mostly do so at every sixteenth row and column already."""
 
+PIXELS = "pixels"
 Facts = Mapping[str, str]
 """What is worth keeping of one frame that was seen: `plain` if it is of one colour; `like`, the name of the picture
-that it was compared with, if it shows the same."""
+that it was compared with, if it shows the same; `pixels`, the hash of its pixels as displayed (`video.fingerprint`), if
+its file was opened to tell it."""
 
 
 class Seen:
@@ -49,6 +51,12 @@ class Seen:
         """Of the frames that have been seen, ascending."""
         return sorted(self.facts)
 
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """Of these frames' pixels, in the same order; empty where they are not known of all."""
+        found = [self.facts[number].get(PIXELS) for number in self.numbers]
+        return tuple(filter(None, found)) if all(found) else ()
+
     def passing(self, chunks: Iterable[Frames]) -> Iterator[Frames]:
         """The same chunks; each is looked at as it passes.
 
@@ -56,8 +64,9 @@ class Seen:
             LongtakeError: `media.corrupt` at the end, if nothing passed.
         """
         for frames in chunks:
-            for number, image_CHW in zip(frames.numbers.tolist(), frames.pixels_TCHW, strict=True):
-                self.facts[number] = self._look(image_CHW)
+            for place, number in enumerate(frames.numbers.tolist()):
+                facts = self._look(frames.pixels_TCHW[place])
+                self.facts[number] = facts | {PIXELS: frames.hashes[place]} if frames.hashes else facts
                 self.passed.append(number)
             yield frames
         self.refuse_nothing()
@@ -103,7 +112,7 @@ class Seen:
         """Whether all show the same as one picture, the same one."""
         return len({facts.get("like", number) for number, facts in self.facts.items()}) == 1
 
-    def _look(self, image_CHW: NDArray[np.uint8]) -> Facts:
+    def _look(self, image_CHW: NDArray[np.uint8]) -> dict[str, str]:
         facts = {}
         if self.first_CHW is None:
             self._compare_with(image_CHW)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +17,7 @@ from longtake.video import READING_VERSION, Frames, LostSpan, Shrink
 from longtake.video.container import FileState
 from longtake.video.decoding.sources import FrameSource
 from longtake.video.display.picture import Picture
+from longtake.video.fingerprint import pixel_sha256
 from longtake.video.options import ReadOptions
 from longtake.video.packets.scanning import FrameTable
 from longtake.video.times import format_time
@@ -88,6 +89,11 @@ class VideoFile:
     def duration_s(self) -> float:
         """From the first displayed frame to the end of the last."""
         return self.table.end_s
+
+    @property
+    def hashes_pixels(self) -> bool:
+        """Whether frames come with the hashes of their pixels as displayed."""
+        return self.options.hash_pixels
 
     @property
     def reading(self) -> Mapping[str, object]:
@@ -163,14 +169,25 @@ class VideoFile:
         with closing(self.source.shown(self, asked)) as decoded:
             left = len(asked)
             while True:
-                pixels_TCHW, numbers = _gathered(islice(decoded, chunk), min(chunk, left), shrink)
+                hashes = list[str]()
+                some = _hashed(islice(decoded, chunk), hashes) if self.options.hash_pixels else islice(decoded, chunk)
+                pixels_TCHW, numbers = _gathered(some, min(chunk, left), shrink)
                 if not numbers:
                     return
                 left -= len(numbers)
                 places = np.array(numbers, dtype=np.int64)
-                yield Frames(pixels_TCHW, self.times_s[places], places)
+                yield Frames(pixels_TCHW, self.times_s[places], places, tuple(hashes))
                 # What was handed on is not held while the next chunk is made.
                 del pixels_TCHW
+
+
+def _hashed(
+    some: Iterable[tuple[int, NDArray[np.uint8]]], hashes: list[str]
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The same frames; the hash of each is put behind `hashes`."""
+    for number, image_HWC in some:
+        hashes.append(pixel_sha256(image_HWC))
+        yield number, image_HWC
 
 
 def _gathered(

@@ -1,0 +1,298 @@
+"""manifests: what an answer rests on, as one file that can be held against the world again. Knows no model or decoder.
+
+docs/manifest.md describes the file. `manifests.making` makes a manifest of an answer, `manifests.verifying` tells what
+of it is still so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from longtake.errors import ErrorCode, LongtakeError, writing
+from longtake.manifests.shapes import Misfit, shaped
+
+VERSION = 1
+"""Counted up where a reader of the old form would misread the new one."""
+VERSION_KEY = "longtake_manifest"
+MOST_BYTES = 1 << 28
+"""A larger file is no manifest: one of 100,000 frames takes a twentieth of this."""
+
+_LINE = 120
+
+
+@dataclass(frozen=True)
+class FrameTold:
+    """One frame that the model saw: its place in the frame table, its presentation time, the hash of its pixels."""
+
+    number: int
+    time_s: float
+    sha256: str
+
+
+@dataclass(frozen=True)
+class PartTold:
+    """A sampler, layout or rope by the name that finds it, with its options."""
+
+    name: str
+    options: dict[str, None | bool | int | float | str]
+
+
+@dataclass(frozen=True)
+class FileTold:
+    """One file and what was seen of it.
+
+    Attributes:
+        name: without its folder.
+        bytes, sha256: of the whole file.
+        stream: the video stream that was read, by its index in the file.
+        on_corrupt, deinterlace: as in `ReadOptions`.
+        height_px, width_px: as displayed.
+        table_frames: how many frames the file shows.
+        duration_s: of the video.
+        still: whether it is one picture.
+        sampler, layout: that chose and arranged the frames.
+        asked_frames, got_frames: how many the sampler picked, and how many came.
+        degraded: whether anything is missing that the video should show.
+        lost_s: stretches that nobody could see; an end of null is one that nobody knows.
+        missing: numbers of the frames that did not come.
+        visual_tokens: how many positions of the prompt show this file.
+        frames: that came, in order.
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+    stream: int
+    on_corrupt: Literal["error", "skip"]
+    deinterlace: Literal["off", "auto"]
+    height_px: int
+    width_px: int
+    table_frames: int
+    duration_s: float
+    still: bool
+    sampler: PartTold
+    layout: PartTold
+    asked_frames: int
+    got_frames: int
+    degraded: bool
+    lost_s: list[tuple[float, float | None]]
+    missing: list[int]
+    visual_tokens: int
+    frames: list[FrameTold]
+
+    def __post_init__(self) -> None:
+        numbers = [frame.number for frame in self.frames]
+        if not self.name or {"/", "\\", "\0"} & set(self.name) or self.name in (".", ".."):
+            raise ValueError("name is no file's name without its folder")
+        if not numbers or self.asked != sorted({*numbers, *self.missing}) or numbers != sorted(numbers):
+            raise ValueError("the numbers of frames and missing are not ascending, each once, at least one of frames")
+        if self.asked[0] < 0 or (len(numbers), len(self.asked)) != (self.got_frames, self.asked_frames):
+            raise ValueError("asked_frames and got_frames are not how many there are in frames and missing")
+
+    @property
+    def asked(self) -> list[int]:
+        """The numbers of all frames that were asked for, ascending."""
+        return sorted([*(frame.number for frame in self.frames), *self.missing])
+
+
+@dataclass(frozen=True)
+class ModelTold:
+    """What answered.
+
+    Attributes:
+        name: a bundled model, one of the hub, or the name of the checkpoint's folder.
+        weights_sha256: of weights, configuration and tokenizer.
+        dtype: what it computes in; `int8 in bfloat16` where matrices are kept in eight bits.
+        device: kind of the device: `cpu`, `cuda`, ...
+        tower: what computes the vision tower.
+        rope: that was chosen; null where positions are turned as the checkpoint tells.
+        trained_context: how many positions it reads.
+        beyond_trained_context: whether more might be read.
+    """
+
+    name: str
+    weights_sha256: str
+    dtype: str
+    device: str
+    tower: Literal["torch", "openvino", "openvino-int8"]
+    rope: PartTold | None
+    trained_context: int
+    beyond_trained_context: bool
+
+
+@dataclass(frozen=True)
+class PromptTold:
+    """What the model read: the template by name (null: its own), how many ids, and the SHA-256 of them all as 64-bit
+    little-endian numbers, -1 for each visual token.
+    """
+
+    template: str | None
+    tokens: int
+    visual_tokens: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class DrawingTold:
+    """How the answer's tokens were chosen."""
+
+    max_new_tokens: int
+    temperature: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class ChoiceTold:
+    """One of the answers that were offered, with its probability."""
+
+    letter: str
+    text: str
+    probability: float | None
+
+
+@dataclass(frozen=True)
+class AnswerTold:
+    """What was said."""
+
+    text: str
+    token_ids: list[int]
+    choices: list[ChoiceTold]
+
+
+@dataclass(frozen=True)
+class Made:
+    """When, and how long each stage took: the only section in which two runs of the same differ."""
+
+    at: str
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that an answer rests on; docs/manifest.md tells the meaning of every field.
+
+    Attributes:
+        question: as it was put.
+        answer: what was said.
+        degraded: whether anything of any file was missing.
+        files: in the order in which the model read them.
+        model, prompt, drawing: what answered, what it read, and how tokens were chosen.
+        build: versions of what decodes and computes, and the processor's kind.
+        notes: that were told with the answer.
+        made: when.
+    """
+
+    question: str
+    answer: AnswerTold
+    degraded: bool
+    files: list[FileTold]
+    model: ModelTold
+    prompt: PromptTold
+    drawing: DrawingTold
+    build: dict[str, str]
+    notes: list[str]
+    made: Made = field(compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.files:
+            raise ValueError("files is empty")
+
+    def as_dict(self) -> dict[str, object]:
+        """The object that is written."""
+        return {VERSION_KEY: VERSION, **dataclasses.asdict(self)}
+
+    def text(self) -> str:
+        """The file: JSON in ASCII, keys always in the same order, short things on one line."""
+        return _laid_out(self.as_dict(), "") + "\n"
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the file as a whole or not at all.
+
+        Raises:
+            LongtakeError: `disk.write`.
+        """
+        target = Path(path)
+        with writing(os.fspath(path)):
+            fresh = target.with_name(f".{target.name[:40]}.{os.getpid()}")
+            try:
+                with fresh.open("x", encoding="ascii") as file:
+                    file.write(self.text())
+                    file.flush()
+                    os.fsync(file.fileno())
+                fresh.replace(target)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    fresh.unlink()
+                raise
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Manifest:
+        """The manifest in a file.
+
+        Raises:
+            LongtakeError: `manifest.bad`, naming the field that does not fit.
+        """
+        name = os.fspath(path)
+        found = _object_in(name)
+        version = found.pop(VERSION_KEY, None)
+        if version != VERSION or isinstance(version, bool):
+            if version is None:
+                raise _bad(name, f"is no manifest of longtake: it has no {VERSION_KEY}")
+            raise _bad(name, f"is a manifest of version {version!r}; this longtake reads {VERSION}")
+        try:
+            manifest: Manifest = shaped(cls, found)
+        except Misfit as error:
+            raise _bad(name, str(error)) from error
+        return manifest
+
+
+def _object_in(name: str) -> dict[str, Any]:
+    try:
+        if os.path.isfile(name) and os.path.getsize(name) > MOST_BYTES:
+            raise _bad(name, f"has more than {MOST_BYTES:,} bytes: it is no manifest")
+        found = json.loads(Path(name).read_bytes(), parse_constant=_no_constant, object_pairs_hook=_each_once)
+    except OSError as error:
+        raise _bad(name, f"cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise _bad(name, f"is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise _bad(name, "is no manifest of longtake: it holds no object")
+    return found
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has a key twice")
+    return found
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _bad(name: str, reason: str) -> LongtakeError:
+    advice = "name a file that `longtake ask --manifest` wrote, as it was written"
+    return LongtakeError(ErrorCode.MANIFEST_BAD, name, reason, advice)
+
+
+def _laid_out(value: object, indent: str) -> str:
+    """`value` as JSON; what fits stays on one line."""
+    short = json.dumps(value, allow_nan=False)
+    if len(indent) + len(short) <= _LINE or not isinstance(value, dict | list) or not value:
+        return short
+    deeper = indent + " "
+    if isinstance(value, Mapping):
+        lines = [f"{json.dumps(key)}: {_laid_out(inside, deeper)}" for key, inside in value.items()]
+        opening, closing = "{", "}"
+    else:
+        lines = [_laid_out(inside, deeper) for inside in value]
+        opening, closing = "[", "]"
+    return f"{opening}\n{deeper}" + f",\n{deeper}".join(lines) + f"\n{indent}{closing}"
