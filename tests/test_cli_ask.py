@@ -51,7 +51,7 @@ def test_object(cli: Cli, bunny: Path, model: str) -> None:
     ]
     assert (found["choices"], found["method"]) == (None, None)
     (file,) = found["files"]
-    facts = ("path", "still", "frames", "asked_frames", "degraded", "lost_s", "visual_tokens", "parts")
+    facts = ("path", "still", "frames", "asked_frames", "kept_frames", "degraded", "lost_s", "visual_tokens", "parts")
     assert tuple(file) == facts
     assert (file["path"], file["still"]) == (str(bunny), False)
     assert [frame["number"] for frame in file["frames"]] == [0, 43, 87, 131]
@@ -61,7 +61,7 @@ def test_object(cli: Cli, bunny: Path, model: str) -> None:
         "sampler": {"name": "uniform", "options": {"frames": 4}},
         "layout": {"name": "grid", "options": {"pool": 2, "mode": "average"}},
     }
-    assert set(found["seconds"]) == {"read", "encode", "prefill", "generate"}
+    assert set(found["seconds"]) == {"store", "read", "encode", "prefill", "generate"}
     assert found["tokens"]["new"] == 1
     assert found["peak_memory_bytes"] > 2**20
 
