@@ -61,7 +61,7 @@ def test_object(cli: Cli, bunny: Path, model: str) -> None:
         "sampler": {"name": "uniform", "options": {"frames": 4}},
         "layout": {"name": "grid", "options": {"pool": 2, "mode": "average"}},
     }
-    assert set(found["seconds"]) == {"store", "read", "encode", "prefill", "generate"}
+    assert set(found["seconds"]) == {"read", "encode", "prefill", "generate"}
     assert found["tokens"]["new"] == 1
     assert found["peak_memory_bytes"] > 2**20
 
