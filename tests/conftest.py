@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 HERE = Path(__file__).resolve().parent
-STORES = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +38,15 @@ def bunny() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each test has a store of its own: what one has watched, another never finds. Made when something is kept."""
-    folder = tmp_path_factory.getbasetemp() / "stores" / str(next(STORES))
+def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked twice is read twice, unless a test is about what is kept."""
+    monkeypatch.setenv("LONGTAKE_STORE", "")
+
+
+@pytest.fixture
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of this test's own. Made when something is kept."""
+    folder = tmp_path / "store"
     monkeypatch.setenv("LONGTAKE_STORE", str(folder))
     return folder
 

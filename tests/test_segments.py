@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from longtake.engines import attention
 from longtake.engines.attention import Seen, causal, seeing
 from longtake.engines.keeping import Keeping
 from longtake.engines.segments import BLOCK_TOKENS, POSITIONS, WIDTH, Eight, Exact, Segment, cropped, in_steps
@@ -33,6 +34,14 @@ def written_out(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, see
     return products.masked_fill(~sees, float("-inf")).softmax(-1) @ value
 
 
+@pytest.fixture(params=["own function", "written out"])
+def summing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also as on devices for which torch has no function that tells the sums."""
+    if request.param == "written out":
+        monkeypatch.setattr(attention, "SUMMING", ())
+
+
+@pytest.mark.usefixtures("summing")
 @pytest.mark.parametrize("rows", [1, 2, 9])
 @pytest.mark.parametrize("own", [0, 5])
 @pytest.mark.parametrize("batch", [1, 3])
@@ -120,6 +129,14 @@ def test_eight_bits_are_widened_a_block_at_a_time_and_never_all() -> None:
     found = seeing(query, Seen((eight,), own, own))
     whole = causal(query, *(torch.cat([dense, own], dim=2) for dense in eight.dense()))
     torch.testing.assert_close(found, whole, atol=1e-5, rtol=1e-5)
+
+
+def test_what_lies_elsewhere_is_brought_a_block_at_a_time() -> None:
+    """Another dtype stands for another device here."""
+    states = drawn(1, GROUPS, BLOCK_TOKENS + 5, CHANNELS)
+    blocks = list(Exact(states, -states).blocks(torch.empty(0, dtype=torch.float64)))
+    assert [keys.shape[2] for keys, _ in blocks] == [BLOCK_TOKENS, 5]
+    assert torch.equal(torch.cat([values for _, values in blocks], dim=2), -states.double())
 
 
 def test_crops_are_views() -> None:

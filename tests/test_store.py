@@ -17,17 +17,19 @@ import torch
 import longtake
 import tiny
 from longtake import identity
+from longtake.engines.keeping import Keeping
 from longtake.families import Model
 from longtake.layouts.image_grid import ImageGrid
 from longtake.layouts.slowfast import SlowFast
 from longtake.pipeline import look
+from longtake.ropes.dynamic import Dynamic
 from longtake.samplers.uniform import Uniform
 from longtake.store import Store, files
 from longtake.store import room as rooms
 from longtake.store.files import Damaged, files_of, header_of, salvage, tensors_of, write_tensors
 from longtake.video.options import ReadOptions
 from longtake.vision.projector import Projector
-from watching import film_of, flip, kept_files, same, watched, with_store
+from watching import QUESTION, Counting, film_of, flip, kept_files, same, watched, with_store
 
 NOBODY = 65534
 
@@ -441,3 +443,48 @@ def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
             pass
     path.write_bytes(whole)
     assert all(tensor is not None for _, tensor in tensors_of(header_of(path)))
+
+
+def test_several_files_are_kept_each_by_itself_and_their_prefix_together(
+    model: Model, film: Path, folder: Path, tmp_path: Path
+) -> None:
+    other = film_of(tmp_path / "other.mp4", range(200, 220))
+    kept = with_store(model, folder, seconds=2, prefixes=True)
+
+    def both() -> tuple[Any, list[int]]:
+        videos = [Counting(longtake.open_video(path)) for path in (film, other)]
+        seen = longtake.watch(kept, videos)
+        return seen, [len(video.read_numbers) for video in videos]
+
+    watched(with_store(model, folder, seconds=2), film)
+    first, read = both()
+    assert read == [0, 1] and [one.kept.came for one in first.looks if one.kept] == [6, 0]
+    second, read = both()
+    assert read == [0, 0] and set(second.seconds) == {"store"}
+    assert longtake.ask(kept, second, QUESTION).text == longtake.ask(kept, first, QUESTION).text
+
+
+@pytest.mark.parametrize("keeping", [Keeping(dtype="int8"), Keeping(where="disk")])
+def test_a_prefix_is_kept_as_the_engine_keeps_it(model: Model, film: Path, folder: Path, keeping: Keeping) -> None:
+    engine: Any = model.engine
+    kept = replace(with_store(model, folder, prefixes=True), engine=engine.with_keeping(keeping))
+    fresh, again = watched(kept, film), watched(kept, film)
+    assert set(again.seconds) == {"store"} and again.text == fresh.text
+    assert all(torch.equal(*pair) for pair in zip(fresh.keys, again.keys, strict=True))
+    plain = watched(with_store(model, folder, prefixes=True), film)
+    assert "prefill" in plain.seconds, "another way of keeping is another prefix"
+
+
+def test_positions_turned_by_the_length_of_the_whole_come_back_too(model: Model, film: Path, folder: Path) -> None:
+    kept = with_store(model, folder, prefixes=True)
+    turned = replace(kept, engine=model.engine.with_rope(Dynamic(factor=4.0)))
+    fresh, again = watched(turned, film), watched(turned, film)
+    assert set(again.seconds) == {"store"} and again.text == fresh.text
+    assert "prefill" in watched(kept, film).seconds, "another rope is another prefix"
+
+
+def test_who_makes_room_makes_it_alone(tmp_path: Path) -> None:
+    with rooms._alone(tmp_path) as first, rooms._alone(tmp_path) as second:
+        assert (first, second) == (True, False)
+    with rooms._alone(tmp_path) as third:
+        assert third

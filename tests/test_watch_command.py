@@ -28,6 +28,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tiny.checkpoint(tmp_path_factory.mktemp("tiny") / "model"))
 
 
+@pytest.fixture(autouse=True)
+def kept_here(own_store: Path) -> Path:
+    """What these tests make is kept, and nothing that others have made is found."""
+    return own_store
+
+
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
     return film_of(tmp_path / "film.mp4", range(60))
@@ -177,3 +183,14 @@ def test_options_that_mean_nothing_are_refused(cli: Cli, film: Path, model: str,
     given = [str(film) if word == "FILM" else word for word in wrong]
     status, out, err = cli(*given, *(("--model", model) if wrong[0] == "ask" else ()))
     assert (status, out) == (2, "") and ONE_LINE.fullmatch(err)
+
+
+def test_an_empty_name_of_the_store_keeps_nothing(
+    cli: Cli, film: Path, model: str, own_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LONGTAKE_STORE", "")
+    for _ in range(2):
+        assert "read" in cli.json("ask", film, QUESTION, "--model", model, "--frames", "2")["seconds"]
+    status, out, err = cli("watch", film, "--model", model)
+    assert (status, out) == (2, "") and ONE_LINE.fullmatch(err) and "LONGTAKE_STORE" in err
+    assert not own_store.exists()

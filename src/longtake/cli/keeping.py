@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -46,7 +47,14 @@ class Keeping:
         if self.off and self.folder is not None:
             reason, advice = "--store names a store", "give one of the two"
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--no-store", reason, advice)
-        return None if self.off else replace(opened_store(self.folder), prefixes=self.prefixes)
+        if self.off or (self.folder is None and is_turned_off()):
+            return None
+        return replace(opened_store(self.folder), prefixes=self.prefixes)
+
+
+def is_turned_off() -> bool:
+    """Whether LONGTAKE_STORE is there and empty: then nothing is kept unless --store says where."""
+    return os.environ.get("LONGTAKE_STORE") == ""
 
 
 def opened_store(folder: str | None) -> Store:
@@ -60,10 +68,14 @@ def watch_and_print(files: Sequence[Looked], choice: Choice, *, show: Show) -> N
     """`longtake watch`: features, and with --keep-prefix keys and values, are in the store before anybody asks.
 
     Raises:
-        LongtakeError: `disk.write` if not all could be kept, after the others were.
+        LongtakeError: `disk.write` if not all could be kept, after the others were; `usage.bad_option` where nothing
+            is to be kept.
     """
     from longtake.cli.asking import loaded
 
+    if choice.keeping.store() is None:
+        reason, advice = "LONGTAKE_STORE is empty, so nothing is kept", "say where with --store"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "watch", reason, advice)
     with ExitStack() as opened:
         with bars(wanted=show.talks) as progress:
             videos = [opened.enter_context(open_looked_at(looked, progress=progress)) for looked in files]

@@ -30,6 +30,9 @@ from longtake.engines.segments import Segment
 NAME = "longtake"
 """By which transformers finds `attend`."""
 
+SUMMING = ("cpu",)
+"""Devices for which torch has a function that tells the sums of exponents too, whatever the shapes."""
+
 Part = tuple[torch.Tensor, torch.Tensor]
 """Attention to some positions, (B, H, Q, D), and the log of the sum of its exponents, (B, H, Q)."""
 
@@ -201,8 +204,7 @@ def _with_lse(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, *, triangle: bool
 ) -> Part:
     """Attention and the log of the sum of its exponents, (B, heads, rows)."""
-    if query.device.type != "cpu":
-        # torch's functions keep the sums to themselves on other devices.
+    if query.device.type not in SUMMING:
         rows, positions = query.shape[2], key.shape[2]
         sees = torch.ones(rows, positions, dtype=torch.bool, device=query.device).tril() if triangle else None
         return _written_out(query, key, value, scaling, sees)

@@ -88,11 +88,8 @@ class LocalEngine:
             LongtakeError: `usage.bad_option` if the model attends by transformers' own functions.
         """
         if keeping != PLAIN and not is_folding(self.language):
-            reason, advice = (
-                "this model attends to a sliding window, which keeps keys and values as they are",
-                "leave it",
-            )
-            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--kv", reason, f"{advice} out")
+            reason = "this model attends to a sliding window, which keeps keys and values as they are"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--kv", reason, "leave it out")
         return replace(self, keeping=keeping)
 
     def stopping_at(self, token_ids: Sequence[int]) -> LocalEngine:
@@ -119,7 +116,8 @@ class LocalEngine:
     def restored(self, state: Mapping[str, torch.Tensor]) -> KeptPrefix:
         """The prefix whose `KeptPrefix.state()` this is, read by this model; perhaps by another process.
 
-        Tensors in main memory, or mapped from a file, are attended to where they lie: nothing is copied.
+        Tensors in main memory, or mapped from a file, are attended to where they lie, and nothing is copied; but where
+        layers lie on another device, and what they keep with them, the tensors are brought there.
 
         Raises:
             ValueError: it is of a model of another shape or dtype.
@@ -127,7 +125,7 @@ class LocalEngine:
         if not is_folding(self.language):
             raise ValueError("this model attends by transformers' own functions and takes no state")
         config, weight = self.language.config, cast(nn.Embedding, self.language.get_input_embeddings()).weight
-        kept = KeptPrefix.restored(state, config.num_hidden_layers)
+        kept = KeptPrefix.restored(self._beside(state), config.num_hidden_layers)
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         came = (*state["layers.0.keys"].shape[1::2], *kept.last_hidden_1D.shape[1:], kept.last_hidden_1D.dtype)
         wanted = (config.num_key_value_heads, width, weight.shape[1], weight.dtype)
@@ -346,6 +344,17 @@ class LocalEngine:
             if not is_finite(hidden_BCD):
                 raise nonfinite({"language.model": cast(nn.Module, self.language.model)}, again)
         return hidden_BCD
+
+    def _beside(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The tensors of each layer on its device, if that is where this engine keeps them."""
+        if self.keeping.where != "device":
+            return dict(state)
+        of = {f"layers.{number}": layer for number, layer in enumerate(cast(Any, self.language.model).layers)}
+        layers = {name: of.get(name.rpartition(".")[0]) for name in state}
+        return {
+            name: tensor if (layer := layers[name]) is None else tensor.to(input_device(layer))
+            for name, tensor in state.items()
+        }
 
     def _layer(self, expected: int) -> RoomyLayer:
         """An empty layer for so many positions."""

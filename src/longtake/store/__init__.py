@@ -171,7 +171,9 @@ class Entry:
         for attempt in (1, 2):
             try:
                 self._begin()
-                return write_tensors(self.path, tensors, told, records=records)
+                written = write_tensors(self.path, tensors, told, records=records)
+                self.used()
+                return written
             except FileNotFoundError:
                 # Another process made room by removing this very folder; it will not do so twice in a row.
                 if attempt == 2:

@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,9 @@ def make_room(folder: Path, need: int, *, keep: Path, most_bytes: int) -> None:
         reason = f"the store may hold {most_bytes:,} bytes, and this video alone wants {own + need:,}"
         raise OSError(errno.EDQUOT, reason)
     folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(Timeout), FileLock(folder / LOCK, timeout=0):
+    with _alone(folder) as alone:
+        if not alone:
+            return
         entries = {path: _bytes(path) for path in _entries(folder)}
         for path in entries:
             _remove_stale(path)
@@ -97,6 +100,24 @@ def make_room(folder: Path, need: int, *, keep: Path, most_bytes: int) -> None:
             if path != keep and total + need > most_bytes:
                 remove(path)
                 total -= entries[path]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Whether no other process makes room now; where the file system knows no locks, one has to do without."""
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    except NotImplementedError:
+        yield True
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def remove(path: Path) -> None:
