@@ -270,6 +270,9 @@ def test_no_manifest_of_what_is_not_known(film: Path, model: Model, tmp_path: Pa
         manifest_of(replace(model, origin=None), video, hashed)
     with pytest.raises(LongtakeError, match="rests on captions"):
         manifest_of(model, video, replace(hashed, asked=None))
+    forgotten = replace(watch(model, video), prompt_ids_L=np.empty(0, dtype=np.int64))
+    with pytest.raises(LongtakeError, match="whose ids are not known"):
+        manifest_of(model, video, ask(model, forgotten, QUESTION, FEW))
     with pytest.raises(ValueError, match="not the files"):
         manifest_of(model, [video, video], hashed)
     copy = tmp_path / "film.mp4"

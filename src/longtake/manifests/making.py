@@ -60,6 +60,8 @@ def manifest_of(model: Model, files: VideoFile | Sequence[VideoFile], answer: An
         raise _none_of("the answer", reason, "ask the question by itself, without --method")
     if [video.path for video in videos] != [look.path for look in answer.looks]:
         raise ValueError("these are not the files that the answer is about")
+    if len(asked.prompt_ids_L) != answer.tokens["visual"] + answer.tokens["text"]:
+        raise _none_of("the answer", "rests on a prompt whose ids are not known", "watch the files anew")
     return Manifest(
         question=asked.question,
         answer=_answer(answer, asked),
