@@ -99,6 +99,14 @@ def test_what_cannot_be_watched_ends_it(cli: Cli, home: Path, monkeypatch: pytes
     assert (status, out) == (2, "") and err.startswith("error[usage.bad_option]: ")
 
 
+def test_what_is_no_text_is_refused_and_the_next_answered(home: Path, said: list[tuple[str, str]]) -> None:
+    command = [*LONGTAKE, *map(str, talk(home)), "--quiet"]
+    done = subprocess.run(command, input=b"\xff?\n" + QUESTIONS[0].encode(), capture_output=True, check=False)
+    assert done.returncode == 8 and done.stdout.decode() == f"{shown(said[0][0])}\n"
+    first, last = done.stderr.decode().splitlines()
+    assert first.startswith("error[usage.bad_text]: ") and last.startswith("error[partial.failed]: 1 of 2 questions ")
+
+
 def test_on_a_terminal_ctrl_c_stops_the_answer_and_not_the_chat(home: Path) -> None:
     """An answer of 60,000 tokens is stopped in its first words; then another question, and Ctrl-D."""
     terminal, its_end = pty.openpty()

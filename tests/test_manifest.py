@@ -225,8 +225,22 @@ def test_what_cannot_be_is_refused_before_any_work(cli: Cli, film: Path, tmp_pat
     asked = ("ask", film, QUESTION, "--model", "no-such-model", "--manifest")
     status, out, err = cli(*asked, tmp_path / "nowhere" / "m.json")
     assert (status, out) == (7, "") and err.startswith("error[disk.write]: ")
+    for place in (tmp_path, ""):
+        status, out, err = cli(*asked, place)
+        assert (status, out) == (7, "") and err.startswith("error[disk.write]: ") and "Is a directory" in err
     status, out, err = cli(*asked, tmp_path / "m.json", "--method", "captions")
     assert (status, out) == (2, "") and err.startswith("error[usage.bad_option]: --manifest: ")
+
+
+def test_a_name_that_is_no_text(cli: Cli, film: Path, folder: str, tmp_path: Path) -> None:
+    name = b"caf\xe9\n.mp4".decode("utf-8", "surrogateescape")
+    (tmp_path / name).write_bytes(film.read_bytes())
+    found = made(cli, tmp_path / "m.json", tmp_path / name, QUESTION, "--model", folder, "--frames", "2")
+    assert found["files"][0]["name"] == name
+    status, out, err = cli("verify", tmp_path / "m.json", "--media-only")
+    assert (status, err) == (0, "") and [line.split()[1] for line in out.splitlines()] == [r"caf\udce9\n.mp4"] + [
+        r"caf\udce9\n.mp4:"
+    ]
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(
@@ -256,6 +270,9 @@ def test_no_manifest_of_what_is_not_known(film: Path, model: Model, tmp_path: Pa
         manifest_of(replace(model, origin=None), video, hashed)
     with pytest.raises(LongtakeError, match="rests on captions"):
         manifest_of(model, video, replace(hashed, asked=None))
+    forgotten = replace(watch(model, video), prompt_ids_L=np.empty(0, dtype=np.int64))
+    with pytest.raises(LongtakeError, match="whose ids are not known"):
+        manifest_of(model, video, ask(model, forgotten, QUESTION, FEW))
     with pytest.raises(ValueError, match="not the files"):
         manifest_of(model, [video, video], hashed)
     copy = tmp_path / "film.mp4"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from fractions import Fraction
@@ -240,6 +241,8 @@ def test_where_files_are_looked_for(cli: Cli, home: Path, tmp_path: Path, monkey
     path = shutil.copy(ask(cli, home, "plain.json"), tmp_path)
     status, _, err = cli("verify", path, "--media-only")
     assert status == 3 and err.startswith("error[media.not_found]: film.mkv: ") and "--video FILE" in err
+    status, _, err = cli("verify", path, "--video", home / "film.mkv")
+    assert status == 4 and err.startswith("error[model.not_found]: model: ") and "with --model" in err
     monkeypatch.chdir(home)
     assert cli("verify", path, "--quiet") == (0, "", "")  # the film and the folder of the model lie here
 
@@ -287,7 +290,6 @@ def test_a_manifest_of_another_shape_is_refused(cli: Cli, home: Path, tmp_path: 
         ({"missing": [3]}, "each once"),
         ({"missing": [25]}, "asked_frames and got_frames"),
         ({"got_frames": 19}, "asked_frames and got_frames"),
-        ({"frames": []}, "each once"),
         ({"name": ".."}, "no file's name"),
         ({"name": "../film.mkv"}, "no file's name"),
         ({"name": ""}, "no file's name"),
@@ -295,6 +297,7 @@ def test_a_manifest_of_another_shape_is_refused(cli: Cli, home: Path, tmp_path: 
         ({"stream": True}, "is True; want a whole number"),
         ({"stream": 0.0}, "is 0.0; want a whole number"),
         ({"lost_s": [[1.0]]}, "has 1 items; want 2"),
+        ({"frames": []}, "at least one of frames"),
         ({"still": 0}, "is 0; want true or false"),
     ],
 )
@@ -305,6 +308,14 @@ def test_values_that_contradict(cli: Cli, home: Path, tmp_path: Path, change: di
     with pytest.raises(LongtakeError, match=r"error\[manifest.bad\].*files\[0\]") as caught:
         Manifest.read(tmp_path / "m.json")
     assert tells in caught.value.reason
+
+
+def test_drawing_that_cannot_be(cli: Cli, home: Path, tmp_path: Path) -> None:
+    told = json.loads(ask(cli, home, "plain.json").read_text())
+    told["drawing"]["max_new_tokens"] = 0
+    (tmp_path / "m.json").write_text(json.dumps(told))
+    with pytest.raises(LongtakeError, match=r"error\[manifest.bad\].*drawing: max_new_tokens is 0"):
+        Manifest.read(tmp_path / "m.json")
 
 
 @pytest.mark.parametrize(
@@ -331,6 +342,7 @@ def test_what_is_no_manifest(cli: Cli, tmp_path: Path, data: bytes, tells: str) 
 
 
 def test_a_manifest_that_is_not_there(cli: Cli, tmp_path: Path) -> None:
-    for path in (tmp_path / "none.json", tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "none.json", tmp_path, tmp_path / "fifo"):
         status, out, err = cli("verify", path)
         assert (status, out) == (3, "") and err.startswith(f"error[manifest.bad]: {path}: cannot be read: ")

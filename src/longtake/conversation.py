@@ -50,11 +50,11 @@ class Conversation:
     @property
     def tokens(self) -> int:
         """How many positions are taken: by what was watched, and by what was said."""
-        return len(self._ids_L) + len(self._unread)
+        return self._length + len(self._unread)
 
     def new(self) -> None:
         """Forget what was said; what was watched is kept."""
-        self._ids_L, self._turns = self._watched.prompt_ids_L, 0
+        self._ids_L, self._length, self._turns = self._watched.prompt_ids_L, self._watched.prefix.length, 0
         self._unread: list[int] = []
 
     def ask(
@@ -62,7 +62,8 @@ class Conversation:
     ) -> Answer:
         """Answer a question, given what was said before.
 
-        Whatever this raises, and `on_text` may raise to stop the answer: the conversation is then as it was before.
+        `on_text` may raise to stop the answer; after that and after every refusal the conversation is as it was before.
+        Only where the question itself could not be read to its end is it spent.
 
         Args:
             question: in plain words.
@@ -82,20 +83,20 @@ class Conversation:
             watched = self._read(ids[:-1])
         answer = answer_to(model, watched, Put(question, options, ids[-1:], self._turns), on_text=on_text)
         said = answer.asked.answer_ids if answer.asked else ()
-        self._ids_L, self._unread, self._turns = watched.prompt_ids_L, [ids[-1], *said], self._turns + 1
+        self._ids_L, self._length = watched.prompt_ids_L, watched.prefix.length
+        self._unread, self._turns = [ids[-1], *said], self._turns + 1
         seconds = {**answer.seconds, "generate": answer.seconds["generate"] + clock.seconds["generate"]}
         return replace(answer, seconds=seconds)
 
     def _read(self, ids: Sequence[int]) -> Watched:
         """What was watched and said, with `ids` behind it."""
-        if ids:
-            more = Prompt(torch.tensor(ids, dtype=torch.int64), torch.zeros(0, 1))
-            self._prefix = self._model.engine.extend(self._prefix, len(self._ids_L), more)
+        more = Prompt(torch.tensor(ids, dtype=torch.int64), torch.zeros(0, 1))
+        self._prefix = self._model.engine.extend(self._prefix, self._length, more)
         ids_L = np.concatenate([self._ids_L, np.array(ids, dtype=np.int64)])
         return replace(self._watched, prefix=self._prefix, prompt_ids_L=ids_L)
 
     def _refuse_full(self, ids: Sequence[int], options: GenerateOptions) -> None:
-        video_tokens, reads = len(self._watched.prompt_ids_L), self._model.engine.trained_context
+        video_tokens, reads = self._watched.prefix.length, self._model.engine.trained_context
         if not self._turns:
             refuse_too_long(self._model, video_tokens, len(ids), options.max_new_tokens)
             return

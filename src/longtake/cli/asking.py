@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -150,6 +151,8 @@ def refuse_unwritable(road: Road, manifest: str | None) -> None:
         reason, advice = "an answer that is read from captions has no manifest yet", "leave out one of the two"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--manifest", reason, advice)
     with writing(manifest):
+        if os.path.isdir(manifest or "."):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         os.scandir(os.path.dirname(manifest) or ".").close()
 
 

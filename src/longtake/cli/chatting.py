@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -69,6 +70,9 @@ class _Chat:
     def run(self, watched: Watched) -> None:
         self._begin(watched)
         typed = sys.stdin is not None and sys.stdin.isatty()
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            # What is no text is refused as a question, not as a bug.
+            sys.stdin.reconfigure(errors="surrogateescape")
         for line in _typed() if typed else _piped():
             if line.startswith("/"):
                 if line == "/quit":

@@ -16,7 +16,7 @@ from longtake.cli.opening import Way, opened_video
 from longtake.cli.options import Show
 from longtake.cli.output import say, say_json, table
 from longtake.cli.progress import bars
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import ErrorCode, LongtakeError, printable
 
 if TYPE_CHECKING:
     from longtake.manifests import FileTold, Manifest
@@ -103,7 +103,8 @@ def _print(path: str, verdict: Verdict, *, show: Show) -> None:
             raise typer.Exit(error.code.value.exit_status)
         return
     if not show.quiet:
-        say(table([(MARKS[finding.equal], finding.subject, finding.found) for finding in verdict.findings]))
+        rows = [(MARKS[each.equal], printable(each.subject), printable(each.found)) for each in verdict.findings]
+        say(table(rows))
     if error is not None:
         raise error
 

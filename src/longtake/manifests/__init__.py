@@ -10,6 +10,8 @@ import contextlib
 import dataclasses
 import json
 import os
+import secrets
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,6 +149,12 @@ class DrawingTold:
     temperature: float
     seed: int
 
+    def __post_init__(self) -> None:
+        # Here, for it brings torch, which a manifest alone does not need.
+        from longtake.engines import GenerateOptions
+
+        GenerateOptions(self.max_new_tokens, self.temperature, self.seed)
+
 
 @dataclass(frozen=True)
 class ChoiceTold:
@@ -220,7 +228,7 @@ class Manifest:
         """
         target = Path(path)
         with writing(os.fspath(path)):
-            fresh = target.with_name(f".{target.name[:40]}.{os.getpid()}")
+            fresh = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}")
             try:
                 with fresh.open("x", encoding="ascii") as file:
                     file.write(self.text())
@@ -255,7 +263,10 @@ class Manifest:
 
 def _object_in(name: str) -> dict[str, Any]:
     try:
-        if os.path.isfile(name) and os.path.getsize(name) > MOST_BYTES:
+        status = os.stat(name)
+        if not stat.S_ISREG(status.st_mode):
+            raise _bad(name, "cannot be read: it is no regular file")
+        if status.st_size > MOST_BYTES:
             raise _bad(name, f"has more than {MOST_BYTES:,} bytes: it is no manifest")
         found = json.loads(Path(name).read_bytes(), parse_constant=_no_constant, object_pairs_hook=_each_once)
     except OSError as error:

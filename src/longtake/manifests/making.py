@@ -60,6 +60,8 @@ def manifest_of(model: Model, files: VideoFile | Sequence[VideoFile], answer: An
         raise _none_of("the answer", reason, "ask the question by itself, without --method")
     if [video.path for video in videos] != [look.path for look in answer.looks]:
         raise ValueError("these are not the files that the answer is about")
+    if len(asked.prompt_ids_L) != answer.tokens["visual"] + answer.tokens["text"]:
+        raise _none_of("the answer", "rests on a prompt whose ids are not known", "watch the files anew")
     return Manifest(
         question=asked.question,
         answer=_answer(answer, asked),
@@ -89,7 +91,7 @@ def model_told(model: Model) -> ModelTold:
         raise _none_of(model.name, "is not as it was loaded", "take it as longtake.load gives it")
     rope = model.engine.rope
     return ModelTold(
-        name=Path(model.name).resolve().name if os.path.isdir(model.name) else model.name,
+        name=_without_folder(model.name),
         weights_sha256=origin.sha256,
         dtype=origin.dtype,
         device=origin.device,
@@ -98,6 +100,11 @@ def model_told(model: Model) -> ModelTold:
         trained_context=model.engine.trained_context,
         beyond_trained_context=model.beyond_trained_context,
     )
+
+
+def _without_folder(name: str) -> str:
+    """A model's name as users know it: of a checkpoint's folder its last part."""
+    return Path(name).resolve().name if os.path.isdir(name) or os.path.isabs(name) else name
 
 
 def prompt_told(answer: Answer, asked: Asked) -> PromptTold:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from longtake import parts
 from longtake.answer import Answer
 from longtake.engines import GenerateOptions
-from longtake.errors import LongtakeError
+from longtake.errors import ErrorCode, LongtakeError
 from longtake.families import Model
 from longtake.layouts import Layout
 from longtake.loading import load
@@ -110,7 +110,13 @@ def model_as_told(told: ModelTold, *, name: str | None = None, device: str = "au
     there = told.device == "cpu" or (told.device == "cuda" and torch.cuda.is_available())
     device = told.device if device == "auto" and there else device
     dtype = told.dtype.partition(" in ")[0] if dtype == "auto" else dtype
-    return load(name or told.name, device=device, dtype=dtype, tower=told.tower)
+    try:
+        return load(name or told.name, device=device, dtype=dtype, tower=told.tower)
+    except LongtakeError as error:
+        if name is not None or error.code is not ErrorCode.MODEL_NOT_FOUND:
+            raise
+        advice = "say where it lies with --model, or look at the files alone with --media-only"
+        raise LongtakeError(error.code, told.name, "the manifest's model is not found by its name", advice) from error
 
 
 @dataclass(frozen=True)
