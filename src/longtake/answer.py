@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from longtake.engines import Engine, Prefix
-from longtake.prompt import ChatTemplate
+from longtake.prompt import VISUAL_PLACE, ChatTemplate, Prompt
 from longtake.video import LostSpan, Video
 from longtake.video.seen import Seen
 
@@ -78,6 +78,37 @@ class Look:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Which positions of a prompt show which frames: runs of positions beside each other that show the same.
+
+    Attributes:
+        starts_R, stops_R: (R,) a run's first position, and the one behind its last.
+        files_R: (R,) which of the files, from 0.
+        frames_R2: (R, 2) the first and the last of the file's frames that it shows, by their places among those read.
+    """
+
+    starts_R: NDArray[np.int64]
+    stops_R: NDArray[np.int64]
+    files_R: NDArray[np.int64]
+    frames_R2: NDArray[np.int64]
+
+    @classmethod
+    def by(cls, prompt: Prompt, frames: Sequence[NDArray[np.int64]]) -> Shown:
+        """What each position of `prompt` shows.
+
+        Args:
+            prompt: that begins with the files.
+            frames: for each file, (N, 2), what `layouts.frames_shown` says of its visual tokens.
+        """
+        positions_N = np.flatnonzero((prompt.token_ids_L == VISUAL_PLACE).numpy())
+        files_N = np.repeat(np.arange(len(frames)), [len(own) for own in frames])
+        told_N4 = np.column_stack([positions_N - np.arange(len(positions_N)), files_N, np.concatenate(frames)])
+        begins_R = np.flatnonzero(np.r_[True, (told_N4[1:] != told_N4[:-1]).any(axis=1)])
+        ends_R = np.r_[begins_R[1:], len(positions_N)] - 1
+        return cls(positions_N[begins_R], positions_N[ends_R] + 1, files_N[begins_R], told_N4[begins_R, 2:])
+
+
 @dataclass(frozen=True)
 class Watched:
     """Files that a model has read, ready for any number of questions.
@@ -88,6 +119,7 @@ class Watched:
         prefix: what the engine keeps.
         engine: that read it; no other can read on.
         seconds: wall time by stage: read, encode, prefill.
+        shown: which positions of the prefix show which frames.
     """
 
     looks: tuple[Look, ...]
@@ -95,6 +127,7 @@ class Watched:
     prefix: Prefix
     engine: Engine
     seconds: Mapping[str, float]
+    shown: Shown
 
     @property
     def visual_tokens(self) -> int:
@@ -115,6 +148,24 @@ class Offered:
     letter: str
     text: str
     probability: float | None
+
+
+@dataclass(frozen=True)
+class Span:
+    """A time that an answer rests on.
+
+    Attributes:
+        file: which of the files, from 0.
+        start_s, end_s: times of its first and its last frame; the same where it is one.
+        score: from 0 to 1, the share of the answer's probability that is lost without it (see `evidence`).
+        numbers: of its frames, of those that were read.
+    """
+
+    file: int
+    start_s: float
+    end_s: float
+    score: float
+    numbers: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -175,6 +226,8 @@ class Answer:
         notes: what is worth saying.
         choices: that the question offered, in their order; `text` is one of them then.
         reading: where captions were read; None where the model answered from what it saw.
+        evidence: the times that the answer rests on, the best first; none where nothing stands out; None where nobody
+            looked for them.
     """
 
     text: str
@@ -188,6 +241,7 @@ class Answer:
     notes: tuple[str, ...]
     choices: tuple[Offered, ...] = ()
     reading: Reading | None = None
+    evidence: tuple[Span, ...] | None = None
 
     @property
     def degraded(self) -> bool:
@@ -200,6 +254,7 @@ class Answer:
             "answer": self.text,
             "choices": [dataclasses.asdict(offered) for offered in self.choices] or None,
             "method": self.reading and self.reading.as_dict(),
+            "evidence": None if self.evidence is None else [dataclasses.asdict(span) for span in self.evidence],
             "files": [look.as_dict() for look in self.looks],
             "degraded": self.degraded,
             "tokens": dict(self.tokens),

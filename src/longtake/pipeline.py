@@ -13,19 +13,19 @@ from dataclasses import dataclass, replace
 import torch
 
 from longtake import parts
-from longtake.answer import Answer, Look, Offered, Watched
+from longtake.answer import Answer, Look, Offered, Shown, Watched
 from longtake.choosing import Point, weigh_letters
 from longtake.clock import Clock, peak_memory_bytes
 from longtake.engines import GenerateOptions
 from longtake.families import Model
-from longtake.layouts import view_of
+from longtake.layouts import frames_shown, view_of
 from longtake.plan import GREEDY, Plan, is_still, plan_of, refuse_too_long, refuse_too_many_frames, text_need
 from longtake.prompt import joined, prefix, question_ids, stream_text
 from longtake.prompt.choices import choosing, letters_of, with_choices
 from longtake.video import Frames, Video
 from longtake.video.decoding.ahead import ahead
 from longtake.video.seen import Seen
-from longtake.vision import FeatureGrid
+from longtake.vision import FeatureGrid, GridShape
 from longtake.vision.sheets import sheets
 
 READ_AHEAD_FRAMES = 32
@@ -81,7 +81,8 @@ def watch(
         )
 
     looks = tuple(_look(*each) for each in zip(videos, plans, sights, strict=True))
-    return Watched(looks, template, kept, model.engine, clock.seconds)
+    frames = [frames_shown(plan.layout, *sight.size) for plan, sight in zip(plans, sights, strict=True)]
+    return Watched(looks, template, kept, model.engine, clock.seconds, Shown.by(prompt, frames))
 
 
 def ask(
@@ -197,6 +198,11 @@ class _Sight:
     grid: FeatureGrid
     seen: Seen
     visual_tokens: int
+
+    @property
+    def size(self) -> tuple[GridShape, int]:
+        """Of the grid, and how many frames it was made of."""
+        return self.grid.shape, len(self.seen.numbers)
 
 
 @dataclass

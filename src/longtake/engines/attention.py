@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import AttentionInterface
 
+from longtake.engines.noticing import notice
+
 NAME = "longtake"
 """By which transformers finds `attend`."""
 
@@ -35,6 +37,11 @@ def folding(language: Any) -> Any:
         AttentionInterface.register(NAME, attend)
         language.set_attn_implementation(NAME)
     return language
+
+
+def told_apart(language: Any) -> bool:
+    """Whether all layers of a model attend by `attend`, so that one can be told what they look at."""
+    return getattr(language.config, "_attn_implementation", None) == NAME
 
 
 def attend(  # noqa: PLR0913  transformers says which
@@ -64,7 +71,8 @@ def attend(  # noqa: PLR0913  transformers says which
     """
     if attention_mask is not None:
         raise ValueError("longtake's attention is causal and takes no mask")
-    out = causal(query, key, value, scaling=scaling)
+    told = notice()
+    out = causal(query, key, value, scaling=scaling) if told is None else told.attend(query, key, value, scaling)
     return out.transpose(1, 2).contiguous(), None
 
 

@@ -13,7 +13,9 @@ from torch import nn
 from transformers.cache_utils import Cache
 
 from longtake.engines import Forced, GenerateOptions, Prefix, Progress
+from longtake.engines.attention import told_apart
 from longtake.engines.kept import KeptPrefix, RoomyLayer
+from longtake.engines.noticing import Hiding, Notice, Span, Tally, noticing
 from longtake.engines.turning import Steering, refuse_scaled, steering_of
 from longtake.errors import LongtakeError
 from longtake.networks import input_device, is_finite, nonfinite
@@ -146,15 +148,26 @@ class LocalEngine:
         return self.force(prefix, token_ids, answer_ids).logprobs_A
 
     @torch.inference_mode()
-    def force(self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int]) -> Forced:
+    def force(
+        self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int], *, hidden: Sequence[Span] = ()
+    ) -> Forced:
         """Teacher forcing: read `token_ids` and `answer_ids` after `prefix`; what was likeliest before each of the
         answer's tokens, and how likely that token was.
 
+        Args:
+            prefix, token_ids, answer_ids: in the order in which they are read.
+            hidden: positions of the prefix that neither question nor answer may attend to; needs `tells_attention`.
+
         Raises:
             LongtakeError: `model.nonfinite` if logits are not finite.
+            ValueError: something is hidden where it cannot be, or there is no question to hide it from.
         """
+        notice = None
+        if hidden:
+            self._refuse_untold(token_ids)
+            notice = Hiding(tuple(hidden))
         found, likeliest = [torch.zeros(0)], [torch.zeros(0, dtype=torch.int64)]
-        with self._asked(_kept(prefix), token_ids) as (cache, last_hidden_1D):
+        with self._asked(_kept(prefix), token_ids, notice) as (cache, last_hidden_1D):
             for start in range(0, len(answer_ids), self.chunk_tokens):
                 chunk_A = torch.tensor(answer_ids[start : start + self.chunk_tokens])
                 hidden_AD = self._hidden(cache, chunk_A, last_hidden_1D[:0], whole_tokens=0)
@@ -165,6 +178,37 @@ class LocalEngine:
             behind = int(self._logits(last_hidden_1D).argmax())
         return Forced(torch.cat(found), torch.cat(likeliest), ends=behind in self.stop_ids)
 
+    @property
+    def tells_attention(self) -> bool:
+        """Whether `attended` and hiding work: all layers attend by `engines.attention.attend`."""
+        return told_apart(self.language)
+
+    @torch.inference_mode()
+    def attended(self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int]) -> torch.Tensor:
+        """(R, P) float32 on the processor: the share of its attention that each position of `token_ids` and
+        `answer_ids`, read in this order after `prefix`, gives to each of the prefix's P positions, averaged over all
+        heads of all layers. The answer's last token is not read: nothing is chosen from it, so R is one less than both.
+
+        Raises:
+            LongtakeError: `model.nonfinite`.
+            ValueError: there is no question, no answer, or no way to tell.
+        """
+        self._refuse_untold(token_ids)
+        kept, read = _kept(prefix), [*token_ids, *answer_ids][:-1]
+        if not answer_ids:
+            raise ValueError("there is no answer whose attention could be told")
+        tally = Tally(kept.length, len(read))
+        with self._asked(kept, token_ids, tally) as (cache, last_hidden_1D):
+            if len(answer_ids) > 1:
+                self._read(cache, _text(answer_ids[:-1], last_hidden_1D), 0)
+        return tally.mean_RP
+
+    def _refuse_untold(self, token_ids: Sequence[int]) -> None:
+        if not token_ids:
+            raise ValueError("what was read with the prefix has seen all of it; give the question as token_ids")
+        if not self.tells_attention:
+            raise ValueError("this model attends by functions of its own, which do not tell what they look at")
+
     @cached_property
     def _steering(self) -> Steering | None:
         return steering_of(self.language, self.rope)
@@ -174,20 +218,24 @@ class LocalEngine:
         return self._steering is None or self._steering.alike(one, other)
 
     @contextmanager
-    def _asked(self, kept: KeptPrefix, token_ids: Sequence[int]) -> Iterator[tuple[Cache, torch.Tensor]]:
+    def _asked(
+        self, kept: KeptPrefix, token_ids: Sequence[int], notice: Notice | None = None
+    ) -> Iterator[tuple[Cache, torch.Tensor]]:
         """A cache that holds prefix and `token_ids`, to read on from, and the last position's hidden state (1, D).
+
+        `notice` attends to all that is read behind the prefix, but not to a prefix that is read anew.
 
         A prefix that was read as part of a prompt turned otherwise is read anew, in memory of its own, and what was
         kept is left as it is: it costs time and memory, but one question never changes what another is told.
         """
         whole = kept.length + len(token_ids)
         if kept.prompt is None or self._alike(kept.whole_tokens, whole):
-            with kept.borrowed() as cache:
+            with kept.borrowed() as cache, noticing(notice):
                 yield cache, self._read_on(cache, token_ids, kept.last_hidden_1D, whole)
             return
         kept.refuse_spent()
         fresh = self.prefill(kept.prompt, after_tokens=len(token_ids))
-        with fresh.borrowed() as cache:
+        with fresh.borrowed() as cache, noticing(notice):
             yield cache, self._read_on(cache, token_ids, fresh.last_hidden_1D, whole)
 
     def _read_on(self, cache: Cache, token_ids: Sequence[int], last_1D: torch.Tensor, whole: int) -> torch.Tensor:
