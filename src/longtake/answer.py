@@ -13,6 +13,7 @@ from longtake.engines import Engine, Prefix
 from longtake.prompt import VISUAL_PLACE, ChatTemplate, Prompt
 from longtake.video import LostSpan, Video
 from longtake.video.seen import Seen
+from longtake.video.times import format_time
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,12 @@ class Span:
     end_s: float
     score: float
     numbers: tuple[int, ...]
+
+    @property
+    def told(self) -> str:
+        """Its times, to a tenth of a second: `0:16:29 to 0:16:31.5`, or the one time."""
+        start, end = format_time(round(self.start_s, 1)), format_time(round(self.end_s, 1))
+        return start if start == end else f"{start} to {end}"
 
 
 @dataclass(frozen=True)

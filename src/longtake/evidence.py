@@ -71,16 +71,27 @@ class Reply:
     def _shows_R2(self) -> NDArray[np.int64]:
         """For each run of positions the first of all files' frames that it shows, and the one behind the last."""
         shown = self.watched.shown
-        return shown.frames_R2 + self._first_F[shown.files_R][:, None] + np.array([0, 1])
+        shows_R2: NDArray[np.int64] = shown.frames_R2 + self._first_F[shown.files_R][:, None] + np.array([0, 1])
+        return shows_R2
+
+    @cached_property
+    def _attended_RP(self) -> torch.Tensor:
+        return self.watched.engine.attended(self.watched.prefix, self.question_ids, self.answer_ids)
 
     @cached_property
     def looked_at_F(self) -> NDArray[np.float64]:
         """(F,) how much of its attention the answer gives to each frame, on average over its tokens, beyond what the
-        first position behind the frames gives it: that has not read the question, and looks at what is always looked at.
+        first position behind the frames gives it: that has not read the question, and looks where all always look.
         """
-        attended_RP = self.watched.engine.attended(self.watched.prefix, self.question_ids, self.answer_ids)
-        by_answer_P = attended_RP[len(self.question_ids) - 1 :].mean(0)
-        beyond_P = (by_answer_P - attended_RP[0]).clamp(min=0).double().numpy()
+        return self._by_frame(self._attended_RP[len(self.question_ids) - 1 :].mean(0))
+
+    @cached_property
+    def asked_about_F(self) -> NDArray[np.float64]:
+        """(F,) the same of the question's tokens."""
+        return self._by_frame(self._attended_RP[: len(self.question_ids)].mean(0))
+
+    def _by_frame(self, attended_P: torch.Tensor) -> NDArray[np.float64]:
+        beyond_P = (attended_P - self._attended_RP[0]).clamp(min=0).double().numpy()
         shown = self.watched.shown
         total_P = np.concatenate([[0.0], np.cumsum(beyond_P)])
         starts_R, stops_R = self._shows_R2.T
@@ -96,12 +107,11 @@ class Reply:
         What frames behind them took in of the hidden ones when the video was read stays.
         """
         starts_R, stops_R = self._shows_R2.T
+        hidden_R = np.zeros(len(starts_R), dtype=np.int64)
+        for start, stop in hidden:
+            hidden_R += (np.minimum(stops_R, stop) - np.maximum(starts_R, start)).clip(min=0)
         # Where tokens show several frames at once, those go that show the hidden ones mostly.
-        covered_R = sum(
-            (np.minimum(stops_R, stop) - np.maximum(starts_R, start)).clip(min=0) for start, stop in hidden
-        )
-        gone_R = np.flatnonzero(2 * covered_R >= stops_R - starts_R) if hidden else []
-        shown = self.watched.shown
+        shown, gone_R = self.watched.shown, np.flatnonzero((hidden_R > 0) & (2 * hidden_R >= stops_R - starts_R))
         spans = [(int(shown.starts_R[run]), int(shown.stops_R[run])) for run in gone_R]
         forced = self.watched.engine.force(self.watched.prefix, self.question_ids, self.answer_ids, hidden=spans)
         return float(forced.logprobs_A.sum())
@@ -114,9 +124,14 @@ class Reply:
         times_s, numbers = look.times_s[start - first : stop - first], look.numbers[start - first : stop - first]
         return Span(file, float(times_s[0]), float(times_s[-1]), score, tuple(int(number) for number in numbers))
 
-    def peaks(self) -> list[Frames]:
-        """The frames that are looked at most, with their neighbours of the same file that are too; the most first."""
-        looked_F, found = self.looked_at_F.copy(), []
+    def peaks(self, attention_F: NDArray[np.float64] | None = None) -> list[Frames]:
+        """The frames that are looked at most, with their neighbours of the same file that are too; the most first.
+
+        Args:
+            attention_F: by this; None: by the answer's.
+        """
+        looked_F = (self.looked_at_F if attention_F is None else attention_F).copy()
+        found: list[Frames] = []
         most = float(looked_F.max())
         while len(found) < MOST_SPANS and (peak := float(looked_F.max())) > FAINT * most:
             frame = int(looked_F.argmax())

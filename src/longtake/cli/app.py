@@ -35,6 +35,9 @@ def ask(
     rope: opt.RopeName = None,
     method: opt.MethodName = None,
     reader: opt.ReaderName = None,
+    look_again: opt.LookAgain = False,
+    evidence: opt.EvidenceSheet = None,
+    no_evidence: opt.NoEvidence = False,
     choices: opt.Choices = None,
     template: opt.TemplateName = None,
     frames: opt.FrameCount = None,
@@ -58,13 +61,15 @@ def ask(
 ) -> None:
     """Answer a question about a video, a picture or several of them."""
     from longtake.cli.asking import Asked, Choice, Drawing, Road, ask_and_print
+    from longtake.cli.resting import Evidence
 
     way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
     set_by_part = opt.settings_by_part(settings, opt.WITH_METHOD)
     looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
     choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context)
     asked = Asked(question, tuple(choices or ()), Drawing(max_new_tokens, temperature, seed))
-    ask_and_print(looked_at, asked, choice, road=Road(method, reader), show=opt.Show(as_json, quiet))
+    road = Road(opt.method_named(method, look_again=look_again), reader, Evidence(evidence, no_evidence))
+    ask_and_print(looked_at, asked, choice, road=road, show=opt.Show(as_json, quiet))
 
 
 @app.command()

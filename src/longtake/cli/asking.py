@@ -12,6 +12,7 @@ from longtake.cli.looking import open_looked_at
 from longtake.cli.options import Looked, Show, TowerName
 from longtake.cli.output import remark, say, say_json
 from longtake.cli.progress import bars
+from longtake.cli.resting import Evidence, rests_on
 from longtake.errors import ErrorCode, LongtakeError
 
 if TYPE_CHECKING:
@@ -70,10 +71,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Road:
-    """By which method, and who reads for it; None: by the model, from all frames at once."""
+    """By which method, and who reads for it; None: by the model, from all frames at once. What comes of it is told with
+    its evidence.
+    """
 
     method: str | None
     reader: str | None
+    evidence: Evidence = Evidence()
 
     def part(self, settings: Mapping[str, str]) -> Method:
         """The method with the user's settings.
@@ -107,6 +111,7 @@ class Road:
 def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road: Road, show: Show) -> None:
     """`longtake ask`: the files are looked at before torch is imported, so that a wrong name is told at once."""
     road.refuse_unfit(files[0])
+    road.evidence.refuse_unfit(method=road.method)
     with ExitStack() as opened:
         with bars(wanted=show.talks) as progress:
             videos = [opened.enter_context(open_looked_at(looked, progress=progress)) for looked in files]
@@ -116,20 +121,21 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
         method = None if road.method is None else road.part(files[0].settings["method"])
         model = _loaded(files[0], videos, choice)
         if method is None:
-            answer = _straight(model, videos, query, show=show)
+            answer = _straight(model, videos, query, evidence=road.evidence, show=show)
         else:
             from longtake.methods import Team
             from longtake.readers.finding import find_reader
 
             reader = find_reader(road.reader, model, device=choice.device, dtype=choice.dtype)
             answer = _by_method(method, Team(model, reader), videos, query, show=show)
+        road.evidence.draw(query.question, answer, videos)
     if show.as_json:
         say_json(answer.as_dict())
     elif show.talks:
         remark(closing_line(answer))
 
 
-def _straight(model: Model, videos: Sequence[Video], query: Query, *, show: Show) -> Answer:
+def _straight(model: Model, videos: Sequence[Video], query: Query, *, evidence: Evidence, show: Show) -> Answer:
     """The model's answer from all that it sees at once, printed as it comes unless it is to be an object."""
     from longtake import pipeline
     from longtake.plan import is_still
@@ -143,13 +149,15 @@ def _straight(model: Model, videos: Sequence[Video], query: Query, *, show: Show
         watched = pipeline.watch(model, videos, question, options=options, progress=progress)
     if query.choices:
         answer = pipeline.choose(model, watched, query.question, query.choices, options)
-        return answer if show.as_json else _said(answer)
-    if show.as_json:
-        return pipeline.ask(model, watched, question, options)
-    try:
-        return pipeline.ask(model, watched, question, options, on_text=lambda text: say(text, end=""))
-    finally:
-        say("")
+        answer = answer if show.as_json else _said(answer)
+    elif show.as_json:
+        answer = pipeline.ask(model, watched, question, options)
+    else:
+        try:
+            answer = pipeline.ask(model, watched, question, options, on_text=lambda text: say(text, end=""))
+        finally:
+            say("")
+    return evidence.looked_for(model, watched, query.question, answer, told=not show.quiet or show.as_json)
 
 
 def _by_method(method: Method, team: Team, videos: Sequence[Video], query: Query, *, show: Show) -> Answer:
@@ -188,6 +196,7 @@ def closing_line(answer: Answer) -> str:
     stages = ", ".join(f"{stage} {spent_s:.1f}" for stage, spent_s in answer.seconds.items())
     tokens = " + ".join(f"{count:,} {kind}" for kind, count in answer.tokens.items())
     facts = [
+        *rests_on(answer),
         *_chances(answer),
         *_seen(answer),
         *_read(answer),

@@ -1,4 +1,4 @@
-"""engines/noticing: what attention looked at, or what it shall not see, beside it. Knows no model, no cache and no words.
+"""engines/noticing: what attention looked at, or what it is not to see, beside it. Knows no model, cache or words.
 
 Two questions about a text that is read behind a kept past, and neither changes or copies what is kept:
 

@@ -90,12 +90,13 @@ def goes_frame_by_frame(layout: Layout) -> bool:
 
 
 def frames_shown(layout: Layout, shape: GridShape, frames: int) -> NDArray[np.int64]:
-    """(N, 2) for each visual token, in order, the first and the last of the frames that it was made from, by their places
-    among the `frames` frames of a file.
+    """(N, 2) for each visual token, in order, the first and the last of the frames that it was made from, by their
+    places among the `frames` frames of a file.
 
-    No layout has to tell: it says of each token the mean time of its frames. Here it is shown frames whose time is their
-    place, and then those whose time is its square, and mean and variance give a run of places away: n neighbours have a
-    variance of (n^2 - 1) / 12. Frames that lie apart (the mean of all slow frames) come out as a run of about as wide.
+    No layout has to tell: it says of each token the mean time of its frames. Here it is shown frames whose time is
+    their place, and then frames whose time is its square: mean and variance give a run of places away, for n neighbours
+    have a variance of (n^2 - 1) / 12. Frames that lie apart (the mean of all slow frames) come out as a run about as
+    wide.
 
     Args:
         layout: whose tokens they are.
