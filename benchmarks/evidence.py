@@ -6,8 +6,8 @@
 
 Needles (V-NIAH): for right answers, is the needle's frame in the first span named? Three ways are compared in one run
 on one thread, in turn: *attention*, what the answer's tokens look at; *removal*, ever smaller parts of the film hidden
-from question and answer; *both*, which longtake ships: attention proposes, removal weighs. Also: what is named where the
-question is about something that is not shown. Processor seconds are given beside those of the question itself.
+from question and answer; *both*, which longtake ships: attention proposes, removal weighs. Also: what is named where
+the question is about something that is not shown. Processor seconds are given beside those of the question itself.
 
 Look again against plain at equal tokens: drawn hours with five scenes of one second each, a frame every ten seconds at
 first. A scene between two such frames is seen by nobody before the second look: both kinds are told apart.

@@ -103,6 +103,9 @@ class Road:
             means_nothing = {"--sampler": looked.sampler, "--frames": looked.frames}
             means_nothing |= {"--set sampler": looked.settings["sampler"]}
             reason, advice = f"--method {self.method} picks frames itself", "its options say which: see `longtake list`"
+            if self.method == "again" and self.reader:
+                reason, advice = "--method again answers from frames, and nobody reads", "leave it out"
+                means_nothing = {"--reader": self.reader}
         for option, given in means_nothing.items():
             if given:
                 raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, option, reason, advice)

@@ -133,21 +133,44 @@ def left_of(past: int, hidden: Sequence[Span]) -> list[Span]:
 def _seen(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, *, triangle: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What queries see of some keys, (B, H, Q, D) float32, and the log of the sum of its exponents, (B, H, Q, 1)."""
+    """What queries see of some keys, (B, H, Q, D) float32, and the log of the sum of its exponents, (B, H, Q, 1).
+
+    `triangle`: the keys are the queries' own, and row q sees the first q + 1 of them.
+    """
+    see = by_kernel if query.device.type == "cpu" else by_hand
+    return see(query, key, value, scaling, triangle=triangle)
+
+
+def by_kernel(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, *, triangle: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The processor's: a group's queries are laid below each other, so that no key is repeated but a row's own."""
     batch, heads, rows, width = query.shape
     groups = heads // key.shape[1]
-    if query.device.type == "cpu":
-        folded = query.reshape(batch, key.shape[1], groups * rows, width)
-        if triangle:
-            folded, key, value = query, key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-        found, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            folded, key, value, 0.0, triangle, scale=scaling
-        )
-        return found.reshape(query.shape).float(), lse.reshape(batch, heads, rows, 1)
-    scores = _scores(query, key.repeat_interleave(groups, 1), scaling)
+    folded = query.reshape(batch, key.shape[1], groups * rows, width)
     if triangle:
-        scores = scores.masked_fill(_ahead(scores), float("-inf"))
-    return scores.softmax(-1) @ value.repeat_interleave(groups, 1).float(), scores.logsumexp(-1, keepdim=True)
+        folded, key, value = query, key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    found, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        folded, key, value, 0.0, triangle, scale=scaling
+    )
+    return found.reshape(query.shape).float(), lse.reshape(batch, heads, rows, 1)
+
+
+def by_hand(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, *, triangle: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Other devices': the kernels that tell their sums differ by device and number format. One head of keys at a time:
+    the scores of all would be large.
+    """
+    outs, sums = [], []
+    groups = query.shape[1] // key.shape[1]
+    for head in range(key.shape[1]):
+        scores = _scores(query[:, head * groups : (head + 1) * groups], key[:, head, None], scaling)
+        if triangle:
+            scores = scores.masked_fill(_ahead(scores), float("-inf"))
+        outs.append(scores.softmax(-1) @ value[:, head, None].float())
+        sums.append(scores.logsumexp(-1, keepdim=True))
+    return torch.cat(outs, 1), torch.cat(sums, 1)
 
 
 def _scores(query: torch.Tensor, key: torch.Tensor, scaling: float | None) -> torch.Tensor:
