@@ -151,7 +151,8 @@ def needles(model: Model, films: Sequence[str], *, frames: int, trials: int, sym
             for name, way in WAYS.items():
                 ways[name].blank_scores.append(_best(way(blank)))
         if number % 10 == 9:
-            print(f"{number + 1} of {trials} needles", flush=True)
+            hits = ", ".join(f"{name} {sum(tally.hits)}" for name, tally in ways.items())
+            print(f"{number + 1} of {trials} needles, {right} right; needle named first: {hits}", flush=True)
     question_s = float(np.mean(asking))
     print(f"{right} of {trials} right, {question_s:.3f} s a question")
     return {
@@ -182,7 +183,7 @@ def answered(model: Model, watched: Watched, trial: Trial) -> tuple[Reply, float
 
 @dataclass(frozen=True)
 class DrawnHour:
-    """An hour of the drawn world as a video whose frames are drawn when they are read."""
+    """An hour of the drawn world as a video whose frames are drawn when they are first read, and kept small."""
 
     takes: Sequence[Take]
     path: str = "hour"
@@ -191,6 +192,7 @@ class DrawnHour:
     width_px: int = SIZE_PX[1]
     lost_s: tuple[()] = ()
     notes: tuple[()] = ()
+    kept: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
 
     @property
     def times_s(self) -> NDArray[np.float64]:
@@ -207,18 +209,21 @@ class DrawnHour:
         raise NotImplementedError
 
     def read(self, numbers: Sequence[int], *, chunk: int = 32, shrink: Shrink | None = None) -> Iterator[Frames]:
-        """The frames, one at a time."""
-        starts = np.array([take.start_s for take in self.takes])
+        """The frames, one at a time; all that read them make them small alike."""
         for number in numbers:
-            take = self.takes[int(np.searchsorted(starts, number / FPS + 1e-9, side="right")) - 1]
-            inside_s = number / FPS - take.start_s
-            tilt = take.staging.tilt_rad + 0.06 * float(np.sin(inside_s * 1.3))
-            moved = dataclasses.replace(
-                take.staging, pan_px=take.staging.pan_px + take.pan_px_per_s * inside_s, tilt_rad=tilt
-            )
-            picture_HWC = draw(take.shot, moved, width=self.width_px, height=self.height_px)
-            small = shrink(picture_HWC) if shrink else picture_HWC.transpose(2, 0, 1)
-            yield Frames(small[None], np.array([number / FPS]), np.array([number]))
+            if number not in self.kept:
+                picture_HWC = self._drawn(number)
+                self.kept[number] = shrink(picture_HWC) if shrink else picture_HWC.transpose(2, 0, 1)
+            yield Frames(self.kept[number][None], np.array([number / FPS]), np.array([number]))
+
+    def _drawn(self, number: int) -> NDArray[np.uint8]:
+        starts = np.array([take.start_s for take in self.takes])
+        take = self.takes[int(np.searchsorted(starts, number / FPS + 1e-9, side="right")) - 1]
+        inside_s = number / FPS - take.start_s
+        tilt = take.staging.tilt_rad + 0.06 * float(np.sin(inside_s * 1.3))
+        pan_px = take.staging.pan_px + take.pan_px_per_s * inside_s
+        staging = dataclasses.replace(take.staging, pan_px=pan_px, tilt_rad=tilt)
+        return draw(take.shot, staging, width=self.width_px, height=self.height_px)
 
 
 def looking_again(model: Model, hours: int, *, frames: int) -> dict[str, object]:
@@ -244,7 +249,8 @@ def looking_again(model: Model, hours: int, *, frames: int) -> dict[str, object]
             for name, text in answers.items():
                 right.setdefault(f"{name}, all", []).append(_right(asked, text))
                 right.setdefault(f"{name}, {kind}", []).append(_right(asked, text))
-        print(f"{seed + 1} of {hours} hours", flush=True)
+        shares = ", ".join(f"{name} {sum(marks)} of {len(marks)}" for name, marks in right.items())
+        print(f"{seed + 1} of {hours} hours: {shares}", flush=True)
     return {"hours": hours, "frames": frames, **{name: told(marks) for name, marks in right.items()}}
 
 
@@ -257,7 +263,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("films", nargs="*", default=[str(BUNNY)])
     arguments.add_argument("--trials", type=int, default=100)
-    arguments.add_argument("--hours", type=int, default=40)
+    arguments.add_argument("--hours", type=int, default=20)
     arguments.add_argument("--smoke", action="store_true", help="seconds in all; misses no target")
     asked = arguments.parse_args()
     torch.set_num_threads(1)

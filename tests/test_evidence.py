@@ -18,6 +18,7 @@ import longtake
 import tiny
 from longtake import demo, parts
 from longtake.answer import Shown, Watched
+from longtake.engines import GenerateOptions
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.evidence import Reply, evidence, rested
 from longtake.families import Model
@@ -35,6 +36,7 @@ from running import ONE_LINE, Cli
 
 EVERY_LAYOUT = parts.names("layouts")
 QUESTION = "What number is on the orange moon?"
+SHORT = GenerateOptions(max_new_tokens=6)
 
 
 @pytest.fixture
@@ -201,6 +203,21 @@ def test_a_choice_rests_on_what_shows_it(nano: Model, hour: Watched) -> None:
     assert answer.text == "moon" and answer.evidence is not None
     assert 1500.4 <= answer.evidence[0].start_s < 1501.4
     assert answer.seconds["evidence"] > 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("checkpoint", ["LongVA-tiny", "llava-v1.6-vicuna-tiny", "llava-v1.6-34b-tiny"])
+def test_any_family(checkpoint: str, dtype: str, golden: Path, bunny: Path) -> None:
+    """Random weights in the layouts of released ones: what they rest on means nothing, but is in order."""
+    model = longtake.load(str(golden / "checkpoints" / checkpoint), device="cpu", dtype=dtype)
+    model = replace(model, sampler=parts.find("samplers", "uniform")(6), beyond_trained_context=True)
+    watched = longtake.watch(model, open_video(bunny))
+    answer = rested(model, watched, "What is it?", longtake.ask(model, watched, "What is it?", SHORT))
+    assert answer.evidence is not None
+    scores = [span.score for span in answer.evidence]
+    assert scores == sorted(scores, reverse=True) and all(0.1 <= score <= 1 for score in scores)
+    named = [number for span in answer.evidence for number in span.numbers]
+    assert len(named) == len(set(named)) and set(named) < set(watched.looks[0].numbers.tolist())
 
 
 # ---- made films

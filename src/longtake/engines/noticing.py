@@ -69,8 +69,7 @@ class Tally:
     rows: int
     heads: int = field(default=0, init=False)
 
-    def __post_init__(self) -> None:
-        self._sums_RP = torch.zeros(self.rows, self.positions)
+    _sums_RP: torch.Tensor | None = field(default=None, init=False, repr=False)
 
     def attend(
         self, query_BHQD: torch.Tensor, key_BKSD: torch.Tensor, value_BKSD: torch.Tensor, scaling: float | None
@@ -78,11 +77,14 @@ class Tally:
         """(B, H, Q, D). One head of keys at a time: the weights of all would be large."""
         groups, rows = query_BHQD.shape[1] // key_BKSD.shape[1], query_BHQD.shape[2]
         first = key_BKSD.shape[2] - rows - self.positions
+        if self._sums_RP is None:
+            self._sums_RP = torch.zeros(self.rows, self.positions, device=query_BHQD.device)
         outs = []
         for head in range(key_BKSD.shape[1]):
             scores = _scores(query_BHQD[:, head * groups : (head + 1) * groups], key_BKSD[:, head, None], scaling)
             weights = scores.masked_fill(_ahead(scores), float("-inf")).softmax(-1)
-            self._sums_RP[first : first + rows] += weights[..., : self.positions].sum((0, 1)).cpu()
+            seen_RP = weights[..., : self.positions].sum((0, 1))
+            self._sums_RP[first : first + rows] += seen_RP.to(self._sums_RP.device)
             outs.append((weights @ value_BKSD[:, head, None].float()).to(query_BHQD.dtype))
         self.heads += query_BHQD.shape[1] if first == 0 else 0
         return torch.cat(outs, dim=1)
@@ -92,7 +94,9 @@ class Tally:
         """(rows, positions) float32 on the processor: the share of its attention that each row gave to each position,
         averaged over heads. A row's shares sum to 1 less what it gave to what was read with it.
         """
-        return self._sums_RP / max(1, self.heads)
+        if self._sums_RP is None:
+            raise ValueError("nothing attended")
+        return (self._sums_RP / self.heads).cpu()
 
 
 @dataclass(frozen=True)
