@@ -58,7 +58,7 @@ TARGETS = {"needle_in_first_span": 0.9}
 SEED = 0
 PARTS, KEPT = 8, 2
 """Removal alone: so many parts of what is left, of which so many are cut up further."""
-COARSE_S, FPS, SIZE_PX = 10.0, 5, (180, 320)
+FPS, SIZE_PX = 5, (180, 320)
 
 
 def by_attention(reply: Reply) -> tuple[Span, ...]:
@@ -226,10 +226,10 @@ class DrawnHour:
         return draw(take.shot, staging, width=self.width_px, height=self.height_px)
 
 
-def looking_again(model: Model, hours: int, *, frames: int) -> dict[str, object]:
+def looking_again(model: Model, hours: int, *, frames: int, coarse_s: float) -> dict[str, object]:
     """Plain and look-again at the same number of frames, about every scene of some hours."""
     plain = dataclasses.replace(model, sampler=parts.find("samplers", "uniform")(frames=frames))
-    again, team = Again(frames=frames, every_s=COARSE_S), Team(model)
+    again, team = Again(frames=frames, every_s=coarse_s), Team(model)
     right: dict[str, list[bool]] = {}
     for seed in range(hours):
         takes = plan_film(7000 + seed, fps=FPS)
@@ -269,6 +269,7 @@ def main() -> int:
     torch.set_num_threads(1)
     model = dataclasses.replace(longtake.load("nano"), beyond_trained_context=True)
     frames, trials, hours = (60, 3, 1) if asked.smoke else (1000, asked.trials, asked.hours)
+    looks, coarse_s = (80, 60.0) if asked.smoke else (480, 10.0)
     figures: dict[str, dict[str, object]] = {}
     for name, symbols in (("film", 0.0), ("half symbols", 0.5)):
         print(f"needles in {name}")
@@ -276,7 +277,7 @@ def main() -> int:
         for way in WAYS:
             print(f"  {way:10} {figures[name][way]}")
     print("look again")
-    figures["look again"] = looking_again(model, hours, frames=480)
+    figures["look again"] = looking_again(model, hours, frames=looks, coarse_s=coarse_s)
     for name, share in figures["look again"].items():
         print(f"  {name}: {share}")
     shipped = figures["film"]["both"]

@@ -104,6 +104,8 @@ def test_every_layouts_tokens_show_the_frames_that_change_them(name: str, frames
     assert len(told) == layout.count(shape)
     true = influence(layout, shape, frames)
     assert told.tolist() == [[min(own), max(own)] for own in true]
+    learned = replace(shape, newline=True, class_token=True)
+    assert len(frames_shown(layout, learned, frames)) == layout.count(learned)
 
 
 @pytest.mark.parametrize("pool", ["time_average", "volume_average"])
