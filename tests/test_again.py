@@ -112,6 +112,15 @@ def test_a_second_question_takes_the_first_look_as_it_is(nano: Model, film: Vide
     assert len(video.read_numbers) == 4
 
 
+def test_an_answer_without_words_points_nowhere(model: Model, film: Video) -> None:
+    """Every token ends it."""
+    silent = replace(model, engine=model.engine.stopping_at(range(model.tokenizer.vocabulary_size)))
+    method = Again(frames=12, coarse=6)
+    answer = method.ask(method.watch(Team(silent), [film]), Query(QUESTION, options=SHORT))
+    assert (answer.text, answer.evidence, len(answer.looks[0].numbers)) == ("", (), 6)
+    assert "said ''; looked again around nothing" in answer.notes[-1]
+
+
 def test_windows_by_hand(tmp_path: Path) -> None:
     """100 frames, a coarse one every ten."""
     video = open_video(numbered.write(tmp_path / "film.mp4", times_ms=[100 * number for number in range(100)]))

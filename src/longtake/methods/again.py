@@ -131,7 +131,9 @@ class Again:
         spans, why = list(first.evidence or ()), "what that rests on"
         if not spans:
             reply = reply_of(model, watched.watched, query.question, first)
-            spans = [reply.span(peak, 0.0) for peak in reply.peaks(reply.asked_about_F)]
+            # Nothing was looked at for the sake of an answer without words.
+            peaks = reply.peaks(reply.asked_about_F) if reply.answer_ids else []
+            spans = [reply.span(peak, 0.0) for peak in peaks]
             why = "what the question looked at, for nothing in the first look stood out"
         spans = spans[: self.spans]
         numbers = tuple(
