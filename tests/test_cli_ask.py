@@ -39,6 +39,7 @@ def test_object(cli: Cli, bunny: Path, model: str) -> None:
         "answer",
         "choices",
         "method",
+        "evidence",
         "files",
         "degraded",
         "tokens",
@@ -61,14 +62,15 @@ def test_object(cli: Cli, bunny: Path, model: str) -> None:
         "sampler": {"name": "uniform", "options": {"frames": 4}},
         "layout": {"name": "grid", "options": {"pool": 2, "mode": "average"}},
     }
-    assert set(found["seconds"]) == {"read", "encode", "prefill", "generate"}
+    assert set(found["seconds"]) == {"read", "encode", "prefill", "generate", "evidence"}
     assert found["tokens"]["new"] == 1
     assert found["peak_memory_bytes"] > 2**20
 
     status, out, err = cli(*command)
     assert (status, out) == (0, shown(found["answer"]) + "\n")
     visual, text, new = (f"{found['tokens'][kind]} {kind}" for kind in ("visual", "text", "new"))
-    assert err.startswith(f"4 frames; {visual} + {text} + {new} tokens; ")
+    assert f"; 4 frames; {visual} + {text} + {new} tokens; " in err
+    assert err.startswith("rests on ")
     assert err.count("\n") == 1
     assert cli(*command, "--quiet") == (0, out, "")
 

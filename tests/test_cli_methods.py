@@ -36,7 +36,7 @@ def ask(*more: str | Path) -> tuple[str | Path, ...]:
     return ("ask", demo.FILM, QUESTION, *MINUTE, *more)
 
 
-@pytest.mark.parametrize("method", parts.names("methods"))
+@pytest.mark.parametrize("method", [name for name in parts.names("methods") if name != "again"])
 def test_nano_by_each_method(cli: Cli, method: str) -> None:
     found = cli.json(*ask("--method", method, "--set", "method.caption_tokens=8"))
     assert found["answer"] == "orange moon 258"
@@ -121,7 +121,7 @@ def test_template(cli: Cli) -> None:
 
 def test_list_shows_methods_and_templates(cli: Cli) -> None:
     listed = cli.json("list")
-    assert [row["name"] for row in listed["methods"]] == ["captions", "tree"]
+    assert [row["name"] for row in listed["methods"]] == ["again", "captions", "tree"]
     assert [row["name"] for row in listed["templates"]] == list(TEMPLATES)
     _, out, _ = cli("list")
     assert "methods (--method)" in out and "LLoVi" in out and "VideoTree" in out

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from longtake.engines import attention
+from longtake.engines import merging
 from longtake.engines.attention import Seen, causal, seeing
 from longtake.engines.keeping import Keeping
 from longtake.engines.segments import BLOCK_TOKENS, POSITIONS, WIDTH, Eight, Exact, Segment, cropped, in_steps
@@ -38,7 +38,7 @@ def written_out(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, see
 def summing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also as on devices for which torch has no function that tells the sums."""
     if request.param == "written out":
-        monkeypatch.setattr(attention, "SUMMING", ())
+        monkeypatch.setattr(merging, "SUMMING", ())
 
 
 @pytest.mark.usefixtures("summing")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from longtake.engines import Engine, GenerateOptions, Prefix
 from longtake.eye import Kept
-from longtake.prompt import ChatTemplate
+from longtake.prompt import VISUAL_PLACE, ChatTemplate
 from longtake.video import LostSpan, Video
 from longtake.video.seen import Seen
+from longtake.video.times import format_time
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,37 @@ class Look:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Which positions of a prompt show which frames: runs of positions beside each other that show the same.
+
+    Attributes:
+        starts_R, stops_R: (R,) a run's first position, and the one behind its last.
+        files_R: (R,) which of the files, from 0.
+        frames_R2: (R, 2) the first and the last of the file's frames that it shows, by their places among those read.
+    """
+
+    starts_R: NDArray[np.int64]
+    stops_R: NDArray[np.int64]
+    files_R: NDArray[np.int64]
+    frames_R2: NDArray[np.int64]
+
+    @classmethod
+    def by(cls, prompt_ids_L: NDArray[np.int64], frames: Sequence[NDArray[np.int64]]) -> Shown:
+        """What each position of a prompt shows.
+
+        Args:
+            prompt_ids_L: (L,) of the prompt, which begins with the files; VISUAL_PLACE where a visual token is.
+            frames: for each file, (N, 2), what `layouts.frames_shown` says of its visual tokens.
+        """
+        positions_N = np.flatnonzero(prompt_ids_L == VISUAL_PLACE)
+        files_N = np.repeat(np.arange(len(frames)), [len(own) for own in frames])
+        told_N4 = np.column_stack([positions_N - np.arange(len(positions_N)), files_N, np.concatenate(frames)])
+        begins_R = np.flatnonzero(np.r_[True, (told_N4[1:] != told_N4[:-1]).any(axis=1)])
+        ends_R = np.r_[begins_R[1:], len(positions_N)] - 1
+        return cls(positions_N[begins_R], positions_N[ends_R] + 1, files_N[begins_R], told_N4[begins_R, 2:])
+
+
 @dataclass(frozen=True)
 class Watched:
     """Files that a model has read, ready for any number of questions.
@@ -99,9 +131,10 @@ class Watched:
         prefix: what the engine keeps.
         engine: that read it; no other can read on.
         seconds: wall time by stage: read, encode, prefill.
+        prompt_ids_L: (L,) the ids that were read, VISUAL_PLACE where a visual token was.
+        shown: which positions of the prefix show which frames.
         notes: what is worth saying about keeping the prefix.
         kept: what a store has of the prefix; None where none is kept.
-        prompt_ids_L: (L,) the ids that were read, VISUAL_PLACE where a visual token was.
     """
 
     looks: tuple[Look, ...]
@@ -109,7 +142,8 @@ class Watched:
     prefix: Prefix
     engine: Engine
     seconds: Mapping[str, float]
-    prompt_ids_L: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
+    prompt_ids_L: NDArray[np.int64] = field(repr=False)
+    shown: Shown = field(repr=False)
     notes: tuple[str, ...] = ()
     kept: Kept | None = None
 
@@ -159,6 +193,30 @@ class Offered:
     letter: str
     text: str
     probability: float | None
+
+
+@dataclass(frozen=True)
+class Span:
+    """A time that an answer rests on.
+
+    Attributes:
+        file: which of the files, from 0.
+        start_s, end_s: times of its first and its last frame; the same where it is one.
+        score: from 0 to 1, the share of the answer's probability that is lost without it (see `evidence`).
+        numbers: of its frames, of those that were read.
+    """
+
+    file: int
+    start_s: float
+    end_s: float
+    score: float
+    numbers: tuple[int, ...]
+
+    @property
+    def told(self) -> str:
+        """Its times, to a tenth of a second: `0:16:29 to 0:16:31.5`, or the one time."""
+        start, end = format_time(round(self.start_s, 1)), format_time(round(self.end_s, 1))
+        return start if start == end else f"{start} to {end}"
 
 
 @dataclass(frozen=True)
@@ -222,6 +280,8 @@ class Answer:
         reading: where captions were read; None where the model answered from what it saw.
         asked: question and ids; None where captions were read.
         asides: those of the notes that tell how a store helped: not what the answer rests on, but how it was come by.
+        evidence: the times that the answer rests on, the best first; none where nothing stands out; None where nobody
+            looked for them.
     """
 
     text: str
@@ -237,6 +297,7 @@ class Answer:
     reading: Reading | None = None
     asked: Asked | None = None
     asides: tuple[str, ...] = ()
+    evidence: tuple[Span, ...] | None = None
 
     @property
     def degraded(self) -> bool:
@@ -249,6 +310,7 @@ class Answer:
             "answer": self.text,
             "choices": [dataclasses.asdict(offered) for offered in self.choices] or None,
             "method": self.reading and self.reading.as_dict(),
+            "evidence": None if self.evidence is None else [dataclasses.asdict(span) for span in self.evidence],
             "files": [look.as_dict() for look in self.looks],
             "degraded": self.degraded,
             "tokens": dict(self.tokens),

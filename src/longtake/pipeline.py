@@ -12,14 +12,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from longtake import parts
-from longtake.answer import Answer, Asked, Look, Offered, Watched
+from longtake.answer import Answer, Asked, Look, Offered, Shown, Watched
 from longtake.choosing import Point, weigh_letters
 from longtake.clock import Clock, peak_memory_bytes
 from longtake.engines import GenerateOptions
 from longtake.eye import Kept, Reading, open_eye
 from longtake.families import Model
+from longtake.layouts import frames_shown
 from longtake.plan import GREEDY, Plan, is_still, plan_of, refuse_too_long, refuse_too_many_frames, text_need
 from longtake.prompt import joined, prefix, question_ids, stream_text
 from longtake.prompt.choices import choosing, letters_of, with_choices
@@ -65,13 +67,15 @@ def watch(
     recalled = recall.found()
     if recalled.prefix is not None:
         looks = tuple(_look(*each) for each in zip(videos, plans, recalled.seen, recalled.of_files, strict=True))
+        ids_L = recalled.beside["ids"]
         return Watched(
             looks,
             template,
             recalled.prefix,
             model.engine,
             clock.seconds,
-            recalled.beside["ids"],
+            ids_L,
+            _shown(plans, looks, ids_L),
             notes=recalled.notes,
             kept=recalled.kept,
         )
@@ -96,7 +100,10 @@ def watch(
     looks = tuple(
         _look(video, plan, sight.seen, sight.kept) for video, plan, sight in zip(videos, plans, sights, strict=True)
     )
-    return Watched(looks, template, kept, model.engine, clock.seconds, ids_L, notes=recalled.notes, kept=recalled.kept)
+    shown = _shown(plans, looks, ids_L)
+    return Watched(
+        looks, template, kept, model.engine, clock.seconds, ids_L, shown, notes=recalled.notes, kept=recalled.kept
+    )
 
 
 def look(model: Model, files: Video | Sequence[Video], *, progress: Progress | None = None) -> tuple[Look, ...]:
@@ -290,6 +297,12 @@ def _look(video: Video, plan: Plan, seen: Seen, kept: Kept | None) -> Look:
     told = {"sampler": parts.told(plan.sampler, "samplers"), "layout": parts.told(plan.layout, "layouts")}
     look = Look.at(video, seen, plan.with_frames(len(seen.numbers)).tokens, parts=told)
     return replace(look, kept=kept, notes=(*look.notes, *(kept.notes() if kept else ())))
+
+
+def _shown(plans: Sequence[Plan], looks: Sequence[Look], ids_L: NDArray[np.int64]) -> Shown:
+    """Which positions of a prompt show which of the frames that came."""
+    came = [plan.with_frames(len(look.numbers)) for plan, look in zip(plans, looks, strict=True)]
+    return Shown.by(ids_L, [frames_shown(plan.layout, plan.shape, len(plan.numbers)) for plan in came])
 
 
 def _ids_after(model: Model, watched: Watched, question: str) -> list[int]:

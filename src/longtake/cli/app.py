@@ -38,6 +38,9 @@ def ask(
     rope: opt.RopeName = None,
     method: opt.MethodName = None,
     reader: opt.ReaderName = None,
+    look_again: opt.LookAgain = False,
+    evidence: opt.EvidenceSheet = None,
+    no_evidence: opt.NoEvidence = False,
     choices: opt.Choices = None,
     template: opt.TemplateName = None,
     frames: opt.FrameCount = None,
@@ -66,6 +69,7 @@ def ask(
     """Answer a question, or many, about a video, a picture or several of them."""
     from longtake.cli.asking import Asked, Choice, Drawing, Road, ask_and_print
     from longtake.cli.keeping import Keeping
+    from longtake.cli.resting import Evidence
     from longtake.cli.several import ask_all_and_print, asked_all, asked_words
 
     files, question = asked_words(words, questions)
@@ -74,7 +78,8 @@ def ask(
     looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
     keeping = Keeping(store, no_store)
     choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context, kv, keeping)
-    drawing, road = Drawing(max_new_tokens, temperature, seed), Road(method, reader)
+    drawing = Drawing(max_new_tokens, temperature, seed)
+    road = Road(opt.method_named(method, look_again=look_again), reader, Evidence(evidence, no_evidence))
     show = opt.Show(as_json, quiet, manifest)
     if questions is not None:
         several = asked_all(questions, road, choices=bool(choices), manifest=manifest)

@@ -15,6 +15,7 @@ from longtake.cli.looking import open_looked_at
 from longtake.cli.options import Looked, Show, TowerName
 from longtake.cli.output import remark, say, say_json
 from longtake.cli.progress import bars
+from longtake.cli.resting import Evidence, rests_on
 from longtake.errors import ErrorCode, LongtakeError, writing
 
 if TYPE_CHECKING:
@@ -75,10 +76,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Road:
-    """By which method, and who reads for it; None: by the model, from all frames at once."""
+    """By which method, and who reads for it; None: by the model, from all frames at once. What comes of it is told with
+    its evidence.
+    """
 
     method: str | None
     reader: str | None
+    evidence: Evidence = Evidence()
 
     def part(self, settings: Mapping[str, str]) -> Method:
         """The method with the user's settings.
@@ -104,6 +108,9 @@ class Road:
             means_nothing = {"--sampler": looked.sampler, "--frames": looked.frames}
             means_nothing |= {"--set sampler": looked.settings["sampler"]}
             reason, advice = f"--method {self.method} picks frames itself", "its options say which: see `longtake list`"
+            if self.method == "again" and self.reader:
+                reason, advice = "--method again answers from frames, and nobody reads", "leave it out"
+                means_nothing = {"--reader": self.reader}
         for option, given in means_nothing.items():
             if given:
                 raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, option, reason, advice)
@@ -113,6 +120,7 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
     """`longtake ask`: the files are looked at before torch is imported, so that a wrong name is told at once."""
     road.refuse_unfit(files[0])
     refuse_unwritable(road, show.manifest)
+    road.evidence.refuse_unfit(method=road.method)
     with ExitStack() as opened:
         with bars(wanted=show.talks) as progress:
             videos = [opened.enter_context(open_looked_at(looked, progress=progress)) for looked in files]
@@ -122,7 +130,7 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
         method = None if road.method is None else road.part(files[0].settings["method"])
         model = loaded(files[0], videos, choice)
         if method is None:
-            answer = _straight(model, videos, query, show=show)
+            answer = _straight(model, videos, query, evidence=road.evidence, show=show)
         else:
             from longtake.methods import Team
             from longtake.readers.finding import find_reader
@@ -133,6 +141,7 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
             from longtake.manifests.making import manifest_of
 
             manifest_of(model, videos, answer).write(show.manifest)
+        road.evidence.draw(query.question, answer, videos)
     if show.as_json:
         say_json(answer.as_dict())
     elif show.talks:
@@ -156,7 +165,7 @@ def refuse_unwritable(road: Road, manifest: str | None) -> None:
         os.scandir(os.path.dirname(manifest) or ".").close()
 
 
-def _straight(model: Model, videos: Sequence[Video], query: Query, *, show: Show) -> Answer:
+def _straight(model: Model, videos: Sequence[Video], query: Query, *, evidence: Evidence, show: Show) -> Answer:
     """The model's answer from all that it sees at once, printed as it comes unless it is to be an object."""
     from longtake import pipeline
     from longtake.plan import is_still
@@ -170,13 +179,15 @@ def _straight(model: Model, videos: Sequence[Video], query: Query, *, show: Show
         watched = pipeline.watch(model, videos, question, options=options, progress=progress)
     if query.choices:
         answer = pipeline.choose(model, watched, query.question, query.choices, options)
-        return answer if show.as_json else _said(answer)
-    if show.as_json:
-        return pipeline.ask(model, watched, question, options)
-    try:
-        return pipeline.ask(model, watched, question, options, on_text=lambda text: say(text, end=""))
-    finally:
-        say("")
+        answer = answer if show.as_json else _said(answer)
+    elif show.as_json:
+        answer = pipeline.ask(model, watched, question, options)
+    else:
+        try:
+            answer = pipeline.ask(model, watched, question, options, on_text=lambda text: say(text, end=""))
+        finally:
+            say("")
+    return evidence.looked_for(model, watched, query.question, answer, told=not show.quiet or show.as_json)
 
 
 def _by_method(method: Method, team: Team, videos: Sequence[Video], query: Query, *, show: Show) -> Answer:
@@ -216,6 +227,7 @@ def closing_line(answer: Answer) -> str:
     stages = ", ".join(f"{stage} {spent_s:.1f}" for stage, spent_s in answer.seconds.items())
     tokens = " + ".join(f"{count:,} {kind}" for kind, count in answer.tokens.items())
     facts = [
+        *rests_on(answer),
         *_chances(answer),
         *_seen(answer),
         *_read(answer),

@@ -81,9 +81,20 @@ RopeName = Annotated[
 MethodName = Annotated[
     str | None,
     typer.Option(
-        "--method", help="Answer from captions, not from all frames at once: captions or tree; see `longtake list`."
+        "--method", help="Answer another way than from all frames at once: captions, tree, again; see `longtake list`."
     ),
 ]
+LookAgain = Annotated[
+    bool,
+    typer.Option("--look-again", help="First a coarse look, then more frames around its evidence: --method again."),
+]
+EvidenceSheet = Annotated[
+    str | None,
+    typer.Option(
+        "--evidence", metavar="FILE", help="Draw the frames that the answer rests on, with their times: evidence.png."
+    ),
+]
+NoEvidence = Annotated[bool, typer.Option("--no-evidence", help="Do not look for the times that the answer rests on.")]
 ReaderName = Annotated[
     str | None,
     typer.Option(
@@ -313,6 +324,18 @@ class Show:
     def talks(self) -> bool:
         """Whether standard error gets progress and closing line."""
         return not (self.quiet or self.as_json)
+
+
+def method_named(method: str | None, *, look_again: bool) -> str | None:
+    """The method that the user named, by either option.
+
+    Raises:
+        LongtakeError: `usage.bad_option` for both.
+    """
+    if look_again and method is not None:
+        reason, advice = "is --method again, and a method is named", "leave one of the two out"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--look-again", reason, advice)
+    return "again" if look_again else method
 
 
 def settings_by_part(

@@ -10,6 +10,7 @@ import torch
 
 from longtake.engines.cancelling import cancelled_by as cancelled_by
 from longtake.engines.keeping import Keeping as Keeping
+from longtake.engines.noticing import Span as Span
 from longtake.prompt import Prompt
 from longtake.ropes import Rope
 
@@ -166,11 +167,29 @@ class Engine(Protocol):
         """(A,) natural-log probability of each of `answer_ids` when read after `prefix` and `token_ids`."""
         ...
 
-    def force(self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int]) -> Forced:
+    def force(
+        self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int], *, hidden: Sequence[Span] = ()
+    ) -> Forced:
         """Teacher forcing: read `token_ids` and `answer_ids` after `prefix`; what was likeliest before each of the
         answer's tokens, and how likely that token was.
 
+        Args:
+            prefix, token_ids, answer_ids: in the order in which they are read.
+            hidden: positions of the prefix that neither question nor answer may attend to; needs `tells_attention`.
+
         Raises:
             LongtakeError: `model.nonfinite` if logits are not finite.
+        """
+        ...
+
+    @property
+    def tells_attention(self) -> bool:
+        """Whether this engine can tell what is attended to, and hide positions."""
+        ...
+
+    def attended(self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int]) -> torch.Tensor:
+        """(R, P) float32 on the processor: the share of its attention that each position of `token_ids` and
+        `answer_ids` (but its last), read after `prefix`, gives to each of the prefix's P positions, averaged over
+        heads and layers. Needs `tells_attention`.
         """
         ...

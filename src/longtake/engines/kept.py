@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -11,11 +11,13 @@ from typing import Any, cast
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-from longtake.engines.attention import Seen
+from longtake.engines import Prefix
 from longtake.engines.cancelling import heed
 from longtake.engines.keeping import PLAIN, Keeping
-from longtake.engines.segments import BLOCK_TOKENS, Eight, Exact, Segment, cropped
+from longtake.engines.language import LanguageModel
+from longtake.engines.segments import BLOCK_TOKENS, Eight, Exact, Seen, Segment, cropped
 from longtake.engines.shelves import ExactShelf, Shelf, shelf_of
+from longtake.networks import input_device
 from longtake.prompt import VISUAL_PLACE, Prompt
 
 
@@ -297,6 +299,43 @@ def followed(first: Prompt, keep: int, more: Prompt) -> Prompt:
     behind_ND = more.visual_ND.to(first.visual_ND) if len(more.visual_ND) else first.visual_ND[:0]
     visual_ND = torch.cat([first.visual_ND[:places], behind_ND])
     return Prompt(torch.cat([first.token_ids_L[:keep], more.token_ids_L]), visual_ND)
+
+
+def beside_layers(state: Mapping[str, torch.Tensor], language: LanguageModel) -> dict[str, torch.Tensor]:
+    """The tensors of a prefix's state, each on the device of the layer that made it."""
+    of = {f"layers.{number}": layer for number, layer in enumerate(cast(Any, language.model).layers)}
+    layers = {name: of.get(name.rpartition(".")[0]) for name in state}
+    return {
+        name: tensor if (layer := layers[name]) is None else tensor.to(input_device(layer))
+        for name, tensor in state.items()
+    }
+
+
+def length_of(prompt: Prompt) -> int:
+    """How many positions a prompt has.
+
+    Raises:
+        ValueError: none.
+    """
+    if not len(prompt.token_ids_L):
+        raise ValueError("the prompt is empty")
+    return len(prompt.token_ids_L)
+
+
+def kept_of(prefix: Prefix) -> KeptPrefix:
+    """The prefix, which a LocalEngine has read.
+
+    Raises:
+        ValueError: another engine has.
+    """
+    if not isinstance(prefix, KeptPrefix):
+        raise ValueError(f"a LocalEngine reads on from what a LocalEngine has read, not from a {type(prefix).__name__}")
+    return prefix
+
+
+def text_prompt(token_ids: Sequence[int], like_1D: torch.Tensor) -> Prompt:
+    """A prompt of text only, for a model of the width of `like_1D`."""
+    return Prompt(torch.tensor(token_ids), like_1D[:0])
 
 
 def _nothing(like: Prompt) -> Prompt:

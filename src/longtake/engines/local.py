@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol, cast
+from typing import cast
 
 import torch
 from torch import nn
@@ -16,26 +16,27 @@ from longtake.engines import Forced, GenerateOptions, Prefix, Progress
 from longtake.engines.attention import is_folding
 from longtake.engines.cancelling import heed
 from longtake.engines.drawing import chooser
+from longtake.engines.forcing import forced
 from longtake.engines.keeping import PLAIN, Keeping
-from longtake.engines.kept import DenseLayer, KeptPrefix, RoomyLayer, cache_of, followed
+from longtake.engines.kept import (
+    DenseLayer,
+    KeptPrefix,
+    RoomyLayer,
+    beside_layers,
+    cache_of,
+    followed,
+    kept_of,
+    length_of,
+    text_prompt,
+)
+from longtake.engines.language import LanguageModel
 from longtake.engines.many import answers_to
+from longtake.engines.noticing import Hiding, Notice, Span, Tally, noticing
 from longtake.engines.turning import Steering, refuse_scaled, steering_of
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.networks import input_device, is_finite, nonfinite
 from longtake.prompt import VISUAL_PLACE, Prompt
 from longtake.ropes import Rope
-
-
-class LanguageModel(Protocol):
-    """What is used of a transformers causal language model."""
-
-    @property
-    def config(self) -> Any: ...
-    @property
-    def model(self) -> Callable[..., Any]: ...
-    @property
-    def lm_head(self) -> Callable[[torch.Tensor], torch.Tensor]: ...
-    def get_input_embeddings(self) -> torch.nn.Module: ...
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class LocalEngine:
             room_tokens: memory for so many more positions is taken at once, for `extend`.
             progress: hears how many positions are read.
         """
-        length = _length(prompt)
+        length = length_of(prompt)
         count = self.language.config.num_hidden_layers
         layers = tuple(self._layer(length + room_tokens) for _ in range(count))
         return self._filled(layers, prompt, length + after_tokens, progress)
@@ -125,7 +126,10 @@ class LocalEngine:
         if not is_folding(self.language):
             raise ValueError("this model attends by transformers' own functions and takes no state")
         config, weight = self.language.config, cast(nn.Embedding, self.language.get_input_embeddings()).weight
-        kept = KeptPrefix.restored(self._beside(state), config.num_hidden_layers)
+        kept = KeptPrefix.restored(
+            beside_layers(state, self.language) if self.keeping.where == "device" else dict(state),
+            config.num_hidden_layers,
+        )
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         came = (*state["layers.0.keys"].shape[1::2], *kept.last_hidden_1D.shape[1:], kept.last_hidden_1D.dtype)
         wanted = (config.num_key_value_heads, width, weight.shape[1], weight.dtype)
@@ -143,7 +147,7 @@ class LocalEngine:
         Raises:
             ValueError: `prefix` is spent, it has no `keep` positions, or `prompt` has none.
         """
-        kept, length = _kept(prefix), _length(prompt)
+        kept, length = kept_of(prefix), length_of(prompt)
         layers, whole = kept.forked(keep, keeping=self.keeping, expected=length), keep + length
         layers = tuple(layer.short_joined() for layer in layers)
         together = None if kept.prompt is None else followed(kept.prompt, keep, prompt)
@@ -161,7 +165,7 @@ class LocalEngine:
         Raises:
             ValueError: `prefix` is spent or in use, it has no `keep` positions, or `prompt` has none.
         """
-        kept, length = _kept(prefix), _length(prompt)
+        kept, length = kept_of(prefix), length_of(prompt)
         whole = keep + length
         layers = kept.handed_on(keep, length)
         if kept.prompt is None:
@@ -183,14 +187,14 @@ class LocalEngine:
             LongtakeError: `model.nonfinite` if logits are not finite.
         """
         choose = chooser(options)
-        with self._asked(_kept(prefix), token_ids) as (cache, last_hidden_1D):
+        with self.asked(kept_of(prefix), token_ids) as (cache, last_hidden_1D):
             for step in range(options.max_new_tokens):
                 token_id = choose(self.logits(last_hidden_1D)[0])
                 if token_id in self.stop_ids:
                     return
                 yield token_id
                 if step + 1 < options.max_new_tokens:
-                    last_hidden_1D = self._read(cache, _text([token_id], last_hidden_1D), 0)
+                    last_hidden_1D = self._read(cache, text_prompt([token_id], last_hidden_1D), 0)
 
     def generate_many(
         self, prefix: Prefix, questions: Sequence[Sequence[int]], options: GenerateOptions
@@ -203,7 +207,7 @@ class LocalEngine:
         Raises:
             LongtakeError: `model.nonfinite` if logits are not finite.
         """
-        kept, told = _kept(prefix), [list(token_ids) for token_ids in questions]
+        kept, told = kept_of(prefix), [list(token_ids) for token_ids in questions]
         kept.refuse_spent()
         together = [
             is_folding(self.language) and self._alike(kept.whole_tokens, kept.length + len(token_ids))
@@ -226,24 +230,54 @@ class LocalEngine:
         return self.force(prefix, token_ids, answer_ids).logprobs_A
 
     @torch.inference_mode()
-    def force(self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int]) -> Forced:
+    def force(
+        self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int], *, hidden: Sequence[Span] = ()
+    ) -> Forced:
         """Teacher forcing: read `token_ids` and `answer_ids` after `prefix`; what was likeliest before each of the
         answer's tokens, and how likely that token was.
 
+        Args:
+            prefix, token_ids, answer_ids: in the order in which they are read.
+            hidden: positions of the prefix that neither question nor answer may attend to; needs `tells_attention`.
+
         Raises:
             LongtakeError: `model.nonfinite` if logits are not finite.
+            ValueError: something is hidden where it cannot be, or there is no question to hide it from.
         """
-        found, likeliest = [torch.zeros(0)], [torch.zeros(0, dtype=torch.int64)]
-        with self._asked(_kept(prefix), token_ids) as (cache, last_hidden_1D):
-            for start in range(0, len(answer_ids), self.chunk_tokens):
-                chunk_A = torch.tensor(answer_ids[start : start + self.chunk_tokens])
-                hidden_AD = self._hidden(cache, chunk_A, last_hidden_1D[:0], whole_tokens=0)
-                logits_AV = self.logits(torch.cat([last_hidden_1D, hidden_AD[:-1]]))
-                found.append(logits_AV.log_softmax(-1).gather(1, chunk_A[:, None])[:, 0])
-                likeliest.append(logits_AV.argmax(-1))
-                last_hidden_1D = hidden_AD[-1:]
-            behind = int(self.logits(last_hidden_1D).argmax())
-        return Forced(torch.cat(found), torch.cat(likeliest), ends=behind in self.stop_ids)
+        notice = None
+        if hidden:
+            self._refuse_untold(token_ids)
+            notice = Hiding(tuple(hidden))
+        return forced(self, kept_of(prefix), token_ids, answer_ids, notice)
+
+    @property
+    def tells_attention(self) -> bool:
+        """Whether `attended` and hiding work: all layers attend by `engines.attention.attend`."""
+        return is_folding(self.language)
+
+    @torch.inference_mode()
+    def attended(self, prefix: Prefix, token_ids: Sequence[int], answer_ids: Sequence[int]) -> torch.Tensor:
+        """(R, P) float32 on the processor: the share of its attention that each position of `token_ids` and
+        `answer_ids`, read in this order after `prefix`, gives to each of the prefix's P positions, averaged over all
+        heads of all layers. The answer's last token is not read: nothing is chosen from it, so R is one less than both.
+
+        Raises:
+            LongtakeError: `model.nonfinite`.
+            ValueError: there is no question, no answer, or no way to tell.
+        """
+        self._refuse_untold(token_ids)
+        if not answer_ids:
+            raise ValueError("there is no answer whose attention could be told")
+        kept = kept_of(prefix)
+        tally = Tally(kept.length, len(token_ids) + len(answer_ids) - 1)
+        forced(self, kept, token_ids, answer_ids[:-1], tally)
+        return tally.mean_RP
+
+    def _refuse_untold(self, token_ids: Sequence[int]) -> None:
+        if not token_ids:
+            raise ValueError("what was read with the prefix has seen all of it; give the question as token_ids")
+        if not self.tells_attention:
+            raise ValueError("this model attends by functions of its own, which do not tell what they look at")
 
     @cached_property
     def _steering(self) -> Steering | None:
@@ -254,8 +288,12 @@ class LocalEngine:
         return self._steering is None or self._steering.alike(one, other)
 
     @contextmanager
-    def _asked(self, kept: KeptPrefix, token_ids: Sequence[int]) -> Iterator[tuple[Cache, torch.Tensor]]:
+    def asked(
+        self, kept: KeptPrefix, token_ids: Sequence[int], notice: Notice | None = None
+    ) -> Iterator[tuple[Cache, torch.Tensor]]:
         """A cache that holds prefix and `token_ids`, to read on from, and the last position's hidden state (1, D).
+
+        `notice` attends to all that is read behind the prefix, but not to a prefix that is read anew.
 
         A prefix that was read as part of a prompt turned otherwise is read anew, in memory of its own, and what was
         kept is left as it is: it costs time and memory, but one question never changes what another is told.
@@ -264,19 +302,19 @@ class LocalEngine:
         if not token_ids and not len(kept.last_hidden_1D):
             raise ValueError("this prefix was cropped: its last position is not known, and no question follows")
         if kept.prompt is None or self._alike(kept.whole_tokens, whole):
-            with kept.borrowed() as layers:
+            with kept.borrowed() as layers, noticing(notice):
                 cache = cache_of(layers)
                 yield cache, self._read_on(cache, token_ids, kept.last_hidden_1D, whole)
             return
         kept.refuse_spent()
         fresh = self.prefill(kept.prompt, after_tokens=len(token_ids))
-        with fresh.borrowed() as layers:
+        with fresh.borrowed() as layers, noticing(notice):
             cache = cache_of(layers)
             yield cache, self._read_on(cache, token_ids, fresh.last_hidden_1D, whole)
 
     def _read_on(self, cache: Cache, token_ids: Sequence[int], last_1D: torch.Tensor, whole: int) -> torch.Tensor:
         """Read text only; returns the last position's hidden state (1, D): the one given, if there is no text."""
-        return self._read(cache, _text(token_ids, last_1D), whole) if token_ids else last_1D
+        return self._read(cache, text_prompt(token_ids, last_1D), whole) if token_ids else last_1D
 
     def _filled(
         self, layers: tuple[RoomyLayer, ...], prompt: Prompt, whole: int, progress: Progress | None
@@ -296,13 +334,13 @@ class LocalEngine:
         for start in range(0, length, self.chunk_tokens):
             ids_C = prompt.token_ids_L[start : start + self.chunk_tokens]
             places = int((ids_C == VISUAL_PLACE).sum())
-            hidden_CD = self._hidden(cache, ids_C, prompt.visual_ND[used : used + places], whole_tokens=whole)
+            hidden_CD = self.hidden(cache, ids_C, prompt.visual_ND[used : used + places], whole_tokens=whole)
             used += places
             if progress:
                 progress(start + len(ids_C), length)
         return hidden_CD[-1:].clone()
 
-    def _hidden(self, cache: Cache, ids_C: torch.Tensor, visual_ND: torch.Tensor, *, whole_tokens: int) -> torch.Tensor:
+    def hidden(self, cache: Cache, ids_C: torch.Tensor, visual_ND: torch.Tensor, *, whole_tokens: int) -> torch.Tensor:
         """The final hidden states (C, D) of one chunk read after what `cache` holds, as part of so many positions."""
         embedding = self.language.get_input_embeddings()
         ids_C = ids_C.to(input_device(embedding))
@@ -345,17 +383,6 @@ class LocalEngine:
                 raise nonfinite({"language.model": cast(nn.Module, self.language.model)}, again)
         return hidden_BCD
 
-    def _beside(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The tensors of each layer on its device, if that is where this engine keeps them."""
-        if self.keeping.where != "device":
-            return dict(state)
-        of = {f"layers.{number}": layer for number, layer in enumerate(cast(Any, self.language.model).layers)}
-        layers = {name: of.get(name.rpartition(".")[0]) for name in state}
-        return {
-            name: tensor if (layer := layers[name]) is None else tensor.to(input_device(layer))
-            for name, tensor in state.items()
-        }
-
     def _layer(self, expected: int) -> RoomyLayer:
         """An empty layer for so many positions."""
         if is_folding(self.language):
@@ -370,20 +397,3 @@ class LocalEngine:
             head = self.language.lm_head
             raise nonfinite({"language.lm_head": cast(nn.Module, head)}, lambda: head(hidden_CD))
         return logits_CV
-
-
-def _length(prompt: Prompt) -> int:
-    if not len(prompt.token_ids_L):
-        raise ValueError("the prompt is empty")
-    return len(prompt.token_ids_L)
-
-
-def _text(token_ids: Sequence[int], like_1D: torch.Tensor) -> Prompt:
-    """A prompt of text only."""
-    return Prompt(torch.tensor(token_ids), like_1D[:0])
-
-
-def _kept(prefix: Prefix) -> KeptPrefix:
-    if not isinstance(prefix, KeptPrefix):
-        raise ValueError(f"a LocalEngine reads on from what a LocalEngine has read, not from a {type(prefix).__name__}")
-    return prefix

@@ -15,11 +15,10 @@ import torch
 from transformers.cache_utils import Cache
 
 from longtake.engines import GenerateOptions
-from longtake.engines.attention import Seen
 from longtake.engines.cancelling import heed
 from longtake.engines.drawing import chooser
 from longtake.engines.kept import KeptPrefix, RoomyLayer, cache_of
-from longtake.engines.segments import Segment
+from longtake.engines.segments import Seen, Segment
 from longtake.engines.shelves import ROOM_TOKENS, ExactShelf
 from longtake.networks import input_device
 

@@ -114,6 +114,44 @@ class Eight:
         )
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the rows of a chunk see. A cache hands it to `attend` through the model's layer, in place of keys.
+
+    Attributes:
+        shared: segments that every row of every batch element sees all of.
+        key_BKSD, value_BKSD: behind them, each batch element's own positions, which end with the chunk's.
+        lengths_B: how many own positions each sees, where that differs: the chunk has one row then, and what lies
+            behind is not looked at. None: all, row after row.
+    """
+
+    shared: tuple[Segment, ...]
+    key_BKSD: torch.Tensor
+    value_BKSD: torch.Tensor
+    lengths_B: torch.Tensor | None = None
+
+    def shares(self, query_BHQD: torch.Tensor) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+        """Pieces of the shared segments, fit for the queries, each with its first position."""
+        start = 0
+        for segment in self.shared:
+            for keys, values in segment.blocks(query_BHQD):
+                yield start, keys, values
+                start += keys.shape[2]
+
+    def before(self, query_BHQD: torch.Tensor) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+        """The same of all that lies before the chunk."""
+        rows, start = query_BHQD.shape[2], 0
+        for start, keys, values in self.shares(query_BHQD):
+            yield start, keys, values
+            start += keys.shape[2]
+        if self.key_BKSD.shape[2] > rows:
+            yield start, self.key_BKSD[:, :, :-rows], self.value_BKSD[:, :, :-rows]
+
+    def own(self, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of the chunk's own rows."""
+        return self.key_BKSD[:, :, -rows:], self.value_BKSD[:, :, -rows:]
+
+
 POSITIONS, WIDTH = 2, 3
 """Dimensions of keys and values."""
 

@@ -1,7 +1,7 @@
-"""methods: a model, a reader, videos and a question in; an answer read from captions out. Knows no model by name.
+"""methods: a model, a reader, videos and a question in; an answer by another way out. Knows no model by name.
 
 The pipeline lays all frames before one model. A method has parts of a video put in words first, and a reader answers
-from the words. What it made of a video serves the next question:
+from the words; or it looks twice. What it made of a video serves the next question:
 
     cost    how many captions, frames and tokens that will be, before anything is decoded
     watch   all that does not depend on a question
@@ -97,6 +97,8 @@ class Cost:
     reader_tokens: int
 
     def __str__(self) -> str:
+        if not self.captions:
+            return f"up to {self.frames:,} frames ({self.visual_tokens:,} visual tokens) in two looks"
         return (
             f"up to {self.captions:,} captions of {self.frames:,} frames ({self.visual_tokens:,} visual tokens), "
             f"and up to about {self.reader_tokens:,} tokens for the reader"

@@ -12,11 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 from longtake.video import Frames
 from longtake.video.times import format_time
 
-_BACKGROUND = (20, 21, 24)
-_FRAME = (44, 46, 52)
-_BRIGHT = (232, 232, 228)
-_DIM = (146, 149, 158)
-_MARK = (255, 190, 60)
+BACKGROUND = (20, 21, 24)
+FRAME = (44, 46, 52)
+BRIGHT = (232, 232, 228)
+DIM = (146, 149, 158)
+MARK = (255, 190, 60)
 _MARK_PX = 4
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -78,11 +78,11 @@ def contact_sheet(
     top_px = style.margin_px + (3 * style.font_px if title else 0)
     rows = math.ceil(len(cells) / columns)
     sheet_px = (2 * style.margin_px + columns * step_x - gap_px, top_px + rows * step_y + style.margin_px - gap_px)
-    sheet = Image.new("RGB", sheet_px, _BACKGROUND)
+    sheet = Image.new("RGB", sheet_px, BACKGROUND)
     pen = ImageDraw.Draw(sheet)
     if title:
         font = ImageFont.load_default(round(1.3 * style.font_px))
-        pen.text((style.margin_px, style.margin_px - 4), _fitted(title, font, columns * step_x - gap_px), _BRIGHT, font)
+        pen.text((style.margin_px, style.margin_px - 4), fitted(title, font, columns * step_x - gap_px), BRIGHT, font)
     for place, cell in enumerate(cells):
         row, column = divmod(place, columns)
         corner = (style.margin_px + column * step_x, top_px + row * step_y)
@@ -117,18 +117,18 @@ def _paste(
 ) -> None:
     left, top, right, bottom = box
     if cell.marked:
-        pen.rectangle((left - _MARK_PX, top - _MARK_PX, right + _MARK_PX - 1, bottom + _MARK_PX - 1), fill=_MARK)
+        pen.rectangle((left - _MARK_PX, top - _MARK_PX, right + _MARK_PX - 1, bottom + _MARK_PX - 1), fill=MARK)
     else:
-        pen.rectangle((left - 1, top - 1, right, bottom), fill=_FRAME)
+        pen.rectangle((left - 1, top - 1, right, bottom), fill=FRAME)
     across, down = (right - left - cell.picture.width) // 2, (bottom - top - cell.picture.height) // 2
     sheet.paste(cell.picture, (left + across, top + down))
     font = ImageFont.load_default(font_px)
-    pen.text((left, bottom + font_px * 0.35), cell.time, _MARK if cell.marked else _BRIGHT, font)
+    pen.text((left, bottom + font_px * 0.35), cell.time, MARK if cell.marked else BRIGHT, font)
     if font.getlength(cell.time + " " + cell.number) <= right - left:
-        pen.text((right, bottom + font_px * 0.35), cell.number, _DIM, font, anchor="ra")
+        pen.text((right, bottom + font_px * 0.35), cell.number, DIM, font, anchor="ra")
 
 
-def _fitted(text: str, font: Font, width_px: int) -> str:
+def fitted(text: str, font: Font, width_px: int) -> str:
     """`text`, shortened with an ellipsis where it is wider than `width_px`."""
     if font.getlength(text) <= width_px:
         return text

@@ -1,0 +1,88 @@
+"""engines/merging: attention to pieces of what is seen, and to all of them together. Knows no cache and no model.
+
+A piece is attended to by itself, and leaves the log of the sum of its exponents; pieces are put together by these (the
+online softmax, arXiv 1805.02867, as FlashAttention, arXiv 2205.14135, uses it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+Part = tuple[torch.Tensor, torch.Tensor]
+"""Attention to some positions, (B, H, Q, D), and the log of the sum of its exponents, (B, H, Q)."""
+SUMMING = ("cpu",)
+"""Devices for which torch has a function that tells the sums of exponents too, whatever the shapes."""
+
+
+def merged(found: Iterable[Part]) -> Part:
+    """Attention to all parts together: each by its share of the sum of exponents."""
+    parts = iter(found)
+    out_BHQD, lse_BHQ = next(parts)
+    for more_BHQD, more_lse_BHQ in parts:
+        share_BHQ1 = torch.sigmoid(more_lse_BHQ - lse_BHQ)[..., None]
+        out_BHQD = torch.lerp(out_BHQD.to(share_BHQ1.dtype), more_BHQD.to(share_BHQ1.dtype), share_BHQ1)
+        lse_BHQ = torch.logaddexp(lse_BHQ, more_lse_BHQ)
+    return out_BHQD, lse_BHQ
+
+
+def past(query_BHQD: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> Part:
+    """Attention to keys that every row sees: of its own batch element, or of all where keys have one for all."""
+    batch, heads, rows, width = query_BHQD.shape
+    if key.shape[0] == batch:
+        return unfolded(with_lse(folded(query_BHQD, key), key, value, scaling, triangle=False), query_BHQD)
+    shape = (batch, key.shape[1], heads // key.shape[1], rows)
+    folded_1KRD = query_BHQD.reshape(*shape, width).transpose(0, 1).reshape(1, key.shape[1], -1, width)
+    out, lse = with_lse(folded_1KRD, key, value, scaling, triangle=False)
+    turned = (shape[1], batch, *shape[2:])
+    out_BHQD = out.reshape(*turned, width).transpose(0, 1).reshape(query_BHQD.shape)
+    return out_BHQD, lse.reshape(turned).transpose(0, 1).reshape(batch, heads, rows)
+
+
+def own(query_BHQD: torch.Tensor, key_BKQD: torch.Tensor, value_BKQD: torch.Tensor, scaling: float | None) -> Part:
+    """Attention of a chunk's rows to the chunk itself: each sees those before it, and itself."""
+    groups = query_BHQD.shape[1] // key_BKQD.shape[1]
+    return with_lse(query_BHQD, repeated(key_BKQD, groups), repeated(value_BKQD, groups), scaling, triangle=True)
+
+
+def folded(query_BHQD: torch.Tensor, key_BKSD: torch.Tensor) -> torch.Tensor:
+    """(B, K, H / K x Q, D): the query heads of a group as rows of one head."""
+    batch, _, _, width = query_BHQD.shape
+    return query_BHQD.reshape(batch, key_BKSD.shape[1], -1, width)
+
+
+def unfolded(part: Part, query_BHQD: torch.Tensor) -> Part:
+    """A part of folded rows, unfolded."""
+    return part[0].reshape(query_BHQD.shape), part[1].reshape(query_BHQD.shape[:3])
+
+
+def repeated(states_BKSD: torch.Tensor, groups: int) -> torch.Tensor:
+    """A copy of each head for each query head of its group; for the chunk's own keys, which are few."""
+    return states_BKSD.repeat_interleave(groups, dim=1) if groups > 1 else states_BKSD
+
+
+def with_lse(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, *, triangle: bool
+) -> Part:
+    """Attention and the log of the sum of its exponents, (B, heads, rows)."""
+    if query.device.type not in SUMMING:
+        rows, positions = query.shape[2], key.shape[2]
+        sees = torch.ones(rows, positions, dtype=torch.bool, device=query.device).tril() if triangle else None
+        return written_out(query, key, value, scaling, sees)
+    found: Part = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, 0.0, triangle, scale=scaling
+    )
+    return found
+
+
+def written_out(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, sees: torch.Tensor | None
+) -> Part:
+    """The same with every product in memory: for few positions. `sees`: True where a row sees a position."""
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    wide = torch.promote_types(query.dtype, torch.float32)
+    products = query.to(wide) @ key.to(wide).transpose(-1, -2) * scaling
+    if sees is not None:
+        products = products.masked_fill(~sees, float("-inf"))
+    return products.softmax(-1) @ value.to(wide), products.logsumexp(-1)
