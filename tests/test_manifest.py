@@ -169,7 +169,7 @@ def test_it_holds_no_folder_and_no_user(cli: Cli, film: Path, folder: str, tmp_p
 @pytest.mark.parametrize("sound", corpus.SOUND, ids=lambda sound: sound.name)
 def test_each_told_frame_shows_its_number_at_its_time(sound: corpus.Sound, model: Model, tmp_path: Path) -> None:
     """Promise 2, through ask, manifest and file: the truth is how the video was written."""
-    written = corpus.write(sound, tmp_path, frames=24, width=96, height=80)
+    written = corpus.write(sound, tmp_path, frames=40, width=96, height=80)
     video = open_video(written.path, options=HASHING)
     watched = watch(replace(model, sampler=Uniform(9)), video)
     manifest_of(model, video, ask(model, watched, QUESTION, FEW)).write(tmp_path / "m.json")
