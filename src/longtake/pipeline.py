@@ -18,10 +18,11 @@ from longtake.choosing import Point, weigh_letters
 from longtake.clock import Clock, peak_memory_bytes
 from longtake.engines import GenerateOptions
 from longtake.families import Model
-from longtake.layouts import view_of
+from longtake.layouts import View, view_of
 from longtake.plan import GREEDY, Plan, is_still, plan_of, refuse_too_long, refuse_too_many_frames, text_need
 from longtake.prompt import joined, prefix, question_ids, stream_text
 from longtake.prompt.choices import choosing, letters_of, with_choices
+from longtake.samplers import sifted, sifter_of
 from longtake.video import Frames, Video
 from longtake.video.decoding.ahead import ahead
 from longtake.video.seen import Seen
@@ -30,6 +31,8 @@ from longtake.vision.sheets import sheets
 
 READ_AHEAD_FRAMES = 32
 """So many small frames may wait for the encoder while the next are read."""
+HELD_CANDIDATES = 256
+"""Of so many candidates a sampler's choice is taken from their features; of LongVA's that is 1 GB in bfloat16."""
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total): "read" and "encode" count frames, "prefill" tokens."""
@@ -65,8 +68,8 @@ def watch(
     plans = [plan_of(model, video, question or "", pictures=pictures) for video in videos]
     refuse_too_many_frames(model, plans, text)
 
-    eye = _Eye(clock, tell, asked=sum(len(plan.numbers) for plan in plans))
-    sights = [eye.look(video, plan) for video, plan in zip(videos, plans, strict=True)]
+    eye = _Eye(clock, tell, asked=sum(map(_looks, plans)))
+    sights = [eye.choose(video, plan) for video, plan in zip(videos, plans, strict=True)]
     arranged = [plan.layout.arrange(sight.grid) for plan, sight in zip(plans, sights, strict=True)]
     prompt = prefix(template, model.tokenizer, joined(template, arranged))
     visual_tokens = sum(sight.visual_tokens for sight in sights)
@@ -82,6 +85,23 @@ def watch(
 
     looks = tuple(_look(*each) for each in zip(videos, plans, sights, strict=True))
     return Watched(looks, template, kept, model.engine, clock.seconds)
+
+
+def choose_frames(model: Model, video: Video, *, progress: Progress | None = None) -> Look:
+    """Which frames of `video` the model's sampler keeps, where it looks before it chooses; they are not watched.
+
+    Raises:
+        LongtakeError: as `watch`.
+        ValueError: the sampler chooses without looking; its `pick` says which.
+    """
+    sifter = sifter_of(model.sampler)
+    if sifter is None:
+        raise ValueError("this sampler chooses without looking")
+    plan = plan_of(model, video, "")
+    first = _Eye(Clock(), progress or _silent, asked=len(plan.numbers)).look(video, plan.glance())
+    places = sifted(sifter, first.grid.means_TD, first.grid.times_s)
+    chosen = plan.of([first.seen.numbers[place] for place in places])
+    return _look(video, plan, replace(first, came=chosen, chosen=True))
 
 
 def ask(
@@ -192,11 +212,23 @@ def _answer(model: Model, watched: Watched, said: _Said, notes: Sequence[str] = 
 
 @dataclass(frozen=True)
 class _Sight:
-    """What the encoder made of one file, and how it was read."""
+    """What the encoder made of one file, and how it was read.
+
+    Attributes:
+        grid: of the frames that the model sees.
+        seen: how the frames passed, of which these are all, or were chosen.
+        came: the plan of those that the model sees.
+        chosen: whether they are a choice of those that passed.
+    """
 
     grid: FeatureGrid
     seen: Seen
-    visual_tokens: int
+    came: Plan
+    chosen: bool = False
+
+    @property
+    def visual_tokens(self) -> int:
+        return self.came.tokens
 
 
 @dataclass
@@ -207,6 +239,22 @@ class _Eye:
     tell: Progress
     asked: int
     done: int = 0
+
+    def choose(self, video: Video, plan: Plan) -> _Sight:
+        """Look at what was planned; where the sampler is to choose, at all candidates first, and keep its choice.
+
+        Of few candidates the features are held. Of many, or where frames are laid out in tiles or on sheets, each
+        candidate leaves one vector, and those that are kept are looked at again.
+        """
+        if plan.sifter is None:
+            return self.look(video, plan)
+        first = self.look(video, plan.of(plan.numbers) if _held(plan) else plan.glance())
+        places = sifted(plan.sifter, first.grid.means_TD, first.grid.times_s)
+        chosen = plan.of([first.seen.numbers[place] for place in places])
+        if _held(plan):
+            return _Sight(first.grid.taking(places), first.seen, chosen, chosen=True)
+        self.asked -= plan.frames - chosen.frames
+        return replace(self.look(video, chosen), seen=first.seen, chosen=True)
 
     def look(self, video: Video, plan: Plan) -> _Sight:
         """Read what was planned and encode it, a few frames at a time."""
@@ -219,10 +267,10 @@ class _Eye:
                 frames = sheets(frames, view.rows, view.columns, shrink=shrink)
             grid = plan.encoder.encode(frames, tilings=plan.shape.tilings, progress=self._encoded(view.frames))
         self.done += len(plan.numbers)
-        came = plan.with_frames(len(seen.numbers))
+        came = plan.of(seen.numbers)
         if grid.shape != came.shape:
             raise ValueError(f"features are {grid.shape} where {came.shape} was announced")
-        return _Sight(grid, seen, came.tokens)
+        return _Sight(grid, seen, came)
 
     def _counted(self, chunks: Iterable[Frames]) -> Iterator[Frames]:
         read = self.done
@@ -235,9 +283,20 @@ class _Eye:
         return lambda pictures: self.tell("encode", min(self.done + pictures * frames_each, self.asked), self.asked)
 
 
+def _held(plan: Plan) -> bool:
+    """Whether the features of all candidates are held at once."""
+    return len(plan.numbers) <= HELD_CANDIDATES and view_of(plan.layout) == View()
+
+
+def _looks(plan: Plan) -> int:
+    """How many frames will be read at most, those that are read again counted twice."""
+    return len(plan.numbers) + (0 if plan.sifter is None or _held(plan) else plan.frames)
+
+
 def _look(video: Video, plan: Plan, sight: _Sight) -> Look:
     told = {"sampler": parts.told(plan.sampler, "samplers"), "layout": parts.told(plan.layout, "layouts")}
-    return Look.at(video, sight.seen, sight.visual_tokens, parts=told)
+    kept = sight.came.numbers if sight.chosen else None
+    return Look.at(video, sight.seen, sight.visual_tokens, kept=kept, parts=told)
 
 
 def _ids_after(model: Model, watched: Watched, question: str) -> list[int]:
