@@ -8,15 +8,15 @@ The model has CLIP ViT-L/14-336 and the shapes of Qwen2-0.5B, with random weight
 is a minute of H.264 at 720p (film.py); 64 frames of 144 tokens each (2 x 2 pooling), 16 new tokens. `stock` is decord,
 transformers' image processor (Pillow), CLIPVisionModel over all frames at once with all states of all layers kept, two
 linear layers, pooling, and Qwen2ForCausalLM.generate, in float32, all as installed (attention by sdpa). The others are
-longtake as anybody runs it, load, watch and ask: in float32, in bfloat16, and both with the tower that OpenVINO computes
+longtake as anybody runs it, load, watch and ask: in float32, in bfloat16, and both with the tower computed by OpenVINO
 (which takes bfloat16 for it in either case, see tower.py).
 
 Each run is a process of its own, in turn, on one thread; counted are the processor seconds of all its threads from the
 file to the last token, the model being loaded (and, for OpenVINO, converted: that is told apart). Medians of rounds.
 What the models say with random weights means nothing, but it must be the same at equal precision: the greedy tokens are
-compared, and how likely stock's tokens are by either's numbers. Needs decord (the extra `bench`) and, on Linux,
-/proc for memory: `stock` holds 9 GB at most, the others 5. Results are kept in --workdir, so that a run can be taken up.
-Ends with one line of JSON: {"figures", "targets", "ok"}; `ok` is null where a side was not measured.
+compared, and how likely stock's tokens are by either's numbers. Needs decord (the extra `bench`), and Linux, which
+tells a process's memory. Results are kept in --workdir, so that a run can be broken off and taken up. Ends with one line
+of JSON: {"figures", "targets", "ok"}; `ok` is null where a side was not measured, or fewer frames were asked for.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -148,9 +148,7 @@ def stock(folder: Path, film: Path, size: Size) -> dict[str, Any]:
     )
     stages.ended("generate")
     said = came.sequences[0].tolist()
-    logprobs = [
-        float(logits_1V[0].log_softmax(-1)[token]) for logits_1V, token in zip(came.logits, said, strict=True)
-    ]
+    logprobs = [float(logits_1V[0].log_softmax(-1)[token]) for logits_1V, token in zip(came.logits, said, strict=True)]
     return told(start, stages, visual_ND, before.tolist(), {"tokens": said, "logprobs": logprobs})
 
 
@@ -253,7 +251,9 @@ def ready() -> int:
     return resident_bytes(peak=False)
 
 
-def told(start: int, stages: Stages, visual_ND: torch.Tensor, opening: list[int], more: dict[str, Any]) -> dict[str, Any]:
+def told(
+    start: int, stages: Stages, visual_ND: torch.Tensor, opening: list[int], more: dict[str, Any]
+) -> dict[str, Any]:
     """What one run came to; the first, stock's, leaves its visual tokens for the others to compare theirs with."""
     peak = resident_bytes(peak=True)
     return {
@@ -276,30 +276,33 @@ def work(side: str, folder: Path, film: Path, size: Size) -> dict[str, Any]:
     visual_ND = found.pop("visual_ND")
     if side == "stock":
         torch.save(visual_ND.clone(), folder / "stock.pt")
-        (folder / "stock.json").write_text(json.dumps({name: found[name] for name in ("tokens", "logprobs", "opening")}))
+        (folder / "stock.json").write_text(
+            json.dumps({name: found[name] for name in ("tokens", "logprobs", "opening")})
+        )
     return found
 
 
 class Results:
     """The runs of every side, kept in a file; those of other code are not looked at."""
 
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "answer.json"
+    def __init__(self, folder: Path, size: Size) -> None:
+        self._file, self._size = folder / "answer.json", size
         self._runs: list[dict[str, Any]] = json.loads(self._file.read_text()) if self._file.exists() else []
 
     def of(self, side: str) -> list[dict[str, Any]]:
         """Its runs so far."""
-        return [run["found"] for run in self._runs if (run["side"], run["code"]) == (side, code_of(side))]
+        wanted = side, code_of(side, self._size)
+        return [run["found"] for run in self._runs if (run["side"], run["code"]) == wanted]
 
     def add(self, side: str, found: dict[str, Any]) -> None:
         """Keep one more."""
-        self._runs.append({"side": side, "code": code_of(side), "found": found})
+        self._runs.append({"side": side, "code": code_of(side, self._size), "found": found})
         self._file.write_text(json.dumps(self._runs))
 
 
-def code_of(side: str) -> str:
-    """Changes with the code that a side runs."""
-    code = inspect.getsource(stock if side == "stock" else ours) + repr(FULL)
+def code_of(side: str, size: Size) -> str:
+    """Changes with the code that a side runs, and what it runs on."""
+    code = inspect.getsource(stock if side == "stock" else ours) + repr(size)
     if side != "stock":
         package = Path(__file__).resolve().parents[1] / "src" / "longtake"
         code += "".join(file.read_text() for file in sorted(package.rglob("*.py")))
@@ -338,10 +341,11 @@ def figures_of(results: Results, sides: Sequence[str]) -> dict[str, float | bool
             **{f"{side}_{name}": last[name] for name in ("likeliest_same", "logprob_error", "visual_error")},
             f"{side}_same_opening": last["same_opening"],
         }
+        tokens = "the same" if figures[f"{side}_same_tokens"] else "other"
         print(
-            f"  {side:14} {figures[f'{side}_speedup']:.2f} x of stock's speed, {figures[f'{side}_memory']:.2f} of its memory; "
-            f"{'the same' if figures[f'{side}_same_tokens'] else 'other'} tokens, {last['likeliest_same']:.0%} of stock's likeliest, "
-            f"log probabilities at most {last['logprob_error']:.1e} off, visual tokens {last['visual_error']:.1e}"
+            f"  {side:14} {figures[f'{side}_speedup']:.2f} x of stock's speed, {figures[f'{side}_memory']:.2f} of its "
+            f"memory; {tokens} tokens, {last['likeliest_same']:.0%} of stock's likeliest, log probabilities at most "
+            f"{last['logprob_error']:.1e} off, visual tokens {last['visual_error']:.1e}"
         )
     figures["visual_tokens"], figures["different_tokens"] = theirs["visual_tokens"], len(set(theirs["tokens"]))
     return figures
@@ -362,9 +366,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="until each side has so many (%(default)s)")
     parser.add_argument("--only", action="append", choices=["stock", *SIDES], help="this side (may be given again)")
     parser.add_argument("--workdir", type=Path, default=WORKDIR, help="where all is kept (%(default)s)")
+    parser.add_argument("--frames", type=int, help="other than 64: for a first look, without a verdict")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     size = SMOKE if asked.smoke else FULL
+    size = replace(size, frames=asked.frames or size.frames)
     if asked.child:
         side, folder, film = asked.child
         print(json.dumps(work(side, Path(folder), Path(film), size)))
@@ -374,18 +380,18 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
         torch.manual_seed(0)
         write(folder, size.shapes)
-    film, results, sides = size.film.file(asked.workdir), Results(folder), sides_here()
+    film, results, sides = size.film.file(asked.workdir), Results(folder, size), sides_here()
     for number in range(1, (1 if asked.smoke else asked.rounds) + 1):
         for side in sides:
             if len(results.of(side)) < number and side in (asked.only or sides):
                 print(f"{side}, round {number} ...", file=sys.stderr, flush=True)
-                flags = ["--smoke"] if asked.smoke else []
+                flags = ["--frames", str(size.frames), *(["--smoke"] if asked.smoke else [])]
                 results.add(side, measured(__file__, *flags, "--child", side, folder, film))
     print(f"{size.frames} frames, {size.new_tokens} new tokens, 1 thread; load {os.getloadavg()[0]:.1f}")
     figures = figures_of(results, sides)
     if asked.smoke:
         shutil.rmtree(folder)
-    ok = verdict(figures)
+    ok = verdict(figures) if size in (FULL, SMOKE) else None
     print(json.dumps({"figures": figures, "targets": TARGETS, "ok": ok}))
     return 0 if ok is not False or asked.smoke else 1
 

@@ -29,7 +29,7 @@ class SmallTower(nn.Module):
 def encoder(chunk_frames: int = 4, dtype: torch.dtype = torch.float32) -> Encoder:
     torch.manual_seed(0)
     tower, projector = SmallTower().to(dtype), nn.Linear(6, 5).to(dtype)
-    return Encoder(PixelRecipe(16), tower, projector, patch_px=4, chunk_frames=chunk_frames)
+    return Encoder(PixelRecipe(16), tower, projector, patch_px=4, at_once=chunk_frames)
 
 
 def film(count: int) -> Frames:
@@ -119,4 +119,4 @@ def test_a_tower_with_another_grid_is_refused() -> None:
 @pytest.mark.parametrize(("patch_px", "chunk_frames"), [(0, 4), (17, 4), (4, 0)])
 def test_sizes_that_cannot_be_are_refused(patch_px: int, chunk_frames: int) -> None:
     with pytest.raises(ValueError, match="want"):
-        Encoder(PixelRecipe(16), SmallTower(), nn.Identity(), patch_px=patch_px, chunk_frames=chunk_frames)
+        Encoder(PixelRecipe(16), SmallTower(), nn.Identity(), patch_px=patch_px, at_once=chunk_frames)

@@ -1,4 +1,4 @@
-"""vision.glancing: frames in, one vector for each out: what a sampler that looks chooses by. Knows no particular tower."""
+"""vision.glancing: frames in, one vector of features for each out. Knows no particular tower and no sampler."""
 
 from __future__ import annotations
 
