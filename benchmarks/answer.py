@@ -15,8 +15,8 @@ Each run is a process of its own, in turn, on one thread; counted are the proces
 file to the last token, the model being loaded (and, for OpenVINO, converted: that is told apart). Medians of rounds.
 What the models say with random weights means nothing, but it must be the same at equal precision: the greedy tokens are
 compared, and how likely stock's tokens are by either's numbers. Needs decord (the extra `bench`), and Linux, which
-tells a process's memory. Results are kept in --workdir, so that a run can be broken off and taken up. Ends with one line
-of JSON: {"figures", "targets", "ok"}; `ok` is null where a side was not measured, or fewer frames were asked for.
+tells a process's memory. Results are kept in --workdir, so that a run can be broken off and taken up. Ends with one
+line of JSON: {"figures", "targets", "ok"}; `ok` is null where a side was not measured, or --frames is given.
 """
 
 from __future__ import annotations

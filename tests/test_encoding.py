@@ -120,3 +120,10 @@ def test_a_tower_with_another_grid_is_refused() -> None:
 def test_sizes_that_cannot_be_are_refused(patch_px: int, chunk_frames: int) -> None:
     with pytest.raises(ValueError, match="want"):
         Encoder(PixelRecipe(16), SmallTower(), nn.Identity(), patch_px=patch_px, at_once=chunk_frames)
+
+
+@pytest.mark.parametrize(("side_px", "views"), [(16, 32), (96, 32), (224, 10), (336, 4), (384, 3), (1024, 1)])
+def test_a_processor_takes_few_large_views_at_once(side_px: int, views: int) -> None:
+    tower = SmallTower()
+    assert Encoder(PixelRecipe(side_px), tower, nn.Identity(), patch_px=4).chunk_frames == views
+    assert Encoder(PixelRecipe(side_px), tower, nn.Identity(), patch_px=4, at_once=5).chunk_frames == 5

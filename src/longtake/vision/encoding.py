@@ -23,8 +23,8 @@ from longtake.vision.tiles import LLAVA_TILES, TileGrid, best_grid, cut
 VIEWS_AT_ONCE = 32
 """Enough to keep a graphics card busy."""
 CPU_PIXELS_AT_ONCE = 2**19
-"""On a processor what lies between two layers should stay in its caches: four views of CLIP's 336 x 336. 32 at once took
-a quarter to a third more processor time (CLIP-L, bfloat16, one thread; docs/log.md), and gigabytes for a moment."""
+"""On a processor what lies between two layers should stay in its caches: four views of CLIP's 336 x 336. 32 at once
+took a quarter to a third more processor time (CLIP-L, bfloat16; docs/log.md), and gigabytes for a moment."""
 
 
 @dataclass(frozen=True)
