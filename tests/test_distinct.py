@@ -23,10 +23,14 @@ from longtake.pipeline import ask, choose_frames, watch
 from longtake.plan import plan_of
 from longtake.samplers.distinct import Distinct
 from longtake.video import Video
+from longtake.video.opening import open_video
+from longtake.video.options import ReadOptions
 from longtake.vision.glancing import Glancing
 from longtake.world.drawing import draw, random_staging
 from longtake.world.film import write_film
 from longtake.world.scenes import Scene, Scenery
+from media import numbered
+from media.numbered import Coding
 from running import ONE_LINE, Cli
 
 FEW = GenerateOptions(max_new_tokens=8)
@@ -225,6 +229,25 @@ def test_tokens_are_counted_by_what_is_kept_at_most(path: Path, model: Model) ->
     assert caught.value.code is ErrorCode.LIMIT_CONTEXT
     assert caught.value.reason.startswith("9 frames make 36 tokens")
     assert caught.value.advice.startswith("sample at most 6 frames")
+
+
+def test_what_was_sifted_out_is_not_lost_and_what_is_lost_is_told(
+    model: Model, tmp_path: Path, either_way: str
+) -> None:
+    """60 frames in groups of ten, of which those from 23 on to the end of their group cannot be decoded."""
+    path = tmp_path / "damaged.mp4"
+    numbered.write(path, Coding(options={"g": "10", "bf": "0", "sc_threshold": "0"}))
+    places = open_video(path).table.packets.size_P
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 4 + int(places[:23].sum())
+    data[start + 6 : start + int(places[23])] = bytes(int(places[23]) - 6)
+    path.write_bytes(data)
+    looking = replace(model, sampler=Distinct(frames=4, seconds=0.04, alike=1.0))
+    answer = ask(looking, watch(looking, open_video(path, options=ReadOptions(on_corrupt="skip"))), QUESTION, FEW)
+    (look,) = answer.looks
+    assert (look.asked_frames, look.candidates, len(look.numbers), look.visual_tokens) == (60, 53, 4, 4)
+    assert answer.degraded and look.lost_s == ((pytest.approx(0.92), pytest.approx(1.2)),)
+    assert "degraded: 53 of the 60 frames that were asked for came; not seen: 0:00:00.92 to 0:00:01.2" in answer.notes
 
 
 def test_a_picture_has_nothing_to_choose_from(model: Model, tmp_path: Path) -> None:

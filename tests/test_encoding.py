@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,8 +123,12 @@ def test_sizes_that_cannot_be_are_refused(patch_px: int, chunk_frames: int) -> N
         Encoder(PixelRecipe(16), SmallTower(), nn.Identity(), patch_px=patch_px, at_once=chunk_frames)
 
 
-@pytest.mark.parametrize(("side_px", "views"), [(16, 32), (96, 32), (224, 10), (336, 4), (384, 3), (1024, 1)])
-def test_a_processor_takes_few_large_views_at_once(side_px: int, views: int) -> None:
-    tower = SmallTower()
-    assert Encoder(PixelRecipe(side_px), tower, nn.Identity(), patch_px=4).chunk_frames == views
-    assert Encoder(PixelRecipe(side_px), tower, nn.Identity(), patch_px=4, at_once=5).chunk_frames == 5
+@pytest.mark.parametrize(
+    ("side_px", "views", "small_views"),
+    [(16, 32, 32), (96, 32, 32), (224, 6, 13), (336, 2, 5), (384, 2, 4), (1024, 1, 1)],
+)
+def test_a_processor_takes_few_large_views_at_once(side_px: int, views: int, small_views: int) -> None:
+    own = Encoder(PixelRecipe(side_px), SmallTower(), nn.Identity(), patch_px=4)
+    assert own.chunk_frames == views
+    assert replace(own, tower=SmallTower().to(torch.bfloat16)).chunk_frames == small_views
+    assert replace(own, at_once=7).chunk_frames == 7

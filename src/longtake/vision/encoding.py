@@ -22,9 +22,10 @@ from longtake.vision.tiles import LLAVA_TILES, TileGrid, best_grid, cut
 
 VIEWS_AT_ONCE = 32
 """Enough to keep a graphics card busy."""
-CPU_PIXELS_AT_ONCE = 2**19
-"""On a processor what lies between two layers should stay in its caches: four views of CLIP's 336 x 336. 32 at once
-took a quarter to a third more processor time (CLIP-L, bfloat16; docs/log.md), and gigabytes for a moment."""
+CPU_BYTES_AT_ONCE = 5 * 2**18
+"""Of one colour of the pictures: on a processor what lies between two layers should stay in its caches, and be small
+enough for the heap. That makes two views of CLIP's 336 x 336 in float32, and five in bfloat16. 32 at once took a tenth
+more processor time in float32 and a third more in bfloat16 (CLIP-L; docs/log.md), and gigabytes for a moment."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Encoder:
             return self.at_once
         if input_device(self.tower).type != "cpu":
             return VIEWS_AT_ONCE
-        return max(1, min(VIEWS_AT_ONCE, CPU_PIXELS_AT_ONCE // self.recipe.side_px**2))
+        view_bytes = self.recipe.side_px**2 * next(self.tower.parameters()).dtype.itemsize
+        return max(1, min(VIEWS_AT_ONCE, CPU_BYTES_AT_ONCE // view_bytes))
 
     @property
     def grid_height(self) -> int:
