@@ -19,7 +19,8 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +46,54 @@ features, over that of 64 (issue: real checkpoints)."""
 QUESTION = "What can be seen?"
 
 
-def write(folder: Path, *, smoke: bool) -> None:
+@dataclass(frozen=True)
+class Shapes:
+    """Of a checkpoint laid out as LongVA's.
+
+    Attributes:
+        language: of Qwen2, as config.json tells them.
+        seen: of CLIP, likewise.
+        words: where the tokenizer's control tokens begin.
+        side_px: of the pictures that CLIP reads.
+    """
+
+    language: Mapping[str, Any]
+    seen: Mapping[str, Any]
+    words: int
+    side_px: int
+
+
+LONGVA = Shapes(
+    {
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "vocab_size": 152_064,
+    },
+    {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16},
+    words=151_643,
+    side_px=336,
+)
+TINY = Shapes(
+    {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": 320,
+    },
+    {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2},
+    words=300,
+    side_px=56,
+)
+
+
+def write(folder: Path, shapes: Shapes) -> None:
     """The checkpoint, and the tower's own folder in it."""
-    language = {"hidden_size": 3584, "intermediate_size": 18944, "num_attention_heads": 28, "num_key_value_heads": 4}
-    seen = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
-    words, tokens, side_px = 151_643, 152_064, 336
-    if smoke:
-        language |= {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2}
-        seen |= {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
-        words, tokens, side_px = 300, 320, 56
+    seen = shapes.seen
     config = {
         "architectures": ["LlavaQwenForCausalLM"],
         "model_type": "llava_qwen",
@@ -64,30 +104,28 @@ def write(folder: Path, *, smoke: bool) -> None:
         "mm_vision_select_layer": -2,
         "mm_spatial_pool_stride": 2,
         "mm_spatial_pool_mode": "average",
-        **language,
-        "num_hidden_layers": 1,
-        "vocab_size": tokens,
         "max_position_embeddings": 224_000,
         "rope_theta": 1e9,
         "rms_norm_eps": 1e-6,
         "tie_word_embeddings": False,
         "torch_dtype": "bfloat16",
+        **shapes.language,
     }
     tower = folder / TOWER
     tower.mkdir(parents=True)
-    (tower / "config.json").write_text(json.dumps({**seen, "image_size": side_px, "patch_size": 14}))
+    (tower / "config.json").write_text(json.dumps({**seen, "image_size": shapes.side_px, "patch_size": 14}))
     mean, std = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
     (tower / "preprocessor_config.json").write_text(json.dumps({"image_mean": mean, "image_std": std}))
     (folder / "config.json").write_text(json.dumps(config))
-    write_tokenizer(folder, words)
+    write_tokenizer(folder, shapes.words)
     with without_memory():
         networks = parts.find("families", "longva")().networks(config, folder=folder)
-    shapes = {"model.image_newline": torch.Size([language["hidden_size"]])}
+    tensors = {"model.image_newline": torch.Size([config["hidden_size"]])}
     for network, module in networks.items():
         for name, tensor in module.named_parameters(prefix=network):
             own = next(prefix for prefix in STORED_AS if name.startswith(prefix))
-            shapes[STORED_AS[own] + name.removeprefix(own)] = tensor.shape
-    write_weights(folder, shapes)
+            tensors[STORED_AS[own] + name.removeprefix(own)] = tensor.shape
+    write_weights(folder, tensors)
 
 
 def loaded(folder: Path) -> tuple[Any, dict[str, float]]:
@@ -161,7 +199,7 @@ def main() -> int:
     if told.child:
         task, folder, *counts = told.child
         if task == "write":
-            write(Path(folder), smoke=told.smoke)
+            write(Path(folder), TINY if told.smoke else LONGVA)
             figures = {}
         else:
             figures = answer(Path(folder)) if task == "answer" else look(Path(folder), *map(int, counts))

@@ -53,3 +53,34 @@ def test_onevision(tmp_path: Path) -> None:
     assert (figures["frames"], figures["visual_tokens"]) == (32, 32 * 3 * 3 + 1)
     assert 1 <= figures["new_tokens"] <= 16 and figures["peak_mb"] > figures["weights_mb"]
     assert not list(tmp_path.iterdir()), "it leaves no checkpoint behind"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured as Linux tells it")
+@pytest.mark.skipif(importlib.util.find_spec("decord") is None, reason="needs decord, of the extra bench")
+def test_answer(tmp_path: Path) -> None:
+    last = smoke("answer", "--workdir", str(tmp_path))
+    figures, sides = last["figures"], ("fp32", "bf16")
+    assert set(last["targets"]) == {"fp32", "bf16", "openvino", "openvino_bf16"}
+    # 8 frames of 4 x 4 places, pooled by 2 x 2.
+    assert figures["visual_tokens"] == 8 * 2 * 2 and figures["different_tokens"] > 1
+    assert all(figures[f"{side}_speedup"] > 0 and figures[f"{side}_same_opening"] for side in sides)
+    assert figures["fp32_same_tokens"] and figures["fp32_likeliest_same"] == 1
+    assert figures["fp32_visual_error"] < 1e-5 and figures["fp32_logprob_error"] < 1e-4
+    assert 1e-4 < figures["bf16_visual_error"] < 2e-2
+    assert [path.suffix for path in tmp_path.iterdir()] == [".mp4"], "it leaves no checkpoint behind"
+
+
+def test_answer_without_decord_measures_nothing_and_says_so(tmp_path: Path) -> None:
+    if importlib.util.find_spec("decord") is not None:
+        pytest.skip("decord is here")
+    last = smoke("answer", "--workdir", str(tmp_path))
+    assert last["figures"] == {} and last["ok"] is None
+
+
+def test_distinct() -> None:
+    figures = smoke("distinct")["figures"]
+    assert {name.split(", ")[1] for name in figures} == {"uniform", "distinct"}
+    for row in figures.values():
+        assert (row["scenes"], row["questions"]) == (2, 6) and row["right"] <= 3 * row["seen"]
+    assert figures["stills, distinct, 16 frames"]["seen"] == 2
+    assert figures["stills, distinct, 16 frames"]["frames"] <= 16

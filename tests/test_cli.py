@@ -116,7 +116,7 @@ def test_refusal_as_an_object(cli: Cli, damaged: dict[str, Path]) -> None:
         (["frames", "BUNNY", "-o", "s.png", "--sampler", "..:X"], "cannot be imported"),
         (["frames", "BUNNY", "-o", "s.png", "--sampler", "longtake.layouts.grid:Grid"], "it has no pick"),
         (["ask", "BUNNY", "What?", "--device", "meta"], "there is no such device here"),
-        (["frames", "BUNNY", "-o", "s.png", "--sampler", "unifrom"], "take one of every, middles, uniform"),
+        (["frames", "BUNNY", "-o", "s.png", "--sampler", "unifrom"], "take one of distinct, every, middles, uniform"),
         (["frames", "BUNNY", "-o", "s.png", "--set", "sampler.frame=4"], "there are sampler.frames"),
         (["frames", "BUNNY", "-o", "s.png", "--set", "sampler.frames=x"], "give a whole number"),
         (["frames", "BUNNY", "-o", "s.png", "--set", "frames=4"], "write it like --set sampler.seconds=2"),

@@ -52,7 +52,8 @@ def test_object(cli: Cli, bunny: Path, model: str) -> None:
     ]
     assert (found["choices"], found["method"]) == (None, None)
     (file,) = found["files"]
-    facts = ("path", "still", "frames", "asked_frames", "kept_frames", "degraded", "lost_s", "visual_tokens", "parts")
+    facts = ("path", "still", "frames", "asked_frames", "kept_frames", "candidates", "degraded", "lost_s")
+    facts += ("visual_tokens", "parts")
     assert tuple(file) == facts
     assert (file["path"], file["still"]) == (str(bunny), False)
     assert [frame["number"] for frame in file["frames"]] == [0, 43, 87, 131]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ class SmallTower(nn.Module):
 def encoder(chunk_frames: int = 4, dtype: torch.dtype = torch.float32) -> Encoder:
     torch.manual_seed(0)
     tower, projector = SmallTower().to(dtype), nn.Linear(6, 5).to(dtype)
-    return Encoder(PixelRecipe(16), tower, projector, patch_px=4, chunk_frames=chunk_frames)
+    return Encoder(PixelRecipe(16), tower, projector, patch_px=4, at_once=chunk_frames)
 
 
 def film(count: int) -> Frames:
@@ -119,4 +120,15 @@ def test_a_tower_with_another_grid_is_refused() -> None:
 @pytest.mark.parametrize(("patch_px", "chunk_frames"), [(0, 4), (17, 4), (4, 0)])
 def test_sizes_that_cannot_be_are_refused(patch_px: int, chunk_frames: int) -> None:
     with pytest.raises(ValueError, match="want"):
-        Encoder(PixelRecipe(16), SmallTower(), nn.Identity(), patch_px=patch_px, chunk_frames=chunk_frames)
+        Encoder(PixelRecipe(16), SmallTower(), nn.Identity(), patch_px=patch_px, at_once=chunk_frames)
+
+
+@pytest.mark.parametrize(
+    ("side_px", "views", "small_views"),
+    [(16, 32, 32), (96, 32, 32), (224, 6, 13), (336, 2, 5), (384, 2, 4), (1024, 1, 1)],
+)
+def test_a_processor_takes_few_large_views_at_once(side_px: int, views: int, small_views: int) -> None:
+    own = Encoder(PixelRecipe(side_px), SmallTower(), nn.Identity(), patch_px=4)
+    assert own.chunk_frames == views
+    assert replace(own, tower=SmallTower().to(torch.bfloat16)).chunk_frames == small_views
+    assert replace(own, at_once=7).chunk_frames == 7

@@ -97,7 +97,7 @@ def clip(chunk: int = 2) -> Encoder:
     )
     tower = ClipTower(config, -2).eval()
     projector = Projector(in_width=16, hidden_width=8, out_width=8).eval()
-    return Encoder(PixelRecipe(28), tower, projector, 14, chunk_frames=chunk)
+    return Encoder(PixelRecipe(28), tower, projector, 14, at_once=chunk)
 
 
 def frames(count: int) -> Frames:

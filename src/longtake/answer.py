@@ -26,7 +26,9 @@ class Look:
         duration_s: of the video; a still picture's is its frame's.
         still: whether the file is one picture.
         asked_frames: how many the sampler picked; fewer were read only where damage may be skipped.
-        numbers: (T,) numbers of the frames that were read.
+        candidates: how many were read for the sampler to choose from; None where it chose without looking, and all that
+            were read are seen.
+        numbers: (T,) numbers of the frames that the model sees.
         times_s: (T,) their presentation times in seconds.
         lost_s: stretches of the video that nobody could see; an end of None is one that nobody knows.
         degraded: whether anything is missing that the video should show.
@@ -43,6 +45,7 @@ class Look:
     duration_s: float
     still: bool
     asked_frames: int
+    candidates: int | None
     numbers: NDArray[np.int64]
     times_s: NDArray[np.float64]
     lost_s: tuple[LostSpan, ...]
@@ -55,14 +58,23 @@ class Look:
     missing: tuple[int, ...] = ()
 
     @classmethod
-    def at(cls, video: Video, seen: Seen, visual_tokens: int, *, parts: Mapping[str, Mapping[str, object]]) -> Look:
-        """What came of `video`."""
-        numbers = np.asarray(seen.numbers, dtype=np.int64)
+    def at(
+        cls,
+        video: Video,
+        seen: Seen,
+        visual_tokens: int,
+        *,
+        parts: Mapping[str, Mapping[str, object]],
+        kept: Sequence[int] | None = None,
+    ) -> Look:
+        """What came of `video`; `kept` of the frames that passed, where a sampler chose among them."""
+        numbers = np.asarray(seen.numbers if kept is None else kept, dtype=np.int64)
         return cls(
             path=video.path,
             duration_s=video.duration_s,
             still=len(video.times_s) == 1,
             asked_frames=len(seen.asked),
+            candidates=None if kept is None else len(seen.numbers),
             numbers=numbers,
             times_s=video.times_s[numbers],
             lost_s=seen.lost_s,
@@ -70,7 +82,7 @@ class Look:
             visual_tokens=visual_tokens,
             parts=parts,
             notes=(*video.notes, *seen.notes()),
-            hashes=tuple(seen.hashes),
+            hashes=seen.hashes_of(numbers.tolist()),
             missing=tuple(sorted(set(seen.asked) - set(seen.numbers))),
         )
 
@@ -83,6 +95,7 @@ class Look:
             "frames": [{"number": number, "time_s": time_s} for number, time_s in frames],
             "asked_frames": self.asked_frames,
             "kept_frames": self.kept.came if self.kept else 0,
+            "candidates": self.candidates,
             "degraded": self.degraded,
             "lost_s": [list(span) for span in self.lost_s],
             "visual_tokens": self.visual_tokens,

@@ -19,15 +19,17 @@ from longtake.answer import Answer, Asked, Look, Offered, Shown, Watched
 from longtake.choosing import Point, weigh_letters
 from longtake.clock import Clock, peak_memory_bytes
 from longtake.engines import GenerateOptions
-from longtake.eye import Kept, Reading, open_eye
+from longtake.eye import Reading, Sight, open_eye
+from longtake.eye.choosing import glance, looks
+from longtake.eye.choosing import look as look_at
 from longtake.families import Model
 from longtake.layouts import frames_shown
-from longtake.plan import GREEDY, Plan, is_still, plan_of, refuse_too_long, refuse_too_many_frames, text_need
-from longtake.prompt import joined, prefix, question_ids, stream_text
+from longtake.plan import GREEDY, is_still, plan_of, refuse_too_long, refuse_too_many_frames, text_need
+from longtake.prompt import ChatTemplate, joined, prefix, question_ids, stream_text
 from longtake.prompt.choices import choosing, letters_of, with_choices
-from longtake.recalling import Recall
+from longtake.recalling import Recall, Recalled, Recollection
+from longtake.samplers import sifter_of
 from longtake.video import Video
-from longtake.video.seen import Seen
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total): "read" and "encode" count frames, "prefill" tokens, "hash" bytes."""
@@ -62,26 +64,14 @@ def watch(
     text = text_need(model, template, question, options)
     plans = [plan_of(model, video, question or "", pictures=pictures) for video in videos]
     refuse_too_many_frames(model, plans, text)
-    reading = Reading(clock, tell, asked=sum(len(plan.numbers) for plan in plans))
+    reading = Reading(clock, tell, asked=sum(map(looks, plans)))
     recall = Recall(model, list(zip(videos, plans, strict=True)), template, reading)
     recalled = recall.found()
     if recalled.prefix is not None:
-        looks = tuple(_look(*each) for each in zip(videos, plans, recalled.seen, recalled.of_files, strict=True))
-        ids_L = recalled.beside["ids"]
-        return Watched(
-            looks,
-            template,
-            recalled.prefix,
-            model.engine,
-            clock.seconds,
-            ids_L,
-            _shown(plans, looks, ids_L),
-            notes=recalled.notes,
-            kept=recalled.kept,
-        )
+        return _watched(model, template, videos, recalled, clock)
 
     eye = open_eye(model, reading)
-    sights = [eye.look(video, plan) for video, plan in zip(videos, plans, strict=True)]
+    sights = [look_at(eye, reading, video, plan) for video, plan in zip(videos, plans, strict=True)]
     arranged = [plan.layout.arrange(sight.grid) for plan, sight in zip(plans, sights, strict=True)]
     prompt = prefix(template, model.tokenizer, joined(template, arranged))
     visual_tokens = sum(sight.visual_tokens for sight in sights)
@@ -95,15 +85,8 @@ def watch(
             prompt, after_tokens=after_tokens, progress=lambda done, total: tell("prefill", done, total)
         )
 
-    ids_L = prompt.token_ids_L.numpy()
-    recalled = recall.keep(kept, [sight.seen for sight in sights], {"ids": ids_L})
-    looks = tuple(
-        _look(video, plan, sight.seen, sight.kept) for video, plan, sight in zip(videos, plans, sights, strict=True)
-    )
-    shown = _shown(plans, looks, ids_L)
-    return Watched(
-        looks, template, kept, model.engine, clock.seconds, ids_L, shown, notes=recalled.notes, kept=recalled.kept
-    )
+    recalled = recall.keep(kept, sights, prompt.token_ids_L.numpy())
+    return _watched(model, template, videos, recalled, clock)
 
 
 def look(model: Model, files: Video | Sequence[Video], *, progress: Progress | None = None) -> tuple[Look, ...]:
@@ -120,11 +103,24 @@ def look(model: Model, files: Video | Sequence[Video], *, progress: Progress | N
     videos = list(files) if isinstance(files, Sequence) else [files]
     pictures = sum(is_still(video) for video in videos)
     plans = [plan_of(model, video, "", pictures=pictures) for video in videos]
-    eye = open_eye(model, Reading(Clock(), progress or _silent, asked=sum(len(plan.numbers) for plan in plans)))
-    sights = [eye.look(video, plan) for video, plan in zip(videos, plans, strict=True)]
-    return tuple(
-        _look(video, plan, sight.seen, sight.kept) for video, plan, sight in zip(videos, plans, sights, strict=True)
-    )
+    reading = Reading(Clock(), progress or _silent, asked=sum(map(looks, plans)))
+    eye = open_eye(model, reading)
+    return tuple(_look(video, look_at(eye, reading, video, plan)) for video, plan in zip(videos, plans, strict=True))
+
+
+def choose_frames(model: Model, video: Video, *, progress: Progress | None = None) -> Look:
+    """Which frames of `video` the model's sampler keeps, where it looks before it chooses; they are not watched.
+
+    Raises:
+        LongtakeError: as `watch`.
+        ValueError: the sampler chooses without looking; its `pick` says which.
+    """
+    sifter = sifter_of(model.sampler)
+    if sifter is None:
+        raise ValueError("this sampler chooses without looking")
+    plan = plan_of(model, video, "")
+    reading = Reading(Clock(), progress or _silent, asked=len(plan.numbers))
+    return _look(video, glance(open_eye(model, reading), video, plan, sifter))
 
 
 def ask(
@@ -293,15 +289,33 @@ def _asked(watched: Watched, put: Put, said: _Said) -> Asked:
     return Asked(put.question, put.options, watched.template, read_L, tuple(said.new_ids), put.turn)
 
 
-def _look(video: Video, plan: Plan, seen: Seen, kept: Kept | None) -> Look:
-    told = {"sampler": parts.told(plan.sampler, "samplers"), "layout": parts.told(plan.layout, "layouts")}
-    look = Look.at(video, seen, plan.with_frames(len(seen.numbers)).tokens, parts=told)
-    return replace(look, kept=kept, notes=(*look.notes, *(kept.notes() if kept else ())))
+def _watched(
+    model: Model, template: ChatTemplate, videos: Sequence[Video], recalled: Recalled, clock: Clock
+) -> Watched:
+    assert recalled.prefix is not None
+    return Watched(
+        looks=tuple(map(_look, videos, recalled.of_files)),
+        template=template,
+        prefix=recalled.prefix,
+        engine=model.engine,
+        seconds=clock.seconds,
+        prompt_ids_L=recalled.ids_L,
+        shown=_shown(recalled.of_files, recalled.ids_L),
+        notes=recalled.notes,
+        kept=recalled.kept,
+    )
 
 
-def _shown(plans: Sequence[Plan], looks: Sequence[Look], ids_L: NDArray[np.int64]) -> Shown:
+def _look(video: Video, sight: Sight | Recollection) -> Look:
+    came = sight.came
+    told = {"sampler": parts.told(came.sampler, "samplers"), "layout": parts.told(came.layout, "layouts")}
+    look = Look.at(video, sight.seen, came.tokens, kept=came.numbers if sight.chosen else None, parts=told)
+    return replace(look, kept=sight.kept, notes=(*look.notes, *(sight.kept.notes() if sight.kept else ())))
+
+
+def _shown(sights: Sequence[Sight | Recollection], ids_L: NDArray[np.int64]) -> Shown:
     """Which positions of a prompt show which of the frames that came."""
-    came = [plan.with_frames(len(look.numbers)) for plan, look in zip(plans, looks, strict=True)]
+    came = [sight.came for sight in sights]
     return Shown.by(ids_L, [frames_shown(plan.layout, plan.shape, len(plan.numbers)) for plan in came])
 
 

@@ -21,9 +21,10 @@ from longtake.errors import ErrorCode, LongtakeError
 from longtake.families import Model
 from longtake.layouts import Layout, view_of
 from longtake.prompt import ChatTemplate, question_ids, segment_ids
-from longtake.samplers import Sampler
+from longtake.samplers import Sampler, Sifter, sifter_of
 from longtake.video import Video
 from longtake.vision import GridShape, VisionEncoder
+from longtake.vision.glancing import Glancing
 
 GREEDY = GenerateOptions()
 
@@ -42,9 +43,10 @@ class Plan:
 
     Attributes:
         sampler, encoder, layout: that chose, will encode and will arrange.
-        numbers: of the frames.
+        numbers: of the frames; where the sampler looks before it chooses, of its candidates.
         size_px: (height, width) of a displayed frame.
-        shape: of the feature grid that will come.
+        shape: of the feature grid that will come, of as many frames as are kept at most.
+        most: how many of the frames are kept at most, where they are candidates; else None: all.
     """
 
     sampler: Sampler
@@ -53,21 +55,40 @@ class Plan:
     numbers: list[int]
     size_px: tuple[int, int]
     shape: GridShape
+    most: int | None = None
 
     @cached_property
     def tokens(self) -> int:
         """How many visual tokens that makes."""
         return self.layout.count(self.shape)
 
+    @property
+    def sifter(self) -> Sifter | None:
+        """The sampler, if it is to choose among the frames."""
+        return None if self.most is None else sifter_of(self.sampler)
+
+    @property
+    def frames(self) -> int:
+        """How many frames the model will see, at most."""
+        return len(self.numbers) if self.most is None else min(len(self.numbers), self.most)
+
     def with_frames(self, frames: int) -> Plan:
         """The same for the first so many of the frames."""
-        return replace(
-            self, shape=_shape(self.encoder, self.layout, frames, self.size_px), numbers=self.numbers[:frames]
-        )
+        return self.of(self.numbers[:frames])
+
+    def of(self, numbers: list[int]) -> Plan:
+        """The same for these frames, all of which are kept."""
+        shape = _shape(self.encoder, self.layout, len(numbers), self.size_px)
+        return replace(self, numbers=numbers, shape=shape, most=None)
 
     def with_layout(self, layout: Layout) -> Plan:
         """The same frames in another layout."""
-        return replace(self, layout=layout, shape=_shape(self.encoder, layout, len(self.numbers), self.size_px))
+        return replace(self, layout=layout, shape=_shape(self.encoder, layout, self.frames, self.size_px))
+
+    def glance(self) -> Plan:
+        """A look at all the frames, each of them whole and as one vector."""
+        whole = parts.find("layouts", "grid")(pool=1)
+        return replace(self, encoder=Glancing(self.encoder), layout=whole).of(self.numbers)
 
 
 def plan_of(model: Model, video: Video, question: str, *, pictures: int = 1) -> Plan:
@@ -89,7 +110,10 @@ def plan_of(model: Model, video: Video, question: str, *, pictures: int = 1) -> 
         if pictures > 1 and model.several_layout is not None:
             layout = model.several_layout
     size_px = video.height_px, video.width_px
-    return Plan(model.sampler, encoder, layout, numbers, size_px, _shape(encoder, layout, len(numbers), size_px))
+    sifter = sifter_of(model.sampler) if len(numbers) > 1 else None
+    most = None if sifter is None else sifter.frames
+    shape = _shape(encoder, layout, min(len(numbers), most or len(numbers)), size_px)
+    return Plan(model.sampler, encoder, layout, numbers, size_px, shape, most)
 
 
 def _shape(encoder: VisionEncoder, layout: Layout, frames: int, size_px: tuple[int, int]) -> GridShape:
@@ -141,7 +165,7 @@ def refuse_too_many_frames(model: Model, plans: Sequence[Plan], text: TextNeed) 
     largest = max(plans, key=lambda plan: plan.tokens)
     left_tokens = free_tokens - (visual_tokens - largest.tokens)
     ways = _ways(largest, text, left_tokens)
-    frames = sum(len(plan.numbers) for plan in plans)
+    frames = sum(plan.frames for plan in plans)
     what = f"{frames:,} frames" if len(plans) == 1 else f"{frames:,} frames of {len(plans)} files"
     reason = (
         f"{what} make {visual_tokens:,} tokens, the question {text.question_tokens:,}, and the answer may "
@@ -153,7 +177,7 @@ def refuse_too_many_frames(model: Model, plans: Sequence[Plan], text: TextNeed) 
 
 def _ways(plan: Plan, text: TextNeed, left_tokens: int) -> list[str]:
     """What would make the file of `plan` fit in so many tokens."""
-    frames = len(plan.numbers)
+    frames = plan.frames
     most = bisect.bisect_right(range(1, frames + 1), left_tokens, key=lambda count: plan.with_frames(count).tokens)
     fewer = f"sample at most {most:,} frames"
     ways = [fewer if most else _smaller(text, plan.with_frames(1).tokens)]
@@ -197,7 +221,7 @@ def _layouts_that_fit(plan: Plan, free_tokens: int) -> dict[str, int]:
     One that makes no more of many frames than of half of them is left out: it fits by melting frames into each other.
     """
     found = {}
-    half = max(1, len(plan.numbers) // 2)
+    half = max(1, plan.frames // 2)
     for name in parts.names("layouts"):
         layout: Layout = parts.build("layouts", name, {}, label="layout")
         if view_of(layout) != view_of(plan.layout):
@@ -205,6 +229,6 @@ def _layouts_that_fit(plan: Plan, free_tokens: int) -> dict[str, int]:
         # A layout that cannot lay out such a grid at all refuses to count.
         with suppress(LongtakeError):
             other = plan.with_layout(layout)
-            if half == len(plan.numbers) or other.with_frames(half).tokens < other.tokens:
+            if half == plan.frames or other.with_frames(half).tokens < other.tokens:
                 found[name] = other.tokens
     return {name: tokens for name, tokens in found.items() if tokens <= free_tokens}

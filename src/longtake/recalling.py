@@ -6,7 +6,7 @@ mapped from its file, and attended to where it lies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os.path import basename
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from longtake import parts
 from longtake.engines import Prefix
-from longtake.eye import Kept, Reading
+from longtake.eye import Kept, Reading, Sight
 from longtake.eye.naming import Unnameable, features_about, hashes_lack
 from longtake.families import Model
 from longtake.plan import Plan
@@ -25,39 +25,57 @@ from longtake.prompt import ChatTemplate
 from longtake.store import Entry, Header
 from longtake.store.files import salvage, tensors_of
 from longtake.video import Video
-from longtake.video.seen import Facts, Seen
+from longtake.video.seen import Seen
 
-PREFIX_VERSION = 1
+PREFIX_VERSION = 2
 """Of layouts, prompts and engines; raised when the same features give other keys and values."""
-BESIDE = "beside "
-"""Begins the names of tensors that are kept beside those of a prefix's state."""
+IDS = "prompt ids"
+"""The name of a tensor that is kept beside those of a prefix's state."""
+
+
+@dataclass(frozen=True)
+class Recollection:
+    """What was seen of a file at another time.
+
+    Attributes:
+        seen: which frames came.
+        came: the plan of those that the model saw.
+        kept: that they were in the store.
+        chosen: whether these are a choice of those that came.
+    """
+
+    seen: Seen
+    came: Plan
+    chosen: bool
+
+    @property
+    def kept(self) -> Kept:
+        """Nothing was read."""
+        return Kept(len(self.seen.numbers), came=len(self.seen.numbers))
 
 
 @dataclass(frozen=True)
 class Recalled:
-    """What was read of some files at another time.
+    """What was read of some files, at another time or now.
 
     Attributes:
         prefix: that the engine reads on from; None where it is not kept.
-        beside: what `keep` was given beside it.
-        seen: what was seen of each file then.
-        kept: what the store has; None where it keeps no prefixes.
+        ids_L: (L,) the prompt's ids.
+        of_files: what was seen of each file.
+        kept: what the store has of the prefix; None where it keeps no prefixes.
+        again: whether it came out of the store.
     """
 
     prefix: Prefix | None = None
-    beside: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
-    seen: tuple[Seen, ...] = ()
+    ids_L: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    of_files: Sequence[Sight | Recollection] = ()
     kept: Kept | None = None
-
-    @property
-    def of_files(self) -> tuple[Kept, ...]:
-        """What the store has of each file."""
-        return tuple(Kept(len(seen.numbers), came=len(seen.numbers)) for seen in self.seen)
+    again: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What is worth saying."""
-        if self.prefix is not None:
+        if self.again:
             return ("keys and values from the store",)
         return () if self.kept is None else tuple(f"keys and values: {note}" for note in self.kept.notes())
 
@@ -80,6 +98,7 @@ class Recall:
             about = {
                 "features": [dict(features_about(model, *file, reading)) for file in files],
                 "frames": [plan.numbers for _, plan in files],
+                "sifters": [plan.sifter and dict(parts.told(plan.sifter, "samplers")) for _, plan in files],
                 "layouts": [dict(parts.told(plan.layout, "layouts")) for _, plan in files],
                 "template": repr(template),
                 **_engine_about(model),
@@ -102,57 +121,65 @@ class Recall:
                     return restored
         return Recalled()
 
-    def keep(self, prefix: Prefix, seen: Iterable[Seen], beside: Mapping[str, NDArray[np.int64]]) -> Recalled:
+    def keep(self, prefix: Prefix, sights: Sequence[Sight], ids_L: NDArray[np.int64]) -> Recalled:
         """Keep a prefix, if the store keeps any; where the disk refuses, what is returned says so.
 
         Args:
             prefix: to keep.
-            seen: of each file.
-            beside: what whoever reads on will want to know of the prompt, by names.
+            sights: of each file.
+            ids_L: (L,) of the prompt that was read.
         """
+        return Recalled(prefix, ids_L, sights, self._kept(prefix, sights, ids_L))
+
+    def _kept(self, prefix: Prefix, sights: Sequence[Sight], ids_L: NDArray[np.int64]) -> Kept | None:
         store, entry = self._model.store, self._entry
         if store is None or not store.prefixes:
-            return Recalled(kept=Kept(0, damaged=self._damaged) if self._damaged else None)
+            return Kept(0, damaged=self._damaged) if self._damaged else None
         if entry is None:
-            return Recalled(kept=Kept(0, refused="a file or the model cannot be told from others"))
+            return Kept(0, refused="a file or the model cannot be told from others")
         state: Any = getattr(prefix, "state", None)
         if state is None:
-            return Recalled(kept=Kept(0, refused="this engine keeps nothing on disk"))
-        told = {"files": [{str(number): dict(facts) for number, facts in one.facts.items()} for one in seen]}
+            return Kept(0, refused="this engine keeps nothing on disk")
+        told = {"files": [_told(sight) for sight in sights]}
         folder, written, refused = str(entry.path), 0, ""
         with self._clock.stage("store"):
             try:
                 tensors = {name: tensor.cpu() for name, tensor in state().items()}
-                tensors |= {BESIDE + name: torch.from_numpy(array) for name, array in beside.items()}
-                written = entry.add(tensors, told, records=1)
+                written = entry.add({**tensors, IDS: torch.from_numpy(ids_L)}, told, records=1)
             except OSError as error:
                 refused = error.strerror or str(error)
-        return Recalled(kept=Kept(0, folder, damaged=self._damaged, bytes=written, refused=refused))
+        return Kept(0, folder, damaged=self._damaged, bytes=written, refused=refused)
 
     def _restored(self, header: Header) -> Recalled | None:
         assert self._entry is not None
-        seen = [_seen(*file, facts) for file, facts in zip(self._files, header.told["files"], strict=True)]
-        if any(hashes_lack(video, one) for (video, _), one in zip(self._files, seen, strict=True)):
+        of_files = [_seen(*file, told) for file, told in zip(self._files, header.told["files"], strict=True)]
+        if any(hashes_lack(video, one.seen) for (video, _), one in zip(self._files, of_files, strict=True)):
             return None
         restore: Any = getattr(self._model.engine, "restored", None)
-        found = {name: tensor for name, tensor in tensors_of(header) if tensor is not None}
-        if len(found) < len(header.sums):
+        state = {name: tensor for name, tensor in tensors_of(header) if tensor is not None}
+        if len(state) < len(header.sums):
             self._damaged += salvage(header.path)[1]
             return None
-        state = {name: tensor for name, tensor in found.items() if not name.startswith(BESIDE)}
-        beside = {name.removeprefix(BESIDE): found[name].numpy() for name in found.keys() - state.keys()}
+        ids_L = state.pop(IDS).numpy()
         try:
             prefix: Prefix | None = None if restore is None else restore(state)
         except ValueError:
             return None  # this engine attends in a way that takes no state
         kept = Kept(0, str(self._entry.path), damaged=self._damaged)
-        return None if prefix is None else Recalled(prefix, beside, tuple(seen), kept)
+        return None if prefix is None else Recalled(prefix, ids_L, of_files, kept, again=True)
 
 
-def _seen(video: Video, plan: Plan, facts: Mapping[str, Facts]) -> Seen:
+def _told(sight: Sight) -> dict[str, object]:
+    """What is kept of a file beside the prefix."""
+    facts = {str(number): dict(facts) for number, facts in sight.seen.facts.items()}
+    return {"facts": facts, "chosen": sight.came.numbers if sight.chosen else None}
+
+
+def _seen(video: Video, plan: Plan, told: Mapping[str, Any]) -> Recollection:
     seen = Seen(video, plan.numbers)
-    seen.remember({int(number): some for number, some in facts.items()})
-    return seen
+    seen.remember({int(number): facts for number, facts in told["facts"].items()})
+    chosen = told["chosen"]
+    return Recollection(seen, plan.of(seen.numbers if chosen is None else chosen), chosen is not None)
 
 
 def _engine_about(model: Model) -> Mapping[str, object]:

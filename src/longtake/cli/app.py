@@ -214,6 +214,7 @@ def frames(
     video: opt.VideoFile,
     output: opt.SheetFile,
     sampler: opt.SamplerName = "uniform",
+    model: opt.EyesName = None,
     frames: opt.FrameCount = None,
     start: opt.Start = None,
     end: opt.End = None,
@@ -231,7 +232,7 @@ def frames(
 
     way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
     looked_at = opt.Looked(video, sampler, frames, start, end, opt.settings_by_part(settings, ("sampler",)), way)
-    save_sheet(looked_at, output, show=opt.Show(as_json, quiet))
+    save_sheet(looked_at, output, model=model, show=opt.Show(as_json, quiet))
 
 
 @app.command("list")

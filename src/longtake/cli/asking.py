@@ -241,8 +241,9 @@ def closing_line(answer: Answer) -> str:
 def _seen(answer: Answer) -> Iterator[str]:
     frames = sum(len(look.numbers) for look in answer.looks if not look.still)
     pictures = sum(look.still for look in answer.looks)
+    glanced = sum(look.candidates or 0 for look in answer.looks)
     if frames:
-        yield f"{frames:,} frames"
+        yield f"{frames:,} frames{f', chosen by looks at {glanced:,}' if glanced else ''}"
     if pictures:
         yield f"{pictures:,} picture{'s' * (pictures > 1)}"
 

@@ -74,24 +74,26 @@ def print_info(path: str, way: Way, *, as_json: bool) -> None:
         say(table(described(found)))
 
 
-def save_sheet(looked: Looked, output: str, *, show: Show) -> None:
-    """`longtake frames`: a contact sheet of what the sampler picks."""
+def save_sheet(looked: Looked, output: str, *, model: str | None, show: Show) -> None:
+    """`longtake frames`: a contact sheet of what the sampler picks; `model` is who looks, where it looks first."""
     from longtake import parts
+    from longtake.cli.glancing import choose
 
     suffix_fits(output)
     sampler = parts.build("samplers", looked.sampler or "uniform", looked.sampler_settings, label="sampler")
     with bars(wanted=show.talks) as progress, open_looked_at(looked, progress=progress) as video:
-        numbers = sampler.pick(video, "")
-        seen = draw_sheet(video, Sheet(numbers), Path(output), progress=progress)
+        chosen = choose(sampler, video, model, progress=progress)
+        seen = draw_sheet(video, Sheet(chosen.numbers, chosen.among), Path(output), progress=progress)
     times_s = video.times_s[seen.numbers].tolist()
+    notes = list(dict.fromkeys([*video.notes, *chosen.notes, *seen.notes()]))
     if show.as_json:
         frames = [{"number": number, "time_s": time_s} for number, time_s in zip(seen.numbers, times_s, strict=True)]
         lost_s = [list(span) for span in seen.lost_s]
-        came = {"asked_frames": len(numbers), "degraded": seen.degraded, "lost_s": lost_s}
-        say_json({"sheet": output, "frames": frames, **came, "notes": [*video.notes, *seen.notes()]})
+        came = {"degraded": seen.degraded, "lost_s": lost_s, **chosen.told}
+        say_json({"sheet": output, "frames": frames, **came, "notes": notes})
     if show.talks:
         span = f"{len(seen.numbers)} frames from {times_s[0]:.3f} s to {times_s[-1]:.3f} s in {output}"
-        remark("; ".join([span, *video.notes, *seen.notes()]))
+        remark("; ".join([span, *notes]))
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,10 @@ KeyValues = Annotated[
 ModelName = Annotated[
     str, typer.Option("--model", "-m", help="A bundled model, the folder of a checkpoint, or a model of the hub.")
 ]
+EyesName = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="Who looks, where the sampler looks before it chooses (distinct). Else: nano."),
+]
 DoctorModel = Annotated[
     str | None,
     typer.Argument(

@@ -68,14 +68,21 @@ class Sight:
     Attributes:
         grid: the features.
         seen: which frames came.
-        visual_tokens: that the layout makes of them.
+        came: the plan of the frames that the model sees.
         kept: what a store has of it; None without a store.
+        chosen: whether these frames are a choice of those that were seen.
     """
 
     grid: FeatureGrid
     seen: Seen
-    visual_tokens: int
+    came: Plan
     kept: Kept | None = None
+    chosen: bool = False
+
+    @property
+    def visual_tokens(self) -> int:
+        """How many the layout makes of them."""
+        return self.came.tokens
 
 
 class Eye(Protocol):
@@ -149,10 +156,10 @@ class Fresh:
 
 def sight(grid: FeatureGrid, seen: Seen, plan: Plan, *, kept: Kept | None = None) -> Sight:
     """What came of a plan, checked against it."""
-    came = plan.with_frames(len(seen.numbers))
+    came = plan.of(seen.numbers)
     if grid.shape != came.shape:
         raise ValueError(f"features are {grid.shape} where {came.shape} was announced")
-    return Sight(grid, seen, came.tokens, kept)
+    return Sight(grid, seen, came, kept)
 
 
 def open_eye(model: Model, reading: Reading) -> Eye:

@@ -13,6 +13,7 @@ from longtake.layouts import view_of
 from longtake.plan import Plan
 from longtake.video import Video
 from longtake.video.seen import Seen
+from longtake.vision.glancing import Glancing
 
 
 class Unnameable(Exception):
@@ -26,7 +27,8 @@ def features_about(model: Model, video: Video, plan: Plan, reading: Reading | No
         Unnameable: something of it has no name.
     """
     origin = model.origin
-    places = None if origin is None else origin.places(plan.encoder)
+    eye = plan.encoder.encoder if isinstance(plan.encoder, Glancing) else plan.encoder
+    places = None if origin is None else origin.places(eye)
     told = getattr(plan.encoder, "told", None)
     if origin is None or places is None or told is None:
         raise Unnameable("the model's eye was put together by hand")
@@ -65,7 +67,7 @@ def wants_hashes(video: Video) -> bool:
 
 def hashes_lack(video: Video, seen: Seen) -> bool:
     """Whether hashes are wanted that are not known of what was seen at another time."""
-    return wants_hashes(video) and not seen.hashes
+    return wants_hashes(video) and not seen.hashes_of(seen.numbers)
 
 
 def media_sha256(video: Video, reading: Reading | None = None) -> str:

@@ -160,7 +160,7 @@ def _read_again(video: VideoFile, numbers: Sequence[int], hear: Progress) -> dic
     with closing(ahead(video.read(numbers, chunk=1, shrink=_speck))) as read:
         for done, _ in enumerate(seen.passing(read), 1):
             hear("read", done, len(numbers))
-    return dict(zip(seen.numbers, seen.hashes, strict=True))
+    return dict(zip(seen.numbers, seen.hashes_of(seen.numbers), strict=True))
 
 
 def _speck(image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:

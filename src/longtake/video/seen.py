@@ -51,10 +51,9 @@ class Seen:
         """Of the frames that have been seen, ascending."""
         return sorted(self.facts)
 
-    @property
-    def hashes(self) -> tuple[str, ...]:
-        """Of these frames' pixels, in the same order; empty where they are not known of all."""
-        found = [self.facts[number].get(PIXELS) for number in self.numbers]
+    def hashes_of(self, numbers: Sequence[int]) -> tuple[str, ...]:
+        """Of the pixels of some that have been seen, in this order; empty where they are not known of all."""
+        found = [self.facts[number].get(PIXELS) for number in numbers]
         return tuple(filter(None, found)) if all(found) else ()
 
     def passing(self, chunks: Iterable[Frames]) -> Iterator[Frames]:

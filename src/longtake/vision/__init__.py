@@ -10,7 +10,7 @@ look at pictures as LLaVA-NeXT does (AnyRes) say so, and get for each picture th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -107,6 +107,28 @@ class FeatureGrid:
         """What a layout counts by."""
         views, height, width, _ = self.values_THWD.shape
         return GridShape(views, height, width, self.newline_D is not None, self.tilings, self.class_TD is not None)
+
+    @property
+    def means_TD(self) -> NDArray[np.float32]:
+        """(T, D) the mean of each view's features over its places."""
+        means: NDArray[np.float32] = self.values_THWD.mean(dim=(1, 2), dtype=torch.float32).cpu().numpy()
+        return means
+
+    def taking(self, places: Sequence[int]) -> FeatureGrid:
+        """Only the views at `places`.
+
+        Raises:
+            ValueError: pictures were cut into tiles.
+        """
+        if self.tilings:
+            raise ValueError("a tile cannot be taken without its picture")
+        class_TD = None if self.class_TD is None else self.class_TD[list(places)]
+        return replace(
+            self,
+            values_THWD=self.values_THWD[list(places)],
+            times_s=self.times_s[list(places)],
+            class_TD=class_TD,
+        )
 
 
 class VisionEncoder(Protocol):

@@ -20,6 +20,13 @@ from longtake.vision import ENCODING_VERSION, FeatureGrid, GridShape, MakeTower,
 from longtake.vision.pixels import PixelRecipe
 from longtake.vision.tiles import LLAVA_TILES, TileGrid, best_grid, cut
 
+VIEWS_AT_ONCE = 32
+"""Enough to keep a graphics card busy."""
+CPU_BYTES_AT_ONCE = 5 * 2**18
+"""Of one colour of the pictures: on a processor what lies between two layers should stay in its caches, and be small
+enough for the heap. That makes two views of CLIP's 336 x 336 in float32, and five in bfloat16. 32 at once took a tenth
+more processor time in float32 and a third more in bfloat16 (CLIP-L; docs/log.md), and gigabytes for a moment."""
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -30,7 +37,7 @@ class Encoder:
         tower: (T, 3, side, side) floats in, (T, H, W, C) features out, one for each patch.
         projector: (..., C) features in, (..., D) out, D being the language model's width.
         patch_px: side of the square that one feature stands for; the grid has side_px // patch_px rows and columns.
-        chunk_frames: how many views go through tower and projector at once.
+        at_once: so many views go through tower and projector at once; None: as many as the device likes.
         tiles: the grids of tiles that a picture may be cut into.
         newline_D: the vector that the model learned to read at the end of a row of a picture; None where it has none.
         class_token: keep the tower's token for each view as a whole; the tower then has `with_class`.
@@ -40,7 +47,7 @@ class Encoder:
     tower: nn.Module
     projector: nn.Module
     patch_px: int
-    chunk_frames: int = 32
+    at_once: int | None = None
     tiles: tuple[TileGrid, ...] = field(default=LLAVA_TILES, repr=False)
     newline_D: torch.Tensor | None = field(default=None, repr=False, compare=False)
     class_token: bool = False
@@ -48,10 +55,20 @@ class Encoder:
     def __post_init__(self) -> None:
         if not 1 <= self.patch_px <= self.recipe.side_px:
             raise ValueError(f"patch_px is {self.patch_px}; want 1 to {self.recipe.side_px}, the side of a picture")
-        if self.chunk_frames < 1:
-            raise ValueError(f"chunk_frames is {self.chunk_frames}; want at least 1")
+        if self.at_once is not None and self.at_once < 1:
+            raise ValueError(f"at_once is {self.at_once}; want at least 1")
         if not self.tiles:
             raise ValueError("there are no grids of tiles; want at least one")
+
+    @property
+    def chunk_frames(self) -> int:
+        """How many views go through tower and projector at once."""
+        if self.at_once is not None:
+            return self.at_once
+        if input_device(self.tower).type != "cpu":
+            return VIEWS_AT_ONCE
+        view_bytes = self.recipe.side_px**2 * next(self.tower.parameters()).dtype.itemsize
+        return max(1, min(VIEWS_AT_ONCE, CPU_BYTES_AT_ONCE // view_bytes))
 
     @property
     def grid_height(self) -> int:
