@@ -18,14 +18,13 @@ from longtake.choosing import Point, weigh_letters
 from longtake.clock import Clock, peak_memory_bytes
 from longtake.engines import GenerateOptions
 from longtake.families import Model
-from longtake.layouts import view_of
+from longtake.layouts import Piece, view_of
 from longtake.plan import GREEDY, Plan, is_still, plan_of, refuse_too_long, refuse_too_many_frames, text_need
 from longtake.prompt import joined, prefix, question_ids, stream_text
 from longtake.prompt.choices import choosing, letters_of, with_choices
 from longtake.video import Frames, Video
 from longtake.video.decoding.ahead import ahead
 from longtake.video.seen import Seen
-from longtake.vision import FeatureGrid
 from longtake.vision.sheets import sheets
 
 READ_AHEAD_FRAMES = 32
@@ -67,9 +66,10 @@ def watch(
 
     eye = _Eye(clock, tell, asked=sum(len(plan.numbers) for plan in plans))
     sights = [eye.look(video, plan) for video, plan in zip(videos, plans, strict=True)]
-    arranged = [plan.layout.arrange(sight.grid) for plan, sight in zip(plans, sights, strict=True)]
-    prompt = prefix(template, model.tokenizer, joined(template, arranged))
-    visual_tokens = sum(sight.visual_tokens for sight in sights)
+    looks = tuple(_look(*each) for each in zip(videos, plans, sights, strict=True))
+    prompt = prefix(template, model.tokenizer, joined(template, [sight.pieces for sight in sights]))
+    del sights  # the prompt has the tokens; pieces of several files would be held twice while it is read
+    visual_tokens = sum(look.visual_tokens for look in looks)
     if len(prompt.visual_ND) != visual_tokens:
         raise ValueError(f"{len(prompt.visual_ND)} visual tokens came where {visual_tokens} were announced")
     text = replace(text, opening_tokens=len(prompt.token_ids_L) - visual_tokens)
@@ -80,7 +80,6 @@ def watch(
             prompt, after_tokens=after_tokens, progress=lambda done, total: tell("prefill", done, total)
         )
 
-    looks = tuple(_look(*each) for each in zip(videos, plans, sights, strict=True))
     return Watched(looks, template, kept, model.engine, clock.seconds)
 
 
@@ -192,9 +191,9 @@ def _answer(model: Model, watched: Watched, said: _Said, notes: Sequence[str] = 
 
 @dataclass(frozen=True)
 class _Sight:
-    """What the encoder made of one file, and how it was read."""
+    """What the layout made of one file's features, which are let go, and how the file was read."""
 
-    grid: FeatureGrid
+    pieces: Sequence[Piece]
     seen: Seen
     visual_tokens: int
 
@@ -222,7 +221,7 @@ class _Eye:
         came = plan.with_frames(len(seen.numbers))
         if grid.shape != came.shape:
             raise ValueError(f"features are {grid.shape} where {came.shape} was announced")
-        return _Sight(grid, seen, came.tokens)
+        return _Sight(plan.layout.arrange(grid), seen, came.tokens)
 
     def _counted(self, chunks: Iterable[Frames]) -> Iterator[Frames]:
         read = self.done
