@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import typer
 
 from longtake.cli import options as opt
@@ -53,6 +55,8 @@ def ask(
     tower: opt.Tower = "torch",
     settings: opt.SettingsWithMethod = None,
     beyond_trained_context: opt.BeyondTrainedContext = False,
+    fit: opt.Fit = None,
+    device_memory: opt.DeviceMemory = None,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -62,9 +66,49 @@ def ask(
     way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
     set_by_part = opt.settings_by_part(settings, opt.WITH_METHOD)
     looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
-    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context)
+    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context, fit, device_memory)
     asked = Asked(question, tuple(choices or ()), Drawing(max_new_tokens, temperature, seed))
     ask_and_print(looked_at, asked, choice, road=Road(method, reader), show=opt.Show(as_json, quiet))
+
+
+@app.command()
+def plan(
+    files: opt.PlannedFiles = None,
+    question: opt.PlannedQuestion = None,
+    model: opt.ModelName = "nano",
+    sampler: opt.SamplerName = None,
+    layout: opt.LayoutName = None,
+    rope: opt.RopeName = None,
+    template: opt.TemplateName = None,
+    frames: opt.FrameCount = None,
+    fit: opt.Fit = None,
+    device_memory: opt.DeviceMemory = None,
+    duration: opt.Duration = None,
+    size: opt.FrameSize = "1280x720",
+    start: opt.Start = None,
+    end: opt.End = None,
+    stream: opt.Stream = None,
+    limits: opt.LimitSettings = None,
+    max_new_tokens: opt.MaxNewTokens = 64,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    tower: opt.Tower = "torch",
+    settings: opt.Settings = None,
+    beyond_trained_context: opt.BeyondTrainedContext = False,
+    calibrate: opt.Calibrate = False,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Tell what asking would take, in tokens, memory and time, and how many frames fit. Loads and reads nothing."""
+    from longtake.cli.asking import Choice, Drawing
+    from longtake.cli.planning import Absent, Wish, plan_and_print
+
+    way = Way(stream, "error", "off", tuple(limits or ()), isolate=False)
+    looked_at = opt.Looked("", sampler, frames, start, end, opt.settings_by_part(settings), way)
+    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context, fit, device_memory)
+    wish = Wish(question, Drawing(max_new_tokens, 0.0, 0), Absent(duration, size), calibrate)
+    looks = [dataclasses.replace(looked_at, path=path) for path in files or ("",)]
+    plan_and_print(looks, choice, wish=wish, show=opt.Show(as_json, quiet))
 
 
 @app.command()
