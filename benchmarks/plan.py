@@ -6,9 +6,9 @@
 
 Checkpoints of random weights are written: LongVA's layout (CLIP-L/14 at 336 px and Qwen2-0.5B's layers), OneVision
 (SigLIP at 384 px, Qwen2-0.5B's layers) and LLaVA-NeXT-Video (CLIP, Llama), with few layers each and the whole
-vocabulary; nano as it ships. Of each mix of model, layout, frames and dtype `longtake plan` is run and then `longtake ask`, each in
-a process of its own with one thread. Truth: the process's peak of resident memory, and its processor time from start to
-end. The machine is measured anew before each half of the mixes: others use it too.
+vocabulary; nano as it ships. Of each mix of model, layout, frames and dtype `longtake plan` is run and then `longtake
+ask`, each in a process of its own with one thread. Truth: the process's peak of resident memory, and its processor time
+from start to end. The machine is measured anew before every seventh mix: others use it too.
 
 Ends with one line of JSON: {"figures", "targets", "ok"}.
 """
@@ -216,7 +216,7 @@ def main() -> int:
             if mix.model != "nano" and not own.exists():
                 write(mix.model, own, smoke=asked.smoke)
             model = "nano" if mix.model == "nano" else own
-            anew = number % 4 == 0
+            anew = number % 7 == 0
             row = figures[mix.name] = compared(mix, model, folder / "cache", anew=anew)
             print(
                 f"{mix.name:<52}{row['planned_mb']:>8,.0f}{row['measured_mb']:>8,.0f} MB {row['memory']:>+7.1%}"

@@ -101,7 +101,8 @@ def plan(
 ) -> None:
     """Tell what asking would take, in tokens, memory and time, and how many frames fit. Loads and reads nothing."""
     from longtake.cli.asking import Choice, Drawing
-    from longtake.cli.planning import Absent, Wish, plan_and_print
+    from longtake.cli.means import Absent
+    from longtake.cli.planning import Wish, plan_and_print
 
     way = Way(stream, "error", "off", tuple(limits or ()), isolate=False)
     looked_at = opt.Looked("", sampler, frames, start, end, opt.settings_by_part(settings), way)

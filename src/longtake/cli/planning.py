@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from longtake.cli.asking import Choice, Drawing, swapped
 from longtake.cli.looking import open_looked_at
-from longtake.cli.opening import parsed_count, parsed_seconds
+from longtake.cli.means import Absent, Means
 from longtake.cli.options import Looked, Show
-from longtake.cli.output import remark, say, say_json, table
+from longtake.cli.output import remark, say_json
+from longtake.cli.plan_told import GIB, Told, print_plan, threads_of
 from longtake.cli.progress import bars
 from longtake.errors import ErrorCode, LongtakeError
 
@@ -27,160 +27,11 @@ if TYPE_CHECKING:
     from longtake.methods import Query
     from longtake.video import Video
 
-GIB = 2**30
-BAR_WIDTH = 60
-SIGNS = {
-    "process": "·",
-    "weights": "█",
-    "key-values": "▓",
-    "activations": "▒",
-    "features": "░",
-    "pixels": "+",
-}
-_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*(s|min|h)", re.ASCII)
-_SIZE = re.compile(r"(\d{1,5})x(\d{1,5})", re.ASCII)
-_UNIT_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
-
-
-@dataclass(frozen=True)
-class Means:
-    """What a run may take, as the user put it.
-
-    Attributes:
-        fit: memory=SIZE or time=TIME, to be filled with frames; None: frames are as they are asked for.
-        device_memory: so much memory may be used; None: what there is.
-    """
-
-    fit: str | None
-    device_memory: str | None
-
-    def fitted(self) -> tuple[str, float] | None:
-        """`("memory", bytes)` or `("time", seconds)`.
-
-        Raises:
-            LongtakeError: `usage.bad_option`.
-        """
-        if self.fit is None:
-            return None
-        name, _, written = self.fit.partition("=")
-        if name == "memory" and (count := parsed_count(written)):
-            return name, float(count)
-        if name == "time" and (span := _span(written)):
-            return name, span
-        reason = "is neither memory=SIZE nor time=TIME"
-        raise LongtakeError(
-            ErrorCode.USAGE_BAD_OPTION, f"--fit {self.fit}", reason, "write it like memory=16GiB or time=10min"
-        )
-
-    def room(self, *, device: str, apart: bool) -> Room | None:
-        """How much memory may be used; None where nobody can say, or where several devices share a model.
-
-        Raises:
-            LongtakeError: `usage.bad_option`.
-        """
-        from longtake.costs.machine import Room, memory_room
-
-        if self.device_memory is not None:
-            count = parsed_count(self.device_memory)
-            if not count:
-                reason, advice = "is no size", "write it like 80GiB"
-                raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--device-memory {self.device_memory}", reason, advice)
-            return Room(count, " (--device-memory)")
-        if not apart:
-            return memory_room()
-        return None if device == "auto" or "," in device else _card_room(device)
-
-
-@dataclass(frozen=True)
-class Absent:
-    """A video that is not at hand, as the user put it."""
-
-    duration: str | None
-    size: str
-
-    def video(self) -> Video:
-        """Something that can be planned for.
-
-        Raises:
-            LongtakeError: `usage.bad_option`.
-        """
-        from longtake.costs.imagined import ImaginedVideo
-
-        found, seconds = _SIZE.fullmatch(self.size), parsed_seconds(self.duration or "")
-        if self.duration is None:
-            reason, advice = "no FILE and no --duration", "name a file, or say --duration 2:00:00"
-            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "", reason, advice)
-        if not seconds:
-            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--duration", "is no time", "write it like 2:00:00")
-        if found is None or not int(found[1]) * int(found[2]):
-            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--size", "is no size", "write it like 1280x720")
-        return ImaginedVideo(seconds, int(found[1]), int(found[2]))
-
-
-@dataclass(frozen=True)
-class Told:
-    """A plan, ready to be told."""
-
-    counter: Counter
-    case: Case
-    model: Model
-    cost: Cost
-    room: Room | None
-    most: int | None
-    notes: tuple[str, ...]
-
-    @property
-    def fits(self) -> bool | None:
-        """Whether there is memory for it; None where nobody can say."""
-        return None if self.room is None else self.cost.memory_bytes <= self.room.bytes
-
-    def as_dict(self) -> dict[str, object]:
-        """The object that `--json` prints."""
-        from longtake import parts
-
-        text, plans = self.case.text(self.model), self.case.plans(self.model)
-        reads = self.model.engine.trained_context
-        visual = sum(plan.tokens for plan in plans)
-        peak = self.cost.peak
-        seconds = self.cost.processor_s
-        return {
-            "model": self.model.name,
-            "dtype": self.counter.outline.dtype,
-            "files": [
-                {
-                    "path": video.path,
-                    "frames": len(plan.numbers),
-                    "visual_tokens": plan.tokens,
-                    "parts": {
-                        "sampler": parts.told(plan.sampler, "samplers"),
-                        "layout": parts.told(plan.layout, "layouts"),
-                    },
-                }
-                for video, plan in zip(self.case.videos, plans, strict=True)
-            ],
-            "tokens": {
-                "visual": visual,
-                "text": text.opening_tokens + text.question_tokens,
-                "new": text.answer_tokens,
-            },
-            "trained_context": reads,
-            "fits_context": visual + text.tokens <= reads,
-            "memory_bytes": self.cost.memory_bytes,
-            "peak_stage": peak.name,
-            "bytes": dict(peak.bytes),
-            "stages": {stage.name: dict(stage.bytes) for stage in self.cost.stages},
-            "apart": self.cost.apart,
-            "room_bytes": None if self.room is None else self.room.bytes,
-            "fits_memory": self.fits,
-            "processor_seconds": seconds and {name: round(spent, 4) for name, spent in seconds.items()},
-            "threads": self.counter.rates and self.counter.rates.threads,
-            "most_frames": self.most,
-            "notes": list(self.notes),
-        }
-
 
 def plan_and_print(files: Sequence[Looked], choice: Choice, *, wish: Wish, show: Show) -> None:
     """`longtake plan`; a file without a name is a video that is not at hand."""
+    from longtake.costs.rehearsing import Unrehearsed
+
     means = Means(choice.fit, choice.device_memory)
     wanted = means.fitted()
     with ExitStack() as opened:
@@ -202,15 +53,18 @@ def plan_and_print(files: Sequence[Looked], choice: Choice, *, wish: Wish, show:
             notes += ("reading is not in the seconds: the video is not at hand",)
         case = _case(videos, wish.question, wish.drawing.options())
         room = means.room(device=choice.device, apart=counter.outline.apart)
-        if wanted:
-            model, note = _filled(counter, case, model, wanted)
-            notes += (note,)
-        most = _most(counter, case, model, None if room is None else room.bytes)
-        told = Told(counter, case, model, case.cost(counter, model), room, most, notes)
+        try:
+            if wanted:
+                model, note = _filled(counter, case, model, wanted)
+                notes += (note,)
+            most = _most(counter, case, model, None if room is None else room.bytes)
+            told = Told(counter, case, model, case.cost(counter, model), room, most, notes)
+        except Unrehearsed as error:
+            raise _no_plan(choice.model, error) from error
     if show.as_json:
         say_json(told.as_dict())
     else:
-        _print(told)
+        print_plan(told)
 
 
 @dataclass(frozen=True)
@@ -250,9 +104,11 @@ def fitted(looked: Looked, videos: Sequence[Video], choice: Choice, *, query: Qu
     """What `ask` takes of a plan, before any weights are read.
 
     Raises:
-        LongtakeError: `limit.memory` if the run would take more memory than there is; `usage.bad_option` for what it may
-            take.
+        LongtakeError: `limit.memory` if the run would take more memory than there is; `usage.bad_option` for
+            --fit and --device-memory.
     """
+    from longtake.costs.rehearsing import Unrehearsed
+
     means = Means(choice.fit, choice.device_memory)
     wanted = means.fitted()
     try:
@@ -266,6 +122,22 @@ def fitted(looked: Looked, videos: Sequence[Video], choice: Choice, *, query: Qu
         counter, _ = _measured(counter, anew=False, show=show)
     case = _case(videos, query.question, query.options)
     room = means.room(device=choice.device, apart=counter.outline.apart)
+    try:
+        return _checked(counter, case, model, wanted=wanted, room=room)
+    except Unrehearsed as error:
+        if wanted is not None:
+            raise _no_plan(choice.model, error) from error
+        return Fitted(notes=(f"whether memory is enough could not be told: {error}",))
+
+
+def _checked(
+    counter: Counter, case: Case, model: Model, *, wanted: tuple[str, float] | None, room: Room | None
+) -> Fitted:
+    """What fits of a case; refused if it does not.
+
+    Raises:
+        LongtakeError: `limit.memory`.
+    """
     result = Fitted()
     if wanted:
         model, note = _filled(counter, case, model, wanted)
@@ -278,6 +150,11 @@ def fitted(looked: Looked, videos: Sequence[Video], choice: Choice, *, query: Qu
     if room is not None and cost.memory_bytes > room.bytes:
         raise _too_much(in_memory, case, model, cost, room)
     return result
+
+
+def _no_plan(model: str, error: Exception) -> LongtakeError:
+    reason = f"what it takes cannot be told without its weights: {error}"
+    return LongtakeError(ErrorCode.USAGE_BAD_OPTION, model, reason, "ask with few frames and see")
 
 
 def _in_context(model: Model, case: Case) -> bool:
@@ -336,7 +213,7 @@ def _filled(counter: Counter, case: Case, model: Model, wanted: tuple[str, float
 
     def fits(one: Model) -> bool:
         cost = case.cost(counter, one)
-        spent = cost.memory_bytes if kind == "memory" else (cost.seconds or 0.0) / max(1, _threads(counter))
+        spent = cost.memory_bytes if kind == "memory" else (cost.seconds or 0.0) / max(1, threads_of(counter))
         return spent <= most and _in_context(one, case)
 
     with_frames(model, 1)
@@ -349,10 +226,6 @@ def _filled(counter: Counter, case: Case, model: Model, wanted: tuple[str, float
             ErrorCode.LIMIT_MEMORY, "--fit", reason, "give more, or take --dtype int8 or a smaller model"
         )
     return with_frames(model, frames), f"{frames:,} frames fit into {told}"
-
-
-def _threads(counter: Counter) -> int:
-    return 1 if counter.rates is None else counter.rates.threads
 
 
 def _most(counter: Counter, case: Case, model: Model, room_bytes: int | None) -> int | None:
@@ -384,78 +257,3 @@ def _too_much(counter: Counter, case: Case, model: Model, cost: Cost, room: Room
     ways += ["take --dtype int8"] if counter.outline.dtype != "int8" else []
     ways += ["see `longtake plan`"] if ways else ["take a smaller model: its weights alone are too much"]
     return LongtakeError(ErrorCode.LIMIT_MEMORY, "", reason, ", or ".join(ways))
-
-
-def _card_room(device: str) -> Room | None:
-    import torch
-
-    from longtake.costs.machine import Room
-
-    if not torch.cuda.is_available():
-        return None
-    return Room(torch.cuda.get_device_properties(device).total_memory, "")
-
-
-def _span(written: str) -> float | None:
-    found = _SPAN.fullmatch(written.strip())
-    return float(found[1]) * _UNIT_S[found[2]] if found else parsed_seconds(written)
-
-
-def _print(told: Told) -> None:
-    facts: Any = told.as_dict()
-    tokens = " + ".join(f"{count:,} {kind}" for kind, count in facts["tokens"].items())
-    frames = sum(file["frames"] for file in facts["files"])
-    layouts = {file["parts"]["layout"]["name"]: None for file in facts["files"]}
-    rows = [
-        ("model", f"{facts['model']} in {facts['dtype']}"),
-        ("frames", f"{frames:,}, laid out by {', '.join(layouts)}"),
-        ("tokens", f"{tokens}; the model reads {facts['trained_context']:,}{_beyond(facts)}"),
-        ("memory", f"{_gib(told.cost.memory_bytes)} at most, in {_stage(told)}{_verdict(told)}"),
-        *((f"  {SIGNS[kind]} {kind}", _gib(count)) for kind, count in told.cost.peak.bytes.items()),
-    ]
-    if told.cost.processor_s is not None:
-        rows += _seconds(told.cost.processor_s, _threads(told.counter))
-    if told.most is not None:
-        rows.append(("at most", f"{told.most:,} frames fit"))
-    say(table(rows))
-    say(_bar(told.cost.peak.bytes, told.cost.memory_bytes))
-    for note in told.notes:
-        say(f"note: {note}")
-
-
-def _seconds(spent: Mapping[str, float], threads: int) -> list[tuple[str, str]]:
-    told = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in spent.items())
-    total = sum(spent.values())
-    clock = f"; on {threads} threads that nothing else uses at least {total / threads:,.1f} s" if threads > 1 else ""
-    return [("processor", f"{total:,.1f} s ({told}){clock}")]
-
-
-def _beyond(facts: Mapping[str, Any]) -> str:
-    return "" if facts["fits_context"] else ": too many, `ask` refuses them unless --beyond-trained-context"
-
-
-def _stage(told: Told) -> str:
-    return told.cost.peak.name
-
-
-def _verdict(told: Told) -> str:
-    if told.room is None:
-        return ""
-    says = "fits" if told.fits else "does not fit"
-    return f"; {says} into {_gib(told.room.bytes)}{told.room.told}"
-
-
-def _gib(count: float) -> str:
-    return f"{count / GIB:.2f} GiB" if count >= GIB else f"{count / 2**20:.1f} MiB"
-
-
-def _bar(counts: Mapping[str, int], total: int) -> str:
-    """One line, each kind by its sign, as wide as its share."""
-    ends, done, drawn = [], 0, 0
-    whole = sum(counts.values())
-    for kind, count in counts.items():
-        done += count
-        end = round(BAR_WIDTH * done / whole)
-        ends.append(SIGNS[kind] * (end - drawn))
-        drawn = end
-    return "".join(ends)

@@ -10,8 +10,8 @@ of a stage is the peak:
     ask       process | weights |                 key-values | activations of the question, logits
 
 Activations and what is computed come from a *rehearsal*: the model's own code is run on tensors that have a shape and
-no numbers (`costs.rehearsing`). Seconds are what is computed, by its kind, times what a little of each kind took on this
-machine (`costs.rates`).
+no numbers (`costs.rehearsing`). Seconds are what is computed, by its kind, times what a little of each kind took here
+(`costs.rates`).
 """
 
 from __future__ import annotations

@@ -144,12 +144,9 @@ class Counter:
             reading_s += read_seconds(video, plan.numbers, self._pace(video, plan))
         step = self.rehearsal.chunk(1, length) + self.rehearsal.head()
         question = self.rehearsal.chunk(max(1, text.question_tokens), length) + self.rehearsal.head()
-        # `ask` builds and rehearses the model once without weights, as was done here, before it builds it again.
-        loading_s = (
-            2 * self.outline.built_s
-            + self.rehearsal.spent_s
-            + self.outline.weights * rates.seconds[f"load {self.outline.dtype}"]
-        )
+        # `ask` too builds and rehearses the model without weights; to build it again, imports done, is short.
+        built_s = self.outline.built_s + self.rehearsal.spent_s
+        loading_s = built_s + self.outline.weights * rates.seconds[f"load {self.outline.dtype}"]
         return {
             "start": rates.seconds["start"],
             "load": loading_s,

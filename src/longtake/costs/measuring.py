@@ -86,7 +86,16 @@ def _computing(dtype: torch.dtype) -> dict[str, float]:
         )
         if dtype == torch.float32:
             found["move"] = moved
+            found["fresh"] = _fresh()
     return found
+
+
+def _fresh() -> float:
+    """What a byte of a large block costs more when it is written for the first time."""
+    again = torch.empty(2**24)
+    return max(
+        0.0, _one(lambda: torch.empty(2**24).fill_(1.0), again.nbytes) - _one(lambda: again.fill_(1.0), again.nbytes)
+    )
 
 
 def _calls() -> dict[str, float]:
@@ -96,8 +105,15 @@ def _calls() -> dict[str, float]:
     from longtake.costs.work import Watching
     from longtake.engines.attention import folding
 
-    shape = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_key_value_heads": 1}
-    language = folding(Qwen2ForCausalLM(Qwen2Config(vocab_size=16, num_hidden_layers=4, **shape)).eval())
+    config = Qwen2Config(
+        vocab_size=16,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+    )
+    language = folding(Qwen2ForCausalLM(config).eval())
     row = torch.randn(1, 1, 16)
     with torch.inference_mode():
         with Watching() as watching:

@@ -86,10 +86,11 @@ def outline_of(name: str, *, device: str = "auto", dtype: str = "auto") -> Outli
         LongtakeError: as `load`; `model.not_found` for a model of the hub that is not here and that no family knows.
     """
     begun = time.process_time()
+    notes: tuple[str, ...] = ()
     with without_hub(), without_weights() as made:
         where = placement(device, dtype)
         try:
-            model, folder, notes = load(name, device=device, dtype=dtype), folder_of(name, fetch=False), ()
+            model, folder = load(name, device=device, dtype=dtype), folder_of(name, fetch=False)
         except LongtakeError as error:
             if error.code not in (ErrorCode.MODEL_NOT_FOUND, ErrorCode.MODEL_BAD_CHECKPOINT):
                 raise

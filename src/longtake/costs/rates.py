@@ -15,10 +15,20 @@ from pathlib import Path
 import platformdirs
 import torch
 
-FORM = 1
+FORM = 2
 """Of what is measured; another form is measured anew."""
 DEADLINE_S = 600
-KINDS = ("start", "process", "calls", "move", "multiply float32", "attend float32", "stream float32", "load float32")
+KINDS = (
+    "start",
+    "process",
+    "calls",
+    "move",
+    "fresh",
+    "multiply float32",
+    "attend float32",
+    "stream float32",
+    "load float32",
+)
 """Some that every measurement has: what lacks one is damaged."""
 
 

@@ -14,9 +14,9 @@ from longtake.video import Shrink, Video
 PILOT_PIXELS = 8_000_000
 """So many are decoded to see how fast that goes, twice."""
 PILOT_FRAMES = (2, 16)
-DECODER_BYTES_A_PIXEL = 24
-"""Of a displayed frame: H.264's pictures that others are made of, and the frames on their way. Measured (docs/plan.md):
-17 to 28 at 640 x 360 to 1280 x 720."""
+DECODER_BYTES, DECODER_BYTES_A_PIXEL = 6 * 2**20, 18
+"""Of one decoder, and of each pixel of a displayed frame: pictures that others are made of, and frames on their way.
+Measured with H.264 of 640 x 360 to 1280 x 720 (docs/plan.md)."""
 PACKET_BYTES = 150
 """What the table of packets and FFmpeg's index take of each."""
 KNOWN_PACKETS = 18_000
@@ -69,7 +69,7 @@ def decoder_bytes(video: Video, numbers: Sequence[int]) -> int:
     groups = len(numbers) if table is None else len(np.unique(table.start_N[np.asarray(numbers, dtype=np.int64)]))
     lanes = 2 if groups >= MANY_GROUPS else 1
     tables = max(0, packets - KNOWN_PACKETS) * PACKET_BYTES * lanes
-    return lanes * DECODER_BYTES_A_PIXEL * video.height_px * video.width_px + tables
+    return lanes * (DECODER_BYTES + DECODER_BYTES_A_PIXEL * video.height_px * video.width_px) + tables
 
 
 def _read_s(video: Video, numbers: Sequence[int], shrink: Shrink) -> float:

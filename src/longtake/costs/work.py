@@ -18,6 +18,10 @@ from torch.utils._pytree import tree_leaves
 
 SMALL_MATRIX = 2**19
 """Matrices of fewer numbers multiply slower; rates are measured on either side."""
+LARGE_BLOCK = 2**22
+"""Larger ones the system hands out anew each time, page by page as they are first written (cli/heap)."""
+MEASURED = ("float32", "bfloat16", "float16")
+"""What rates are measured for; the little that is computed in others counts as the first."""
 CURVES = ("gelu", "silu", "sigmoid", "softmax", "exp", "tanh", "rsqrt", "cos", "sin", "pow", "mean", "norm", "pool")
 """Parts of the names of what is computed number by number, and dearer than a product."""
 
@@ -43,7 +47,7 @@ class Work:
         return max(0.0, sum(rates[kind] * amount for kind, amount in self.amounts.items() if amount))
 
 
-class Watching(TorchDispatchMode):  # type: ignore[misc]
+class Watching(TorchDispatchMode):
     """Inside, operations are counted by kind, and tensors while they live.
 
     Attributes:
@@ -51,7 +55,7 @@ class Watching(TorchDispatchMode):  # type: ignore[misc]
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak_bytes = 0
         self._amounts: dict[str, float] = {}
         self._alive: dict[int, int] = {}
@@ -82,11 +86,14 @@ class Watching(TorchDispatchMode):  # type: ignore[misc]
         if key in self._alive:
             return
         self._alive[key] = storage.nbytes()
+        if storage.nbytes() >= LARGE_BLOCK:
+            self._add("fresh", storage.nbytes())
         self.peak_bytes = max(self.peak_bytes, sum(self._alive.values()))
         weakref.finalize(storage, self._alive.pop, key, None)
 
     def _computed(self, name: str, taken: list[torch.Tensor], made: torch.Tensor, told: Mapping[str, Any]) -> None:
         dtype = str(made.dtype).removeprefix("torch.")
+        dtype = dtype if dtype in MEASURED else MEASURED[0]
         if name in ("linear", "mm", "addmm", "matmul", "bmm"):
             matrix = next((one for one in reversed(taken) if one.dim() > 1), taken[-1])
             inner = taken[1].shape[-1] if name == "linear" else taken[-2].shape[-1]

@@ -26,4 +26,4 @@ class Projector(nn.Module):
         # then multiplies each row of pictures by a copy of the matrix of its own. At LongVA's shapes that took 5.6 GB.
         rows_NC = features_THWC.reshape(-1, features_THWC.shape[-1])
         projected_ND: torch.Tensor = self.land(nn.functional.gelu(self.rise(rows_NC)))
-        return projected_ND.unflatten(0, features_THWC.shape[:-1])
+        return projected_ND.reshape(*features_THWC.shape[:-1], -1)
