@@ -155,10 +155,11 @@ def test_refusal_advises_what_then_works(cli: Cli, bunny: Path) -> None:
     assert f"--fit memory={room}" in err
 
 
-@pytest.mark.parametrize("name", ["llava_next vicuna", "llava_onevision", "llava_next_video", "video_llava"])
-def test_config_alone(cli: Cli, bunny: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["llava_next vicuna", "llava_onevision", "video_llava"])
+def test_config_alone(cli: Cli, bunny: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What follows from config.json is the same as with all files; only words are estimated."""
     whole = RECIPES[name].save(tmp_path / "whole")
+    capsys.readouterr()  # transformers draws a bar while it saves
     (tmp_path / "alone").mkdir()
     shutil.copy(whole / "config.json", tmp_path / "alone")
     command = ("plan", bunny, "--device", "cpu", "--dtype", "float32", "--frames", "4", "--model")
