@@ -19,7 +19,7 @@ from longtake.answer import Answer, Asked, Look, Offered, Shown, Watched
 from longtake.choosing import Point, weigh_letters
 from longtake.clock import Clock, peak_memory_bytes
 from longtake.engines import GenerateOptions
-from longtake.eye import Reading, Sight, open_eye
+from longtake.eye import Reading, Saw, open_eye
 from longtake.eye.choosing import glance, looks
 from longtake.eye.choosing import look as look_at
 from longtake.families import Model
@@ -27,7 +27,7 @@ from longtake.layouts import frames_shown
 from longtake.plan import GREEDY, is_still, plan_of, refuse_too_long, refuse_too_many_frames, text_need
 from longtake.prompt import ChatTemplate, joined, prefix, question_ids, stream_text
 from longtake.prompt.choices import choosing, letters_of, with_choices
-from longtake.recalling import Recall, Recalled, Recollection
+from longtake.recalling import Recall, Recalled
 from longtake.samplers import sifter_of
 from longtake.video import Video
 
@@ -71,10 +71,15 @@ def watch(
         return _watched(model, template, videos, recalled, clock)
 
     eye = open_eye(model, reading)
-    sights = [look_at(eye, reading, video, plan) for video, plan in zip(videos, plans, strict=True)]
-    arranged = [plan.layout.arrange(sight.grid) for plan, sight in zip(plans, sights, strict=True)]
+    saw, arranged = [], []
+    for video, plan in zip(videos, plans, strict=True):
+        sight = look_at(eye, reading, video, plan)
+        arranged.append(plan.layout.arrange(sight.grid))
+        saw.append(sight.saw)
+        del sight  # the pieces have the features; grids of several files would be held twice
     prompt = prefix(template, model.tokenizer, joined(template, arranged))
-    visual_tokens = sum(sight.visual_tokens for sight in sights)
+    del arranged
+    visual_tokens = sum(one.came.tokens for one in saw)
     if len(prompt.visual_ND) != visual_tokens:
         raise ValueError(f"{len(prompt.visual_ND)} visual tokens came where {visual_tokens} were announced")
     text = replace(text, opening_tokens=len(prompt.token_ids_L) - visual_tokens)
@@ -85,7 +90,7 @@ def watch(
             prompt, after_tokens=after_tokens, progress=lambda done, total: tell("prefill", done, total)
         )
 
-    recalled = recall.keep(kept, sights, prompt.token_ids_L.numpy())
+    recalled = recall.keep(kept, saw, prompt.token_ids_L.numpy())
     return _watched(model, template, videos, recalled, clock)
 
 
@@ -105,7 +110,9 @@ def look(model: Model, files: Video | Sequence[Video], *, progress: Progress | N
     plans = [plan_of(model, video, "", pictures=pictures) for video in videos]
     reading = Reading(Clock(), progress or _silent, asked=sum(map(looks, plans)))
     eye = open_eye(model, reading)
-    return tuple(_look(video, look_at(eye, reading, video, plan)) for video, plan in zip(videos, plans, strict=True))
+    return tuple(
+        _look(video, look_at(eye, reading, video, plan).saw) for video, plan in zip(videos, plans, strict=True)
+    )
 
 
 def choose_frames(model: Model, video: Video, *, progress: Progress | None = None) -> Look:
@@ -120,7 +127,7 @@ def choose_frames(model: Model, video: Video, *, progress: Progress | None = Non
         raise ValueError("this sampler chooses without looking")
     plan = plan_of(model, video, "")
     reading = Reading(Clock(), progress or _silent, asked=len(plan.numbers))
-    return _look(video, glance(open_eye(model, reading), video, plan, sifter))
+    return _look(video, glance(open_eye(model, reading), video, plan, sifter).saw)
 
 
 def ask(
@@ -306,16 +313,16 @@ def _watched(
     )
 
 
-def _look(video: Video, sight: Sight | Recollection) -> Look:
-    came = sight.came
+def _look(video: Video, saw: Saw) -> Look:
+    came = saw.came
     told = {"sampler": parts.told(came.sampler, "samplers"), "layout": parts.told(came.layout, "layouts")}
-    look = Look.at(video, sight.seen, came.tokens, kept=came.numbers if sight.chosen else None, parts=told)
-    return replace(look, kept=sight.kept, notes=(*look.notes, *(sight.kept.notes() if sight.kept else ())))
+    look = Look.at(video, saw.seen, came.tokens, kept=came.numbers if saw.chosen else None, parts=told)
+    return replace(look, kept=saw.kept, notes=(*look.notes, *(saw.kept.notes() if saw.kept else ())))
 
 
-def _shown(sights: Sequence[Sight | Recollection], ids_L: NDArray[np.int64]) -> Shown:
+def _shown(saw: Sequence[Saw], ids_L: NDArray[np.int64]) -> Shown:
     """Which positions of a prompt show which of the frames that came."""
-    came = [sight.came for sight in sights]
+    came = [one.came for one in saw]
     return Shown.by(ids_L, [frames_shown(plan.layout, plan.shape, len(plan.numbers)) for plan in came])
 
 

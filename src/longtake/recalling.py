@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from longtake import parts
 from longtake.engines import Prefix
-from longtake.eye import Kept, Reading, Sight
+from longtake.eye import Kept, Reading, Saw
 from longtake.eye.naming import Unnameable, features_about, hashes_lack
 from longtake.families import Model
 from longtake.plan import Plan
@@ -34,27 +34,6 @@ IDS = "prompt ids"
 
 
 @dataclass(frozen=True)
-class Recollection:
-    """What was seen of a file at another time.
-
-    Attributes:
-        seen: which frames came.
-        came: the plan of those that the model saw.
-        kept: that they were in the store.
-        chosen: whether these are a choice of those that came.
-    """
-
-    seen: Seen
-    came: Plan
-    chosen: bool
-
-    @property
-    def kept(self) -> Kept:
-        """Nothing was read."""
-        return Kept(len(self.seen.numbers), came=len(self.seen.numbers))
-
-
-@dataclass(frozen=True)
 class Recalled:
     """What was read of some files, at another time or now.
 
@@ -68,7 +47,7 @@ class Recalled:
 
     prefix: Prefix | None = None
     ids_L: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    of_files: Sequence[Sight | Recollection] = ()
+    of_files: Sequence[Saw] = ()
     kept: Kept | None = None
     again: bool = False
 
@@ -121,17 +100,17 @@ class Recall:
                     return restored
         return Recalled()
 
-    def keep(self, prefix: Prefix, sights: Sequence[Sight], ids_L: NDArray[np.int64]) -> Recalled:
+    def keep(self, prefix: Prefix, saw: Sequence[Saw], ids_L: NDArray[np.int64]) -> Recalled:
         """Keep a prefix, if the store keeps any; where the disk refuses, what is returned says so.
 
         Args:
             prefix: to keep.
-            sights: of each file.
+            saw: of each file.
             ids_L: (L,) of the prompt that was read.
         """
-        return Recalled(prefix, ids_L, sights, self._kept(prefix, sights, ids_L))
+        return Recalled(prefix, ids_L, saw, self._kept(prefix, saw, ids_L))
 
-    def _kept(self, prefix: Prefix, sights: Sequence[Sight], ids_L: NDArray[np.int64]) -> Kept | None:
+    def _kept(self, prefix: Prefix, saw: Sequence[Saw], ids_L: NDArray[np.int64]) -> Kept | None:
         store, entry = self._model.store, self._entry
         if store is None or not store.prefixes:
             return Kept(0, damaged=self._damaged) if self._damaged else None
@@ -140,7 +119,7 @@ class Recall:
         state: Any = getattr(prefix, "state", None)
         if state is None:
             return Kept(0, refused="this engine keeps nothing on disk")
-        told = {"files": [_told(sight) for sight in sights]}
+        told = {"files": [_told(one) for one in saw]}
         folder, written, refused = str(entry.path), 0, ""
         with self._clock.stage("store"):
             try:
@@ -169,17 +148,18 @@ class Recall:
         return None if prefix is None else Recalled(prefix, ids_L, of_files, kept, again=True)
 
 
-def _told(sight: Sight) -> dict[str, object]:
+def _told(saw: Saw) -> dict[str, object]:
     """What is kept of a file beside the prefix."""
-    facts = {str(number): dict(facts) for number, facts in sight.seen.facts.items()}
-    return {"facts": facts, "chosen": sight.came.numbers if sight.chosen else None}
+    facts = {str(number): dict(facts) for number, facts in saw.seen.facts.items()}
+    return {"facts": facts, "chosen": saw.came.numbers if saw.chosen else None}
 
 
-def _seen(video: Video, plan: Plan, told: Mapping[str, Any]) -> Recollection:
+def _seen(video: Video, plan: Plan, told: Mapping[str, Any]) -> Saw:
     seen = Seen(video, plan.numbers)
     seen.remember({int(number): facts for number, facts in told["facts"].items()})
     chosen = told["chosen"]
-    return Recollection(seen, plan.of(seen.numbers if chosen is None else chosen), chosen is not None)
+    kept = Kept(len(seen.numbers), came=len(seen.numbers))
+    return Saw(seen, plan.of(seen.numbers if chosen is None else chosen), kept, chosen is not None)
 
 
 def _engine_about(model: Model) -> Mapping[str, object]:

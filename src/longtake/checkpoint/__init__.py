@@ -23,6 +23,9 @@ from longtake.checkpoint.finding import folder_of as folder_of
 from longtake.checkpoint.finding import without_hub as without_hub
 from longtake.checkpoint.fitting import fitting as fitting
 from longtake.checkpoint.fitting import stored_tensors as stored_tensors
+from longtake.checkpoint.hollow import Hollow as Hollow
+from longtake.checkpoint.hollow import hollow as hollow
+from longtake.checkpoint.hollow import without_weights as without_weights
 from longtake.checkpoint.origin import Origin as Origin
 from longtake.checkpoint.placing import DTYPES as DTYPES
 from longtake.checkpoint.placing import INT8 as INT8

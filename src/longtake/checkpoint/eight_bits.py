@@ -53,8 +53,9 @@ class Int8Linear(nn.Module):
         for start in range(0, outputs, rows):
             some_RI = self.matrix_OI[start : start + rows]
             part_RI = widened_RI[: len(some_RI)].copy_(some_RI)
-            made[..., start : start + rows] = nn.functional.linear(x, part_RI)
-        made *= self.scale_O
+            # Scaled part by part: torch widens both sides of what it multiplies by float32, at four bytes a number.
+            part = nn.functional.linear(x, part_RI)
+            made[..., start : start + rows] = part.mul_(self.scale_O[start : start + rows])
         return made if self.bias is None else made + self.bias
 
     def extra_repr(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from longtake.checkpoint.hollow import hollow
 from longtake.errors import ErrorCode, LongtakeError
 
 CONFIG = "config.json"
@@ -48,13 +49,17 @@ def refuse_any(
 
 
 def require_files(folder: Path, names: Iterable[str]) -> None:
-    """Check that all of `names` are files of `folder`; shards and their index do for model.safetensors.
+    """Check that all of `names` are files of `folder`; shards and their index do for model.safetensors, and under
+    `without_weights` nothing.
 
     Raises:
         LongtakeError: `model.bad_checkpoint`, naming all that are missing.
     """
     missing = [
-        name for name in names if not (folder / name).is_file() and not (name == WEIGHTS and (folder / INDEX).is_file())
+        name
+        for name in names
+        if not (folder / name).is_file()
+        and not (name == WEIGHTS and ((folder / INDEX).is_file() or hollow() is not None))
     ]
     if not missing:
         return

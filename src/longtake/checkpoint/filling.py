@@ -16,9 +16,10 @@ from torch import nn
 
 from longtake.checkpoint.eight_bits import in_eight_bits, shrunk_layers
 from longtake.checkpoint.files import bad_checkpoint, refuse_any
-from longtake.checkpoint.fitting import Slot, fitting
+from longtake.checkpoint.fitting import Slot, fitting, slots_of
+from longtake.checkpoint.hollow import Hollow, hollow
 from longtake.checkpoint.placing import Placement
-from longtake.checkpoint.spreading import spread
+from longtake.checkpoint.spreading import spread, weights_bytes
 from longtake.checkpoint.stored import COPY_AGAIN, StoredTensor
 from longtake.checkpoint.sums import refuse_changed
 from longtake.errors import ErrorCode
@@ -41,6 +42,8 @@ def fill(  # noqa: PLR0913  two tables, where to, and four things that only the 
 ) -> None:
     """Fill networks with a checkpoint's tensors, and move them to their place.
 
+    Under `without_weights` they get tensors without numbers, and nothing is read.
+
     Every tensor that a network has and no other must be there. Of tied tensors one name is enough; if several are
     stored they must say the same. Buffers that are not stored keep their own dtype: rotary frequencies rounded to
     bfloat16 would turn positions. Networks built under `without_memory` cost no memory before.
@@ -59,6 +62,10 @@ def fill(  # noqa: PLR0913  two tables, where to, and four things that only the 
             networks are of no use then; `limit.memory` if they do not fit into the memory that they may be given;
             `environment.missing`, see `spread`.
     """
+    rehearsed = hollow()
+    if rehearsed is not None:
+        _fill_hollow(rehearsed, modules, where)
+        return
     slots = fitting(modules, stored, renamed=renamed, folder=folder, longer=longer)
     refuse_changed(sorted({tensor.path.parent for tensor in stored.values()}))
     spread_out = spread(modules, where)
@@ -85,6 +92,21 @@ def fill(  # noqa: PLR0913  two tables, where to, and four things that only the 
     for replace_layer in in_eight:
         replace_layer()
     spread_out.settle(modules)
+
+
+def _fill_hollow(made: Hollow, modules: Mapping[str, nn.Module], where: Placement) -> None:
+    """Fill networks that were built without memory with tensors without numbers, all on the processor."""
+    made.weights_bytes.append(weights_bytes(modules, where.dtype, int8=where.int8))
+    shrunk = shrunk_layers(modules) if where.int8 else {}
+    slots = slots_of(modules)
+    made.weights.append(sum(slot.wanted.numel() for slot in slots))
+    in_eight = [shrunk[id(slot.wanted)] for slot in slots if id(slot.wanted) in shrunk]
+    for slot in slots:
+        wanted = slot.wanted
+        slot.take(made.tensor(wanted.shape, where.dtype if wanted.is_floating_point() else wanted.dtype))
+    for one in in_eight:
+        outputs, inputs = one.linear.weight.shape
+        one.take(made.tensor((outputs, inputs), torch.int8), made.tensor((outputs,), torch.float32))
 
 
 @dataclass(frozen=True)

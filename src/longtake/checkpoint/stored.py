@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from longtake.checkpoint.files import INDEX, WEIGHTS, bad_checkpoint, refuse_any, require_files
+from longtake.checkpoint.hollow import hollow
 
 COPY_AGAIN = "copy it again and compare its sha256"
 LENGTH_BYTES = 8
@@ -59,12 +60,16 @@ class StoredTensor:
 def stored_in(folder: Path) -> Mapping[str, StoredTensor]:
     """Every tensor of `folder` by name: of model.safetensors, or else of all shards that the index names.
 
+    Under `without_weights` there is none.
+
     All headers are held against the sizes of their files and against the index.
 
     Raises:
         LongtakeError: `model.bad_checkpoint`, telling all that is wrong at once; pickled weights are not looked at.
     """
     require_files(folder, [WEIGHTS])
+    if hollow() is not None:
+        return {}
     if (folder / WEIGHTS).is_file():
         return _whole(folder / WEIGHTS)
     shard_of = _read_index(folder / INDEX)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import typer
 
 from longtake.cli import options as opt
@@ -63,6 +65,8 @@ def ask(
     store: opt.StoreFolder = None,
     no_store: opt.NoStore = False,
     manifest: opt.ManifestFile = None,
+    fit: opt.Fit = None,
+    device_memory: opt.DeviceMemory = None,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -77,7 +81,8 @@ def ask(
     set_by_part = opt.settings_by_part(settings, opt.WITH_METHOD)
     looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
     keeping = Keeping(store, no_store)
-    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context, kv, keeping)
+    means = (fit, device_memory)
+    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context, kv, keeping, *means)
     drawing = Drawing(max_new_tokens, temperature, seed)
     road = Road(opt.method_named(method, look_again=look_again), reader, Evidence(evidence, no_evidence))
     show = opt.Show(as_json, quiet, manifest)
@@ -192,6 +197,50 @@ def verify(
 
     again = Again(tuple(video or ()), model, media_only, device, dtype, tuple(limits or ()), isolate)
     verify_and_print(manifest, again, show=opt.Show(as_json, quiet))
+
+
+@app.command()
+def plan(
+    files: opt.PlannedFiles = None,
+    question: opt.PlannedQuestion = None,
+    model: opt.ModelName = "nano",
+    sampler: opt.SamplerName = None,
+    layout: opt.LayoutName = None,
+    rope: opt.RopeName = None,
+    template: opt.TemplateName = None,
+    frames: opt.FrameCount = None,
+    fit: opt.Fit = None,
+    device_memory: opt.DeviceMemory = None,
+    duration: opt.Duration = None,
+    size: opt.FrameSize = "1280x720",
+    start: opt.Start = None,
+    end: opt.End = None,
+    stream: opt.Stream = None,
+    limits: opt.LimitSettings = None,
+    max_new_tokens: opt.MaxNewTokens = 64,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    tower: opt.Tower = "torch",
+    kv: opt.KeyValues = "auto",
+    settings: opt.Settings = None,
+    beyond_trained_context: opt.BeyondTrainedContext = False,
+    calibrate: opt.Calibrate = False,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Tell what asking would take, in tokens, memory and time, and how many frames fit. Loads and reads nothing."""
+    from longtake.cli.asking import Choice, Drawing
+    from longtake.cli.keeping import Keeping
+    from longtake.cli.means import Absent
+    from longtake.cli.planning import Wish, plan_and_print
+
+    way = Way(stream, "error", "off", tuple(limits or ()), isolate=False)
+    looked_at = opt.Looked("", sampler, frames, start, end, opt.settings_by_part(settings), way)
+    means = (fit, device_memory)
+    choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context, kv, Keeping(), *means)
+    wish = Wish(question, Drawing(max_new_tokens, 0.0, 0), Absent(duration, size), calibrate)
+    looks = [dataclasses.replace(looked_at, path=path) for path in files or ("",)]
+    plan_and_print(looks, choice, wish=wish, show=opt.Show(as_json, quiet))
 
 
 @app.command()

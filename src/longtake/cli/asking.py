@@ -40,6 +40,8 @@ class Choice:
     beyond_trained_context: bool
     kv: str = "auto"
     keeping: Keeping = field(default_factory=Keeping)
+    fit: str | None = None
+    device_memory: str | None = None
 
 
 @dataclass(frozen=True)
@@ -124,14 +126,17 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
     with ExitStack() as opened:
         with bars(wanted=show.talks) as progress:
             videos = [opened.enter_context(open_looked_at(looked, progress=progress)) for looked in files]
+        from longtake.cli.planning import fitted
         from longtake.methods import Query
 
         query = Query(asked.question, asked.choices, asked.drawing.options())
         method = None if road.method is None else road.part(files[0].settings["method"])
+        fit = None if method is not None else fitted(files[0], videos, choice, query=query, show=show)
         model = loaded(files[0], videos, choice)
-        if method is None:
-            answer = _straight(model, videos, query, evidence=road.evidence, show=show)
-        else:
+        if fit is not None:
+            answer = _straight(fit.of(model), videos, query, evidence=road.evidence, show=show)
+            answer = dataclasses.replace(answer, notes=(*answer.notes, *fit.notes))
+        elif method is not None:
             from longtake.methods import Team
             from longtake.readers.finding import find_reader
 

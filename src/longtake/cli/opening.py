@@ -96,14 +96,15 @@ def parsed_limit(text: str, *, isolated: bool) -> tuple[str, int | float]:
     if name in GUARDS and not isolated:
         reason, advice = "limits a process that decodes apart", "add --isolate"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, subject, reason, advice)
-    value = _seconds(written) if name in _TIMES else parsed_count(written)
+    value = parsed_seconds(written) if name in _TIMES else parsed_count(written)
     if not value:
         wants = "a time such as 90 or 12:00:00" if name in _TIMES else "a whole number such as 2000000 or 64GiB"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, subject, f"wants {wants}, more than 0", "write it so")
     return name, value
 
 
-def _seconds(written: str) -> float | None:
+def parsed_seconds(written: str) -> float | None:
+    """`"1:30"` as 90; None for what is no time."""
     from longtake.video.times import parse_time
 
     try:

@@ -175,6 +175,26 @@ SettingsWithMethod = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PART.OPTION=VALUE", help="Of sampler, layout, rope or method; repeatable."),
 ]
+PlannedFiles = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FILE...]", help="Videos and pictures, in order; none with --duration.", show_default=False
+    ),
+]
+PlannedQuestion = Annotated[
+    str | None, typer.Option("--question", help="What will be asked; else room is kept for 64 tokens.")
+]
+Fit = Annotated[
+    str | None,
+    typer.Option("--fit", metavar="memory=SIZE|time=TIME", help="Take the most frames that fit: 16GiB, 10min."),
+]
+DeviceMemory = Annotated[
+    str | None,
+    typer.Option("--device-memory", metavar="SIZE", help="So much may be used, like 80GiB; else what there is."),
+]
+Calibrate = Annotated[bool, typer.Option("--calibrate", help="Measure anew how fast this machine computes.")]
+Duration = Annotated[str | None, typer.Option("--duration", help="Of a video that is not at hand, like 2:00:00.")]
+FrameSize = Annotated[str, typer.Option("--size", metavar="WxH", help="Its size in pixels.")]
 BeyondTrainedContext = Annotated[
     bool,
     typer.Option("--beyond-trained-context", help="Go on where there are more tokens than the model was trained on."),

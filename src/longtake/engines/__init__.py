@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 
 from longtake.engines.cancelling import cancelled_by as cancelled_by
+from longtake.engines.keeping import PLAIN as PLAIN
 from longtake.engines.keeping import Keeping as Keeping
 from longtake.engines.noticing import Span as Span
 from longtake.prompt import Prompt

@@ -45,6 +45,19 @@ class Keeping:
             return _mapped(shape, dtype)
         return torch.empty(shape, dtype=dtype, device=device if self.where == "device" else "cpu")
 
+    def bytes_of(self, numbers: int, steps: int, itemsize: int, *, apart: bool) -> int:
+        """What the keys and values of a position take of the device's memory.
+
+        Args:
+            numbers: in all of them.
+            steps: of values, where they are in eight bits; those of keys are few.
+            itemsize: bytes of a number as it is computed.
+            apart: whether the device's memory is not the machine's.
+        """
+        if self.where == "disk" or (self.where == "memory" and apart):
+            return 0
+        return numbers * itemsize if self.dtype == "auto" else numbers + steps * itemsize
+
     def beside(self, device: torch.device) -> bool:
         """Whether what is kept lies, as it is computed, where a layer on `device` computes."""
         return self.dtype == "auto" and (self.where == "device" or (self.where == "memory" and device.type == "cpu"))

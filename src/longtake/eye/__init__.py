@@ -62,27 +62,28 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What the encoder made of one file, and how it was read.
+class Saw:
+    """How one file was read, now or at another time.
 
     Attributes:
-        grid: the features.
         seen: which frames came.
         came: the plan of the frames that the model sees.
         kept: what a store has of it; None without a store.
-        chosen: whether these frames are a choice of those that were seen.
+        chosen: whether these frames are a choice of those that came.
     """
 
-    grid: FeatureGrid
     seen: Seen
     came: Plan
     kept: Kept | None = None
     chosen: bool = False
 
-    @property
-    def visual_tokens(self) -> int:
-        """How many the layout makes of them."""
-        return self.came.tokens
+
+@dataclass(frozen=True)
+class Sight:
+    """What the encoder made of one file, and how it was read."""
+
+    grid: FeatureGrid
+    saw: Saw
 
 
 class Eye(Protocol):
@@ -159,7 +160,7 @@ def sight(grid: FeatureGrid, seen: Seen, plan: Plan, *, kept: Kept | None = None
     came = plan.of(seen.numbers)
     if grid.shape != came.shape:
         raise ValueError(f"features are {grid.shape} where {came.shape} was announced")
-    return Sight(grid, seen, came, kept)
+    return Sight(grid, Saw(seen, came, kept))
 
 
 def open_eye(model: Model, reading: Reading) -> Eye:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from longtake.eye import Eye, Kept, Reading, Sight
+from longtake.eye import Eye, Kept, Reading, Saw, Sight
 from longtake.layouts import View, view_of
 from longtake.plan import Plan
 from longtake.samplers import Sifter, sifted
@@ -28,24 +28,25 @@ def look(eye: Eye, reading: Reading, video: Video, plan: Plan) -> Sight:
     if _held(plan):
         first = eye.look(video, plan.of(plan.numbers))
         places, came = chosen(plan.sifter, first, plan)
-        return replace(first, grid=first.grid.taking(places), came=came, chosen=True)
+        return Sight(first.grid.taking(places), replace(first.saw, came=came, chosen=True))
     first = eye.look(video, plan.glance())
     _, came = chosen(plan.sifter, first, plan)
     reading.asked -= plan.frames - came.frames
     second = eye.look(video, came)
-    return replace(second, seen=first.seen, kept=_both(first.kept, second.kept), chosen=True)
+    kept = _both(first.saw.kept, second.saw.kept)
+    return Sight(second.grid, Saw(first.saw.seen, came, kept, chosen=True))
 
 
 def glance(eye: Eye, video: Video, plan: Plan, sifter: Sifter) -> Sight:
     """A first look alone; `came` is what the sampler keeps."""
     first = eye.look(video, plan.glance())
-    return replace(first, came=chosen(sifter, first, plan)[1], chosen=True)
+    return Sight(first.grid, replace(first.saw, came=chosen(sifter, first, plan)[1], chosen=True))
 
 
 def chosen(sifter: Sifter, first: Sight, plan: Plan) -> tuple[list[int], Plan]:
     """Which of the frames of a first look are kept, by their places; and the plan of them."""
     places = sifted(sifter, first.grid.means_TD, first.grid.times_s)
-    return places, plan.of([first.seen.numbers[place] for place in places])
+    return places, plan.of([first.saw.seen.numbers[place] for place in places])
 
 
 def looks(plan: Plan) -> int:

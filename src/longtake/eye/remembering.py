@@ -51,7 +51,8 @@ class Remembering:
                 records = Records(self.store.entry("features", about, label=basename(video.path)))
         except Unnameable as error:
             fresh = Fresh(self.reading).look(video, plan)
-            return replace(fresh, kept=Kept(len(fresh.seen.numbers), refused=str(error)))
+            kept = Kept(len(fresh.saw.seen.numbers), refused=str(error))
+            return replace(fresh, saw=replace(fresh.saw, kept=kept))
         return _Look(self.reading, video, plan, records).whole()
 
 

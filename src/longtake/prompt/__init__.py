@@ -184,7 +184,9 @@ def prefix(template: ChatTemplate, tokenizer: Tokenizer, pieces: Sequence[Piece]
             token_ids += [VISUAL_PLACE] * len(piece.tokens_ND)
             segments, inside = [], template.inside_after_visual
     token_ids += segment_ids(tokenizer, segments, inside=inside)
-    return Prompt(torch.tensor(token_ids, dtype=torch.int64), torch.cat(visual))
+    # One piece, as most layouts make of a video, is not copied.
+    visual_ND = visual[0] if len(visual) == 1 else torch.cat(visual)
+    return Prompt(torch.tensor(token_ids, dtype=torch.int64), visual_ND)
 
 
 def joined(template: ChatTemplate, files: Sequence[Sequence[Piece]]) -> list[Piece]:

@@ -187,24 +187,36 @@ class Encoder:
             yield Frames(views_NCHW, some.times_s.repeat(each), some.numbers.repeat(each))
 
     @torch.inference_mode()
-    def _encode_chunk(self, pixels_TCHW: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        dtype = next(self.tower.parameters()).dtype
-        pixels = torch.from_numpy(np.require(pixels_TCHW, requirements=["C", "W"])).to(input_device(self.tower))
-        normalised_TCHW = self.recipe.normalise(pixels).to(dtype)
+    def seen(self, pixels_TCHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Views through tower and projector, all at once: (T, H, W, D), and (T, D) where class tokens are kept.
+
+        Args:
+            pixels_TCHW: (T, 3, side_px, side_px) uint8, on the tower's device.
+        """
+        normalised_TCHW = self._normalised(pixels_TCHW)
         class_TC = None
         if self.class_token:
             seeing: Any = self.tower
             class_TC, features_THWC = seeing.with_class(normalised_TCHW)
         else:
             features_THWC = self.tower(normalised_TCHW)
-        want = (len(pixels), self.grid_height, self.grid_width)
+        want = (len(pixels_TCHW), self.grid_height, self.grid_width)
         if features_THWC.ndim != 4 or tuple(features_THWC.shape[:3]) != want:
             raise ValueError(f"the tower made features of {tuple(features_THWC.shape)}; want {want} and a width")
         values_THWD: torch.Tensor = self.projector(features_THWC)
         class_TD: torch.Tensor | None = None if class_TC is None else self.projector(class_TC)
+        return values_THWD, class_TD
+
+    def _normalised(self, pixels_TCHW: torch.Tensor) -> torch.Tensor:
+        return self.recipe.normalise(pixels_TCHW).to(next(self.tower.parameters()).dtype)
+
+    @torch.inference_mode()
+    def _encode_chunk(self, pixels_TCHW: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        pixels = torch.from_numpy(np.require(pixels_TCHW, requirements=["C", "W"])).to(input_device(self.tower))
+        values_THWD, class_TD = self.seen(pixels)
         if not all(is_finite(values) for values in (values_THWD, class_TD) if values is not None):
             networks = {"vision": self.tower, "projector": self.projector}
-            raise nonfinite(networks, lambda: self.projector(self.tower(normalised_TCHW)))
+            raise nonfinite(networks, lambda: self.projector(self.tower(self._normalised(pixels))))
         return values_THWD, class_TD
 
 

@@ -22,5 +22,8 @@ class Projector(nn.Module):
 
     def forward(self, features_THWC: torch.Tensor) -> torch.Tensor:
         """(..., C) to (..., D)."""
-        projected: torch.Tensor = self.land(nn.functional.gelu(self.rise(features_THWC)))
-        return projected
+        # As rows: features that are a part of something (no class token) do not lie side by side, and in bfloat16 torch
+        # then multiplies each row of pictures by a copy of the matrix of its own. At LongVA's shapes that took 5.6 GB.
+        rows_NC = features_THWC.reshape(-1, features_THWC.shape[-1])
+        projected_ND: torch.Tensor = self.land(nn.functional.gelu(self.rise(rows_NC)))
+        return projected_ND.reshape(*features_THWC.shape[:-1], -1)
