@@ -58,9 +58,9 @@ class Noting:
         self.read.append(("prefill", 0, prompt))
         return self.inner.prefill(prompt, **options)
 
-    def extend(self, prefix: Any, keep: int, prompt: Prompt, **options: Any) -> Any:
-        self.read.append(("extend", keep, prompt))
-        return self.inner.extend(prefix, keep, prompt, **options)
+    def fork(self, prefix: Any, keep: int, prompt: Prompt, **options: Any) -> Any:
+        self.read.append(("fork", keep, prompt))
+        return self.inner.fork(prefix, keep, prompt, **options)
 
 
 def fresh(model: Model, video: Prompt, before: Sequence[int]) -> list[int]:
@@ -85,7 +85,7 @@ def test_each_turn_equals_a_fresh_reading(model: Model, film: Path, rope: Any) -
         before += (later_ids if turn else question_ids)(model.template, tokenizer, question)
         read = len(noting.read)
         answer = talk.ask(question, FEW)
-        ((how, keep, more),) = [each for each in noting.read[read:] if each[0] == "extend"]
+        ((how, keep, more),) = [each for each in noting.read[read:] if each[0] == "fork"]
         assert [*video.token_ids_L.tolist(), *before][keep:-1] == more.token_ids_L.tolist()
         assert keep == kept
         assert answer.asked is not None and answer.asked.turn == turn
@@ -108,6 +108,9 @@ def test_what_was_said_before_matters_until_it_is_forgotten(model: Model, film: 
     for question, text in zip(QUESTIONS, alone, strict=True):
         talk.new()
         assert (talk.turns, talk.ask(question, drawn).text) == (0, text)
+    assert [longtake.ask(model, watched, question, drawn).text for question in QUESTIONS] == alone
+    other = Conversation(model, watched)
+    assert [other.ask(question, drawn).text for question in QUESTIONS] == said
 
 
 def test_a_stopped_answer_leaves_no_trace(model: Model, film: Path) -> None:

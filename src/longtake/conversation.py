@@ -28,8 +28,7 @@ from longtake.prompt import Prompt, later_ids, question_ids
 class Conversation:
     """Questions about what was watched, in which each may go on from what was said before.
 
-    It reads on in the memory of `watched`, which is spent from its first question on: ask it, and no longer
-    `longtake.ask`. Used by one thread at a time.
+    `watched` stays as it is: any number of conversations may go on from it, each used by one thread at a time.
 
     Args:
         model: that watched it.
@@ -39,7 +38,7 @@ class Conversation:
     def __init__(self, model: Model, watched: Watched) -> None:
         if watched.engine is not model.engine:
             raise ValueError("this was watched with another engine; watch it again with this model")
-        self._model, self._watched, self._prefix = model, watched, watched.prefix
+        self._model, self._watched = model, watched
         self.new()
 
     @property
@@ -54,6 +53,7 @@ class Conversation:
 
     def new(self) -> None:
         """Forget what was said; what was watched is kept."""
+        self._prefix = self._watched.prefix
         self._ids_L, self._length, self._turns = self._watched.prompt_ids_L, self._watched.prefix.length, 0
         self._unread: list[int] = []
 
@@ -63,7 +63,6 @@ class Conversation:
         """Answer a question, given what was said before.
 
         `on_text` may raise to stop the answer; after that and after every refusal the conversation is as it was before.
-        Only where the question itself could not be read to its end is it spent.
 
         Args:
             question: in plain words.
@@ -83,7 +82,7 @@ class Conversation:
             watched = self._read(ids[:-1])
         answer = answer_to(model, watched, Put(question, options, ids[-1:], self._turns), on_text=on_text)
         said = answer.asked.answer_ids if answer.asked else ()
-        self._ids_L, self._length = watched.prompt_ids_L, watched.prefix.length
+        self._prefix, self._ids_L, self._length = watched.prefix, watched.prompt_ids_L, watched.prefix.length
         self._unread, self._turns = [ids[-1], *said], self._turns + 1
         seconds = {**answer.seconds, "generate": answer.seconds["generate"] + clock.seconds["generate"]}
         return replace(answer, seconds=seconds)
@@ -91,9 +90,9 @@ class Conversation:
     def _read(self, ids: Sequence[int]) -> Watched:
         """What was watched and said, with `ids` behind it."""
         more = Prompt(torch.tensor(ids, dtype=torch.int64), torch.zeros(0, 1))
-        self._prefix = self._model.engine.extend(self._prefix, self._length, more)
+        prefix = self._model.engine.fork(self._prefix, self._length, more)
         ids_L = np.concatenate([self._ids_L, np.array(ids, dtype=np.int64)])
-        return replace(self._watched, prefix=self._prefix, prompt_ids_L=ids_L)
+        return replace(self._watched, prefix=prefix, prompt_ids_L=ids_L)
 
     def _refuse_full(self, ids: Sequence[int], options: GenerateOptions) -> None:
         video_tokens, reads = self._watched.prefix.length, self._model.engine.trained_context

@@ -115,6 +115,7 @@ class ModelTold:
         device: kind of the device: `cpu`, `cuda`, ...
         tower: what computes the vision tower.
         rope: that was chosen; null where positions are turned as the checkpoint tells.
+        key_values: `int8` where keys and values were kept in eight bits, else `auto`.
         trained_context: how many positions it reads.
         beyond_trained_context: whether more might be read.
     """
@@ -125,6 +126,7 @@ class ModelTold:
     device: str
     tower: Literal["torch", "openvino", "openvino-int8"]
     rope: PartTold | None
+    key_values: Literal["auto", "int8"]
     trained_context: int
     beyond_trained_context: bool
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from longtake import parts
 from longtake.answer import Answer, Asked, Look
+from longtake.engines import PLAIN, Keeping
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.families import Model
 from longtake.identity import file_sha256
@@ -97,9 +99,16 @@ def model_told(model: Model) -> ModelTold:
         device=origin.device,
         tower=origin.tower,  # type: ignore[arg-type]
         rope=None if rope is None else _part(parts.told(rope, "ropes")),
+        key_values=kept_in(model),
         trained_context=model.engine.trained_context,
         beyond_trained_context=model.beyond_trained_context,
     )
+
+
+def kept_in(model: Model) -> Literal["auto", "int8"]:
+    """In which numbers an engine keeps keys and values; one that does not say so keeps what it computes."""
+    keeping: Keeping = getattr(model.engine, "keeping", PLAIN)
+    return keeping.dtype
 
 
 def _without_folder(name: str) -> str:

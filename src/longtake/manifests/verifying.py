@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from longtake import parts
 from longtake.answer import Answer
-from longtake.engines import GenerateOptions
+from longtake.engines import GenerateOptions, Keeping
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.families import Model
 from longtake.layouts import Layout
 from longtake.loading import load
 from longtake.manifests import AnswerTold, FileTold, Manifest, ModelTold, PartTold
-from longtake.manifests.making import build, ids_sha256, media_sha256, model_told
+from longtake.manifests.making import build, ids_sha256, kept_in, media_sha256, model_told
 from longtake.pipeline import Progress, ask, choose, watch
 from longtake.prompt.choices import choosing, with_choices
 from longtake.prompt.templates import find_template
@@ -282,6 +282,8 @@ def _model_with_parts(manifest: Manifest, model: Model) -> Model:
             model = model.with_template(template, name=manifest.prompt.template)
     if told.rope is not None and model.engine.rope is None:
         model = replace(model, engine=model.engine.with_rope(_built(told.rope, "ropes")))
+    if told.key_values != kept_in(model):
+        model = replace(model, engine=model.engine.with_keeping(Keeping(told.key_values)))
     films = [_layout(file) for file in manifest.files if not file.still] or [model.layout]
     stills = [_layout(file) for file in manifest.files if file.still] or [model.image_layout]
     return replace(
