@@ -169,7 +169,7 @@ def watched_of(model: Model, prompt: Prompt) -> Watched:
     tokens = len(prompt.visual_ND)
     frames = tokens // model.layout.count(model.encoder.shape_of(1, (1, 1), tiled=False))
     places = np.arange(frames)
-    look = Look("haystack", frames, False, frames, places, places.astype(float), (), False, tokens, {}, ())
+    look = Look("haystack", frames, False, frames, None, places, places.astype(float), (), False, tokens, {}, ())
     ids_L = prompt.token_ids_L.numpy()
     shown = Shown.by(ids_L, [np.repeat(places[:, None], 2, axis=1).repeat(tokens // frames, axis=0)])
     return Watched((look,), model.template, model.engine.prefill(prompt), model.engine, {}, ids_L, shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from longtake.costs.machine import _cgroup_bytes, memory_room
 from longtake.costs.outlining import outline_of
 from longtake.costs.rehearsing import Rehearsal, Unrehearsed
 from longtake.costs.work import Watching
-from longtake.engines import GenerateOptions
+from longtake.engines import GenerateOptions, Keeping
 from longtake.errors import LongtakeError
 from longtake.families import Model
 from longtake.families.nano import NanoModules
@@ -99,7 +100,9 @@ def test_more_frames_never_take_less(counter: Counter, layout: str) -> None:
             found.append(memory(counter, model, frames))
         except LongtakeError:
             continue  # a layout may refuse so small a grid; it does so for any number of frames
-    assert found == sorted(found)
+    # Which frames are picked decides how many wait in the decoder: that moves some kB up and down.
+    assert all(fewer <= more * 1.0001 for fewer, more in itertools.pairwise(found))
+    assert found[-1] > found[0]
 
 
 @pytest.mark.parametrize("layout", ["grid", "slowfast", "every_token"])
@@ -112,16 +115,22 @@ def test_the_most_that_fits(counter: Counter, layout: str) -> None:
     assert memory(counter, model, most) <= room < memory(counter, model, most + 1)
 
 
-def test_kept_numbers_may_be_narrower(counter: Counter) -> None:
-    """The seam for key-values in eight bits: so many bytes a position."""
+def test_kept_numbers_may_be_narrower_or_elsewhere(counter: Counter) -> None:
+    """In eight bits each value has a step of its own in each head of each layer beside it; on disk nothing is left."""
     model = with_frames(counter.outline.model, 400)
     case = Case([FILM], "What?", GenerateOptions())
-    own = case.cost(counter, model).stages
-    narrow = case.cost(replace(counter, key_value_bytes=counter.rehearsal.key_value_numbers), model).stages
-    keys, fewer = (
-        next(stage.bytes["key-values"] for stage in stages if stage.name == "prefill") for stages in (own, narrow)
+    keys, fewer, none = (
+        next(
+            stage.bytes["key-values"]
+            for stage in case.cost(replace(counter, keeping=keeping), model).stages
+            if stage.name == "prefill"
+        )
+        for keeping in (Keeping(), Keeping("int8"), Keeping("auto", "disk"))
     )
-    assert keys == 4 * fewer
+    rehearsal = counter.rehearsal
+    steps = 4 * rehearsal.layers * rehearsal.key_value_heads
+    assert fewer * 4 * rehearsal.key_value_numbers == keys * (rehearsal.key_value_numbers + steps)
+    assert none == 0
 
 
 def test_a_layout_that_looks_at_numbers_is_still_counted(counter: Counter) -> None:

@@ -195,7 +195,7 @@ def test_only_networks_that_were_loaded_are_vouched_for(folder: Path) -> None:
     model = longtake.load(str(folder))
     assert model.origin is not None
     assert model.origin.made(model.encoder) and model.origin.made(model.engine)
-    assert model.origin.made(replace(model.encoder, chunk_frames=2))  # type: ignore[type-var]
+    assert model.origin.made(replace(model.encoder, at_once=2))  # type: ignore[type-var]
     projector = Projector(in_width=16, hidden_width=24, out_width=32)
     assert not model.origin.made(replace(model.encoder, projector=projector))  # type: ignore[type-var]
     assert not model.origin.made(model.layout)

@@ -19,4 +19,4 @@ def test_smoke() -> None:
     hour = figures["hour"]
     assert hour["afresh"]["answer"] == hour["keys and values"]["answer"]
     assert "read" in hour["afresh"]["stages_wall_s"]
-    assert set(hour["keys and values"]["stages_wall_s"]) == {"store", "generate"}
+    assert set(hour["keys and values"]["stages_wall_s"]) == {"store", "generate", "evidence"}

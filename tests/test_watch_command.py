@@ -52,7 +52,7 @@ def test_a_second_process_finds_what_the_first_has_made(cli: Cli, film: Path, mo
     done = run("ask", film, QUESTION, *looking[1:], "--json")
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
-    assert set(found["seconds"]) == {"store", "prefill", "generate"}, "something was read or encoded"
+    assert set(found["seconds"]) == {"store", "prefill", "generate", "evidence"}, "something was read or encoded"
     assert found["files"][0]["kept_frames"] == 8
     fresh = cli.json("ask", film, QUESTION, *looking[1:], "--no-store")
     assert fresh["files"][0]["kept_frames"] == 0 and "read" in fresh["seconds"]
@@ -67,7 +67,10 @@ def test_ask_keeps_too_and_the_prefix_serves_another_process(cli: Cli, film: Pat
     told = cli.json("watch", *looking, "--keep-prefix")
     assert (told["files"][0]["came"], told["files"][0]["bytes"]) == (8, 0) and told["prefix"]["bytes"] > 0
     found = json.loads(run("ask", film, QUESTION, *looking[1:], "--json").stdout)
-    assert set(found["seconds"]) == {"store", "generate"} and "keys and values from the store" in found["notes"]
+    assert (
+        set(found["seconds"]) == {"store", "generate", "evidence"}
+        and "keys and values from the store" in found["notes"]
+    )
     assert found["answer"] == first["answer"]
     assert "keys and values: kept before" in cli("watch", *looking, "--keep-prefix")[1]
 
