@@ -8,7 +8,8 @@ Checkpoints of random weights are written: LongVA's layout (CLIP-L/14 at 336 px 
 (SigLIP at 384 px, Qwen2-0.5B's layers) and LLaVA-NeXT-Video (CLIP, Llama), with few layers each and the whole
 vocabulary; nano as it ships. Of each mix of model, layout, frames and dtype `longtake plan` is run and then `longtake
 ask`, each in a process of its own with one thread. Truth: the process's peak of resident memory, and its processor time
-from start to end. The machine is measured anew before every seventh mix: others use it too.
+from start to end, with no store and without evidence, which a plan does not count. The machine is measured anew before
+every seventh mix: others use it too.
 
 Ends with one line of JSON: {"figures", "targets", "ok"}.
 """
@@ -163,7 +164,7 @@ def write(kind: str, folder: Path, *, smoke: bool) -> None:
 def told(cache: Path, *arguments: object) -> tuple[dict[str, Any], float]:
     """The object that a command prints, and the processor seconds of its whole process."""
     command = [sys.executable, "-m", "longtake", *map(str, arguments), "--json"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(cache)}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(cache), "LONGTAKE_STORE": ""}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -178,7 +179,7 @@ def compared(mix: Mix, model: Path | str, cache: Path, *, anew: bool) -> dict[st
     asked = ["--model", model, "--frames", mix.frames, "--dtype", mix.dtype, "--device", "cpu", *mix.options]
     asked += ["--max-new-tokens", NEW_TOKENS, "--beyond-trained-context"]
     plan, _ = told(cache, "plan", mix.film, "--question", QUESTION, *asked, *(["--calibrate"] if anew else []))
-    answer, processor_s = told(cache, "ask", mix.film, QUESTION, *asked)
+    answer, processor_s = told(cache, "ask", mix.film, QUESTION, *asked, "--no-evidence")
     planned_s = sum(plan["processor_seconds"].values())
     return {
         "planned_mb": plan["memory_bytes"] / 1e6,
