@@ -219,3 +219,9 @@ def test_ctrl_c_in_the_middle_of_the_work(bunny: Path, model: str) -> None:
 def test_a_question_may_be_longer_than_the_name_of_a_file(cli: Cli, bunny: Path) -> None:
     status, out, err = cli("ask", bunny, "What number is on the red star? " * 20, "--frames", "2", "--quiet")
     assert (status, err) == (0, "") and out.strip()
+
+
+@pytest.mark.parametrize("method", ["captions", "again"])
+def test_a_manifest_is_refused_by_the_name_of_the_method(cli: Cli, bunny: Path, method: str) -> None:
+    status, _, err = cli("ask", bunny, "What is shown?", "--method", method, "--manifest", "answer.json")
+    assert status == 2 and f"--manifest: an answer of --method {method} has no manifest yet" in err

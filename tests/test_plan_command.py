@@ -124,6 +124,7 @@ def test_fit_time(cli: Cli, bunny: Path) -> None:
     assert found["files"][0]["frames"] == 132
     status, _, err = cli("plan", bunny, "--fit", "time=0.1s")
     assert status == 5 and "not one frame fits into 0 s" in err
+    assert "smaller model" in err and "int8" not in err  # eight bits save memory, not time
 
 
 def test_ask_takes_what_fits_and_says_so(cli: Cli, bunny: Path) -> None:

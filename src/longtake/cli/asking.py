@@ -162,7 +162,7 @@ def refuse_unwritable(road: Road, manifest: str | None) -> None:
     if manifest is None:
         return
     if road.method is not None:
-        reason, advice = "an answer that is read from captions has no manifest yet", "leave out one of the two"
+        reason, advice = f"an answer of --method {road.method} has no manifest yet", "leave out one of the two"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--manifest", reason, advice)
     with writing(manifest):
         if os.path.isdir(manifest or "."):
@@ -230,7 +230,7 @@ def loaded(looked: Looked, videos: Sequence[Video], choice: Choice) -> Model:
 def closing_line(answer: Answer) -> str:
     """What an answer rests on and what it took, in one line."""
     stages = ", ".join(f"{stage} {spent_s:.1f}" for stage, spent_s in answer.seconds.items())
-    tokens = " + ".join(f"{count:,} {kind}" for kind, count in answer.tokens.items())
+    tokens = " + ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in answer.tokens.items())
     facts = [
         *rests_on(answer),
         *_chances(answer),

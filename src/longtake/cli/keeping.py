@@ -73,7 +73,8 @@ def watch_and_print(files: Sequence[Looked], choice: Choice, *, show: Show) -> N
     """
     from longtake.cli.asking import loaded
 
-    if choice.keeping.store() is None:
+    store = choice.keeping.store()
+    if store is None:
         reason, advice = "LONGTAKE_STORE is empty, so nothing is kept", "say where with --store"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "watch", reason, advice)
     with ExitStack() as opened:
@@ -98,7 +99,7 @@ def watch_and_print(files: Sequence[Looked], choice: Choice, *, show: Show) -> N
     for line in report.lines():
         say(line)
     if show.talks:
-        remark("; ".join([f"in {report.files[0]['folder']}", *notes]))
+        remark("; ".join([f"in {store.folder}", *notes]))
 
 
 @dataclass(frozen=True)

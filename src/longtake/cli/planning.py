@@ -50,7 +50,7 @@ def plan_and_print(files: Sequence[Looked], choice: Choice, *, wish: Wish, show:
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--device {choice.device}", reason, advice)
         else:
             notes += ("seconds are not told: only processors are measured",)
-        if not files[0].path:
+        if not files[0].path and not counter.outline.apart:
             notes += ("reading is not in the seconds: the video is not at hand",)
         case = _case(videos, wish.question, wish.drawing.options())
         room = means.room(device=choice.device, apart=counter.outline.apart)
@@ -225,9 +225,8 @@ def _filled(counter: Counter, case: Case, model: Model, wanted: tuple[str, float
         one = case.cost(counter, with_frames(model, 1))
         least = f"{one.memory_bytes / GIB:.3g} GiB" if kind == "memory" else f"{one.seconds or 0:,.0f} s"
         reason = f"not one frame fits into {told}: it takes {least}, or more tokens than the model reads"
-        raise LongtakeError(
-            ErrorCode.LIMIT_MEMORY, "--fit", reason, "give more, or take --dtype int8 or a smaller model"
-        )
+        advice = f"give more, or take {'--dtype int8 or ' * (kind == 'memory')}a smaller model"
+        raise LongtakeError(ErrorCode.LIMIT_MEMORY, "--fit", reason, advice)
     return with_frames(model, frames), f"{frames:,} frames fit into {told}"
 
 
