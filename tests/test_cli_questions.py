@@ -136,3 +136,22 @@ def test_how_is_read_and_refused(model: str) -> None:
         with pytest.raises(LongtakeError) as caught:
             keeping(loaded, wrong)
         assert caught.value.code is ErrorCode.USAGE_BAD_OPTION and f"--kv {wrong}" in str(caught.value)
+
+
+def test_what_one_question_alone_may_have_is_refused(cli: Cli, bunny: Path, model: str, tmp_path: Path) -> None:
+    file = tmp_path / "questions.txt"
+    file.write_text("\n".join(QUESTIONS), encoding="utf-8")
+    for option in (("--evidence", tmp_path / "sheet.png"), ("--manifest", tmp_path / "told.json")):
+        status, _, err = cli("ask", bunny, "--questions", file, "--model", model, *option)
+        assert status == 2 and f"{option[0]}: is for one question" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["questions.txt"]
+
+
+@pytest.mark.parametrize("limit", [("--fit", "memory=1MiB"), ("--device-memory", "1MiB")], ids=lambda limit: limit[0])
+def test_memory_is_looked_at_before(cli: Cli, bunny: Path, model: str, tmp_path: Path, limit: tuple[str, str]) -> None:
+    file = tmp_path / "questions.txt"
+    file.write_text("\n".join(QUESTIONS), encoding="utf-8")
+    status, out, err = cli("ask", bunny, "--questions", file, "--model", model, *limit)
+    assert (status, out) == (5, "") and "error[limit.memory]" in err
+    status, out, err = cli("ask", bunny, QUESTIONS[0], "--method", "captions", "--model", model, *limit)
+    assert (status, out) == (2, "") and f"{limit[0]}: --method captions picks frames itself" in err

@@ -122,6 +122,7 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
     """`longtake ask`: the files are looked at before torch is imported, so that a wrong name is told at once."""
     road.refuse_unfit(files[0])
     refuse_unwritable(road, show.manifest)
+    refuse_unplanned(road, choice)
     road.evidence.refuse_unfit(method=road.method)
     with ExitStack() as opened:
         with bars(wanted=show.talks) as progress:
@@ -151,6 +152,18 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
         say_json(answer.as_dict())
     elif show.talks:
         remark(closing_line(answer))
+
+
+def refuse_unplanned(road: Road, choice: Choice) -> None:
+    """Refuse limits that nobody would heed.
+
+    Raises:
+        LongtakeError: `usage.bad_option`.
+    """
+    for option, given in {"--fit": choice.fit, "--device-memory": choice.device_memory}.items():
+        if given is not None and road.method is not None:
+            reason = f"--method {road.method} picks frames itself, and what it takes is not planned yet"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, option, reason, "leave one of the two out")
 
 
 def refuse_unwritable(road: Road, manifest: str | None) -> None:

@@ -43,9 +43,12 @@ def chat_and_print(files: Sequence[Looked], choice: Choice, drawing: Drawing, *,
         with bars(wanted=show.talks) as progress:
             videos = [opened.enter_context(open_looked_at(looked, progress=progress)) for looked in files]
         from longtake import pipeline
+        from longtake.cli.planning import fitted
         from longtake.conversation import Conversation
+        from longtake.methods import Query
 
         options = drawing.options()
+        fitted(files[0], videos, choice, query=Query("What?", options=options), show=show)
         model = loaded(files[0], videos, choice)
         with bars(wanted=show.talks) as progress:
             watched = pipeline.watch(model, videos, options=options, progress=progress)

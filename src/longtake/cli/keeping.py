@@ -80,8 +80,13 @@ def watch_and_print(files: Sequence[Looked], choice: Choice, *, show: Show) -> N
     with ExitStack() as opened:
         with bars(wanted=show.talks) as progress:
             videos = [opened.enter_context(open_looked_at(looked, progress=progress)) for looked in files]
-        model = loaded(files[0], videos, choice)
         from longtake import pipeline
+        from longtake.cli.planning import fitted
+        from longtake.methods import Query
+
+        if choice.keeping.prefixes:
+            fitted(files[0], videos, choice, query=Query("What?"), show=show)
+        model = loaded(files[0], videos, choice)
 
         of_prefix = None
         with bars(wanted=show.talks) as progress:

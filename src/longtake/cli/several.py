@@ -50,6 +50,7 @@ def asked_all(name: str, road: Road, *, choices: bool, manifest: str | None) -> 
         "--method": road.method,
         "--reader": road.reader,
         "--manifest": manifest,
+        "--evidence": road.evidence.sheet,
     }.items():
         if given:
             reason, advice = "is for one question", "ask it by itself, without --questions"
@@ -85,15 +86,22 @@ def ask_all_and_print(
         with bars(wanted=show.talks) as progress:
             videos = [opened.enter_context(open_looked_at(looked, progress=progress)) for looked in files]
         from longtake import pipeline
+        from longtake.cli.planning import fitted
+        from longtake.methods import Query
         from longtake.prompt import refuse_unreadable
 
         for question in questions:
             refuse_unreadable(question)
         options = drawing.options()
-        model = loaded(files[0], videos, choice)
+        longest = Query(max(questions, key=len), options=options)
+        fit = fitted(files[0], videos, choice, query=longest, show=show)
+        model = fit.of(loaded(files[0], videos, choice))
         with bars(wanted=show.talks) as progress:
             watched = pipeline.watch(model, videos, options=options, progress=progress)
-    answers = pipeline.ask_all(model, watched, questions, options)
+    answers = [
+        dataclasses.replace(answer, notes=(*answer.notes, *fit.notes))
+        for answer in pipeline.ask_all(model, watched, questions, options)
+    ]
     told = list(zip(questions, answers, strict=True))
     if show.as_json:
         say_json([{"question": question, **answer.as_dict()} for question, answer in told])
