@@ -60,7 +60,9 @@ class FileTold:
         duration_s: of the video.
         still: whether it is one picture.
         sampler, layout: that chose and arranged the frames.
-        asked_frames, got_frames: how many the sampler picked, and how many came.
+        asked_frames, got_frames: how many the sampler picked, and how many came; of one that looks before it chooses
+            (`distinct`) those that it chose, and as asked for also those that it would have looked at and that did not
+            come.
         degraded: whether anything is missing that the video should show.
         lost_s: stretches that nobody could see; an end of null is one that nobody knows.
         missing: numbers of the frames that did not come.
