@@ -123,6 +123,10 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
     road.refuse_unfit(files[0])
     refuse_unwritable(road, show.manifest)
     road.evidence.refuse_unfit(method=road.method)
+    if road.method is not None and (choice.fit or choice.device_memory):
+        option = "--fit" if choice.fit else "--device-memory"
+        reason, advice = f"what --method {road.method} takes is not planned", "leave one of the two out"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, option, reason, advice)
     with ExitStack() as opened:
         with bars(wanted=show.talks) as progress:
             videos = [opened.enter_context(open_looked_at(looked, progress=progress)) for looked in files]
@@ -162,7 +166,8 @@ def refuse_unwritable(road: Road, manifest: str | None) -> None:
     if manifest is None:
         return
     if road.method is not None:
-        reason, advice = "an answer that is read from captions has no manifest yet", "leave out one of the two"
+        of = "comes of two looks" if road.method == "again" else "is read from captions"
+        reason, advice = f"an answer that {of} has no manifest yet", "leave out one of the two"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--manifest", reason, advice)
     with writing(manifest):
         if os.path.isdir(manifest or "."):

@@ -47,9 +47,11 @@ def asked_all(name: str, road: Road, *, choices: bool, manifest: str | None) -> 
     """
     for option, given in {
         "--choice": choices,
+        "--look-again": road.method == "again",
         "--method": road.method,
         "--reader": road.reader,
         "--manifest": manifest,
+        "--evidence": road.evidence.sheet,
     }.items():
         if given:
             reason, advice = "is for one question", "ask it by itself, without --questions"
@@ -90,10 +92,19 @@ def ask_all_and_print(
         for question in questions:
             refuse_unreadable(question)
         options = drawing.options()
-        model = loaded(files[0], videos, choice)
+        from longtake.cli.planning import fitted
+        from longtake.methods import Query
+
+        # All are read behind the same frames, so what the longest needs is enough for each.
+        query = Query(max(questions, key=len), (), options)
+        fit = fitted(files[0], videos, choice, query=query, show=show)
+        model = fit.of(loaded(files[0], videos, choice))
         with bars(wanted=show.talks) as progress:
             watched = pipeline.watch(model, videos, options=options, progress=progress)
-    answers = pipeline.ask_all(model, watched, questions, options)
+    answers = [
+        dataclasses.replace(answer, notes=(*answer.notes, *fit.notes))
+        for answer in pipeline.ask_all(model, watched, questions, options)
+    ]
     told = list(zip(questions, answers, strict=True))
     if show.as_json:
         say_json([{"question": question, **answer.as_dict()} for question, answer in told])
