@@ -78,6 +78,10 @@ def test_from_standard_input(cli: Cli, bunny: Path, model: str, monkeypatch: pyt
         (ErrorCode.USAGE_BAD_OPTION, None, []),
         (ErrorCode.USAGE_BAD_OPTION, b"What?", ["--choice", "a", "--choice", "b"]),
         (ErrorCode.USAGE_BAD_OPTION, b"What?", ["--method", "captions"]),
+        (ErrorCode.USAGE_BAD_OPTION, b"What?", ["--look-again"]),
+        (ErrorCode.USAGE_BAD_OPTION, b"What?", ["--evidence", "sheet.png"]),
+        (ErrorCode.LIMIT_MEMORY, b"What?", ["--device-memory", "1MiB"]),
+        (ErrorCode.LIMIT_MEMORY, b"What?", ["--fit", "memory=1MiB"]),
         (ErrorCode.USAGE_BAD_OPTION, b"What?", ["--reader", "nano"]),
         (ErrorCode.USAGE_BAD_OPTION, b"What?", ["--kv", "int4"]),
         (ErrorCode.MEDIA_NOT_FOUND, b"What?", ["What is a second word?"]),
@@ -96,6 +100,23 @@ def test_a_folder_holds_no_questions(cli: Cli, bunny: Path, tmp_path: Path) -> N
     status, _, err = cli("ask", bunny, "--questions", tmp_path)
     assert status == ErrorCode.USAGE_BAD_OPTION.value.exit_status
     assert str(tmp_path) in err and "Is a directory" in err
+
+
+def test_as_many_frames_as_fit(cli: Cli, bunny: Path, tmp_path: Path) -> None:
+    file = tmp_path / "questions.txt"
+    file.write_text("What?\nWhere?\n", encoding="utf-8")
+    told = ("ask", bunny, "--questions", file, "--frames", "2", "--max-new-tokens", "2")
+    found = cli.json(*told, "--fit", "memory=2GiB")
+    frames = len(found[0]["files"][0]["frames"])
+    assert frames > 2 and all(each["notes"][-1] == f"{frames} frames fit into 2 GiB" for each in found)
+
+
+@pytest.mark.parametrize("way", [["--look-again"], ["--method", "captions"]])
+@pytest.mark.parametrize("means", [["--fit", "memory=2GiB"], ["--device-memory", "1MiB"]])
+def test_no_method_is_fitted(cli: Cli, bunny: Path, way: list[str], means: list[str]) -> None:
+    status, out, err = cli("ask", bunny, "What?", *way, *means)
+    assert (status, out) == (ErrorCode.USAGE_BAD_OPTION.value.exit_status, "")
+    assert ONE_LINE.fullmatch(err) and err.startswith(f"error[usage.bad_option]: {means[0]}")
 
 
 def test_many_from_python(bunny: Path, model: str) -> None:

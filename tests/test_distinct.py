@@ -19,6 +19,8 @@ from longtake.eye import choosing
 from longtake.families import Model
 from longtake.layouts.grid import Grid
 from longtake.layouts.image_grid import ImageGrid
+from longtake.manifests.making import manifest_of
+from longtake.manifests.verifying import verify
 from longtake.pipeline import ask, choose_frames, watch
 from longtake.plan import plan_of
 from longtake.samplers.distinct import Distinct
@@ -235,19 +237,38 @@ def test_what_was_sifted_out_is_not_lost_and_what_is_lost_is_told(
     model: Model, tmp_path: Path, either_way: str
 ) -> None:
     """60 frames in groups of ten, of which those from 23 on to the end of their group cannot be decoded."""
-    path = tmp_path / "damaged.mp4"
-    numbered.write(path, Coding(options={"g": "10", "bf": "0", "sc_threshold": "0"}))
-    places = open_video(path).table.packets.size_P
-    data = bytearray(path.read_bytes())
-    start = data.index(b"mdat") + 4 + int(places[:23].sum())
-    data[start + 6 : start + int(places[23])] = bytes(int(places[23]) - 6)
-    path.write_bytes(data)
+    path = damaged_at_23(tmp_path)
     looking = replace(model, sampler=Distinct(frames=4, seconds=0.04, alike=1.0))
     answer = ask(looking, watch(looking, open_video(path, options=ReadOptions(on_corrupt="skip"))), QUESTION, FEW)
     (look,) = answer.looks
     assert (look.asked_frames, look.candidates, len(look.numbers), look.visual_tokens) == (60, 53, 4, 4)
     assert answer.degraded and look.lost_s == ((pytest.approx(0.92), pytest.approx(1.2)),)
     assert "degraded: 53 of the 60 frames that were asked for came; not seen: 0:00:00.92 to 0:00:01.2" in answer.notes
+
+
+def damaged_at_23(folder: Path) -> Path:
+    """60 frames in groups of ten, the 24th torn."""
+    path = folder / "damaged.mp4"
+    numbered.write(path, Coding(options={"g": "10", "bf": "0", "sc_threshold": "0"}))
+    places = open_video(path).table.packets.size_P
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 4 + int(places[:23].sum())
+    data[start + 6 : start + int(places[23])] = bytes(int(places[23]) - 6)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_manifest_tells_what_was_kept_and_what_was_lost(model: Model, tmp_path: Path) -> None:
+    """Candidates that came and were left out are no part of what the answer rests on."""
+    path, reading = damaged_at_23(tmp_path), ReadOptions(on_corrupt="skip", hash_pixels=True)
+    looking = replace(model, sampler=Distinct(frames=4, seconds=0.04, alike=1.0))
+    video = open_video(path, options=reading)
+    answer = ask(looking, watch(looking, video), QUESTION, FEW)
+    manifest = manifest_of(looking, video, answer)
+    (told,) = manifest.files
+    assert [frame.number for frame in told.frames] == answer.looks[0].numbers.tolist()
+    assert (told.got_frames, told.missing, told.asked_frames) == (4, list(range(23, 30)), 11)
+    assert verify(manifest, video, model).equal
 
 
 def test_a_picture_has_nothing_to_choose_from(model: Model, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -488,3 +489,41 @@ def test_who_makes_room_makes_it_alone(tmp_path: Path) -> None:
         assert (first, second) == (True, False)
     with rooms._alone(tmp_path) as third:
         assert third
+
+
+def planted(folder: Path, header: bytes) -> Path:
+    """A file with the name that its header wants."""
+    text = header + b" " * (-len(header) % 8)
+    whole = len(text).to_bytes(8, "little") + text
+    path = folder / f"1-{hashlib.sha256(whole).hexdigest()[:32]}.safetensors"
+    path.write_bytes(whole)
+    return path
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[]",
+        b"no JSON",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"__metadata__": {"schema": "longtake store 1"}}',
+        b'{"__metadata__": {"schema": "longtake store 1", "told": "[1]", "sums": "{}"}}',
+    ],
+)
+def test_a_header_that_longtake_never_wrote_is_damaged(tmp_path: Path, header: bytes) -> None:
+    path = planted(tmp_path, header)
+    with pytest.raises(Damaged):
+        header_of(path)
+    assert salvage(path) == (0, 1) and not path.exists()
+
+
+def test_what_others_put_into_the_folder_is_no_entry(model: Model, film: Path, folder: Path) -> None:
+    """A link is not followed, for what it leads to could not be removed; and a name counts as longtake writes it."""
+    watched(with_store(model, folder), film)
+    (one,) = Store(folder).held()
+    (one.path / "²-0.safetensors").write_bytes(b"")
+    (one.path.parent / ("a" * 64)).symlink_to(one.path)
+    (again,) = Store(folder).held()
+    assert (again.key, again.records) == (one.key, one.records)
+    assert [gone.key for gone in Store(folder).prune()] == [one.key]

@@ -346,3 +346,21 @@ def test_a_manifest_that_is_not_there(cli: Cli, tmp_path: Path) -> None:
     for path in (tmp_path / "none.json", tmp_path, tmp_path / "fifo"):
         status, out, err = cli("verify", path)
         assert (status, out) == (3, "") and err.startswith(f"error[manifest.bad]: {path}: cannot be read: ")
+
+
+@pytest.mark.parametrize("fact", ["height_px", "table_frames", "duration_s", "still", "lost_s", "degraded"])
+def test_what_is_told_of_a_file_is_held_against_it(cli: Cli, home: Path, tmp_path: Path, fact: str) -> None:
+    told = json.loads(ask(cli, home, "plain.json").read_text())
+    file = told["files"][0]
+    if fact == "lost_s":
+        file |= {"lost_s": [[0.5, 1.0]], "degraded": True}
+        told["degraded"] = True
+    else:
+        file[fact] = not file[fact] if isinstance(file[fact], bool) else file[fact] + 1
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(told))
+    status, out, err = cli("verify", path, "--video", home / "film.mkv", "--media-only")
+    if fact == "degraded":
+        assert (status, out) == (3, "") and "degraded does not follow from" in err
+    else:
+        assert status == 8 and fact in out

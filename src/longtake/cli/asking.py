@@ -122,8 +122,11 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
     """`longtake ask`: the files are looked at before torch is imported, so that a wrong name is told at once."""
     road.refuse_unfit(files[0])
     refuse_unwritable(road, show.manifest)
-    refuse_unplanned(road, choice)
     road.evidence.refuse_unfit(method=road.method)
+    if road.method is not None and (choice.fit or choice.device_memory):
+        option = "--fit" if choice.fit else "--device-memory"
+        reason, advice = f"what --method {road.method} takes is not planned", "leave one of the two out"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, option, reason, advice)
     with ExitStack() as opened:
         with bars(wanted=show.talks) as progress:
             videos = [opened.enter_context(open_looked_at(looked, progress=progress)) for looked in files]
@@ -154,18 +157,6 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
         remark(closing_line(answer))
 
 
-def refuse_unplanned(road: Road, choice: Choice) -> None:
-    """Refuse limits that nobody would heed.
-
-    Raises:
-        LongtakeError: `usage.bad_option`.
-    """
-    for option, given in {"--fit": choice.fit, "--device-memory": choice.device_memory}.items():
-        if given is not None and road.method is not None:
-            reason = f"--method {road.method} picks frames itself, and what it takes is not planned yet"
-            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, option, reason, "leave one of the two out")
-
-
 def refuse_unwritable(road: Road, manifest: str | None) -> None:
     """Refuse, before any work is done, a manifest that cannot be.
 
@@ -175,7 +166,8 @@ def refuse_unwritable(road: Road, manifest: str | None) -> None:
     if manifest is None:
         return
     if road.method is not None:
-        reason, advice = f"an answer of --method {road.method} has no manifest yet", "leave out one of the two"
+        of = "comes of two looks" if road.method == "again" else "is read from captions"
+        reason, advice = f"an answer that {of} has no manifest yet", "leave out one of the two"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--manifest", reason, advice)
     with writing(manifest):
         if os.path.isdir(manifest or "."):
@@ -243,7 +235,7 @@ def loaded(looked: Looked, videos: Sequence[Video], choice: Choice) -> Model:
 def closing_line(answer: Answer) -> str:
     """What an answer rests on and what it took, in one line."""
     stages = ", ".join(f"{stage} {spent_s:.1f}" for stage, spent_s in answer.seconds.items())
-    tokens = " + ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in answer.tokens.items())
+    tokens = " + ".join(f"{count:,} {kind}" for kind, count in answer.tokens.items())
     facts = [
         *rests_on(answer),
         *_chances(answer),

@@ -47,6 +47,7 @@ def asked_all(name: str, road: Road, *, choices: bool, manifest: str | None) -> 
     """
     for option, given in {
         "--choice": choices,
+        "--look-again": road.method == "again",
         "--method": road.method,
         "--reader": road.reader,
         "--manifest": manifest,
@@ -86,15 +87,17 @@ def ask_all_and_print(
         with bars(wanted=show.talks) as progress:
             videos = [opened.enter_context(open_looked_at(looked, progress=progress)) for looked in files]
         from longtake import pipeline
-        from longtake.cli.planning import fitted
-        from longtake.methods import Query
         from longtake.prompt import refuse_unreadable
 
         for question in questions:
             refuse_unreadable(question)
         options = drawing.options()
-        longest = Query(max(questions, key=len), options=options)
-        fit = fitted(files[0], videos, choice, query=longest, show=show)
+        from longtake.cli.planning import fitted
+        from longtake.methods import Query
+
+        # All are read behind the same frames, so what the longest needs is enough for each.
+        query = Query(max(questions, key=len), (), options)
+        fit = fitted(files[0], videos, choice, query=query, show=show)
         model = fit.of(loaded(files[0], videos, choice))
         with bars(wanted=show.talks) as progress:
             watched = pipeline.watch(model, videos, options=options, progress=progress)

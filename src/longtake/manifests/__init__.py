@@ -60,7 +60,9 @@ class FileTold:
         duration_s: of the video.
         still: whether it is one picture.
         sampler, layout: that chose and arranged the frames.
-        asked_frames, got_frames: how many the sampler picked, and how many came.
+        asked_frames, got_frames: how many the sampler picked, and how many came; of one that looks before it chooses
+            (`distinct`) those that it chose, and as asked for also those that it would have looked at and that did not
+            come.
         degraded: whether anything is missing that the video should show.
         lost_s: stretches that nobody could see; an end of null is one that nobody knows.
         missing: numbers of the frames that did not come.
@@ -97,6 +99,8 @@ class FileTold:
             raise ValueError("the numbers of frames and missing are not ascending, each once, at least one of frames")
         if self.asked[0] < 0 or (len(numbers), len(self.asked)) != (self.got_frames, self.asked_frames):
             raise ValueError("asked_frames and got_frames are not how many there are in frames and missing")
+        if self.degraded != any(end_s is None or end_s > 0 for _, end_s in self.lost_s):
+            raise ValueError("degraded does not follow from lost_s")
 
     @property
     def asked(self) -> list[int]:
@@ -213,6 +217,8 @@ class Manifest:
     def __post_init__(self) -> None:
         if not self.files:
             raise ValueError("files is empty")
+        if self.degraded != any(told.degraded for told in self.files):
+            raise ValueError("degraded does not follow from the files")
 
     def as_dict(self) -> dict[str, object]:
         """The object that is written."""

@@ -58,7 +58,7 @@ def manifest_of(model: Model, files: VideoFile | Sequence[VideoFile], answer: An
     videos = list(files) if isinstance(files, Sequence) else [files]
     asked = answer.asked
     if asked is None or asked.turn:
-        reason = "rests on captions" if asked is None else "rests on what was said before"
+        reason = "rests on captions or on two looks" if asked is None else "rests on what was said before"
         raise _none_of("the answer", reason, "ask the question by itself, without --method")
     if [video.path for video in videos] != [look.path for look in answer.looks]:
         raise ValueError("these are not the files that the answer is about")
@@ -166,7 +166,7 @@ def _file(video: VideoFile, look: Look) -> FileTold:
         still=look.still,
         sampler=_part(look.parts["sampler"]),
         layout=_part(look.parts["layout"]),
-        asked_frames=look.asked_frames,
+        asked_frames=len(numbers) + len(look.missing),  # a sampler that looks first leaves out others that came
         got_frames=len(numbers),
         degraded=look.degraded,
         lost_s=[(float(start_s), None if end_s is None else float(end_s)) for start_s, end_s in look.lost_s],

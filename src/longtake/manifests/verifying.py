@@ -25,7 +25,7 @@ from longtake.prompt.choices import choosing, with_choices
 from longtake.prompt.templates import find_template
 from longtake.video import Video
 from longtake.video.decoding.ahead import ahead
-from longtake.video.seen import Seen
+from longtake.video.seen import Seen, lost_spans
 from longtake.video.times import format_time
 from longtake.video.video_file import VideoFile
 
@@ -148,9 +148,11 @@ def _frames_finding(told: FileTold, video: VideoFile, hear: Progress) -> Finding
         if not error.code.value.code.startswith("media."):
             raise
         return Finding(subject, False, f"cannot be read again: {error.reason}")
-    wrong = list(_wrong(told, video, seen))
-    if not wrong:
+    wrong, of_file = list(_wrong(told, video, seen)), list(_wrong_file(told, video, seen))
+    if not wrong and not of_file:
         return Finding(subject, True, f"all {len(told.frames):,} have the number, time and pixels that are told")
+    if not wrong:
+        return Finding(subject, False, of_file[0])
     return Finding(subject, False, f"{len(wrong):,} of {len(told.asked):,} differ; the first, {wrong[0]}")
 
 
@@ -166,6 +168,23 @@ def _read_again(video: VideoFile, numbers: Sequence[int], hear: Progress) -> dic
 def _speck(image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """One pixel of a frame: the rest is not looked at again."""
     return image_HWC[:1, :1].transpose(2, 0, 1)
+
+
+def _wrong_file(told: FileTold, video: VideoFile, seen: dict[int, str]) -> Iterator[str]:
+    """What is told of the file as a whole, and is not so."""
+    there = [number for number in told.asked if number < len(video.times_s)]
+    here = {
+        "height_px": video.height_px,
+        "width_px": video.width_px,
+        "table_frames": len(video.times_s),
+        "duration_s": video.duration_s,
+        "still": len(video.times_s) == 1,
+        "lost_s": [*video.lost_s, *lost_spans(video, there, seen)],
+    }
+    for name, found in here.items():
+        then = getattr(told, name)
+        if (list(map(tuple, then)) if name == "lost_s" else then) != found:
+            yield f"{name} is {found}, where {then} is told"
 
 
 def _wrong(told: FileTold, video: VideoFile, seen: dict[int, str]) -> Iterator[str]:

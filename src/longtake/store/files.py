@@ -69,6 +69,12 @@ def files_of(folder: Path) -> list[Path]:
     return [folder / name for _, name in sorted(found)]
 
 
+def records_in(path: Path) -> int:
+    """How many records a file's name says that it holds."""
+    found = NAME.fullmatch(path.name)
+    return int(found[1]) if found else 0
+
+
 def fresh_name() -> str:
     """A name for a file that is being written."""
     return f".{os.getpid()}-{secrets.token_hex(8)}.tmp"
@@ -132,8 +138,7 @@ def salvage(path: Path) -> tuple[int, int]:
     Returns:
         How many records are right, and how many are not.
     """
-    found = NAME.fullmatch(path.name)
-    records = int(found[1]) if found else 0
+    records = records_in(path)
     try:
         header = header_of(path)
     except Damaged:
@@ -180,15 +185,20 @@ def _header_of(path: Path, state: tuple[int, ...]) -> Header:
         header = length + file.read(count)
     if _digest(header) != named[2]:
         raise Damaged(f"the header of {path} is not the one that it was written with")
-    # From here on the header is what longtake has once written: only its age and the file's length are in doubt.
-    tensors = json.loads(header[LENGTH_BYTES:])
-    words = tensors.pop("__metadata__", {})
-    if words.get("schema") != SCHEMA:
-        raise Damaged(f"{path} is of the schema {words.get('schema')!r}, not {SCHEMA!r}")
-    ends = max((told["data_offsets"][1] for told in tensors.values()), default=0)
+    try:
+        tensors = json.loads(header[LENGTH_BYTES:])
+        words = tensors.pop("__metadata__", {})
+        if words.get("schema") != SCHEMA:
+            raise Damaged(f"{path} is of the schema {words.get('schema')!r}, not {SCHEMA!r}")
+        ends = max((told["data_offsets"][1] for told in tensors.values()), default=0)
+        told, sums = dict(json.loads(words["told"])), dict(json.loads(words["sums"]))
+    except Damaged:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise Damaged(f"{path} has a header that longtake never wrote") from error
     if len(header) + ends != state[1]:
         raise Damaged(f"{path} has {state[1]:,} bytes, not {len(header) + ends:,}")
-    return Header(path, json.loads(words["told"]), json.loads(words["sums"]))
+    return Header(path, told, sums)
 
 
 def _header(tensors: Mapping[str, torch.Tensor], told: Mapping[str, object]) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from longtake.identity import told_sha256
-from longtake.store.files import ABOUT
+from longtake.store.files import ABOUT, files_of, records_in
 
 PLACE = "used"
 """In the folder of an entry: its time of change says when the entry was last used."""
@@ -129,7 +129,7 @@ def _entries(folder: Path) -> list[Path]:
     found: list[Path] = []
     for kind in ("features", "prefixes"):
         with contextlib.suppress(OSError), os.scandir(folder / kind) as places:
-            found += [Path(place.path) for place in places if place.is_dir()]
+            found += [Path(place.path) for place in places if place.is_dir(follow_symlinks=False)]
     return found
 
 
@@ -165,6 +165,5 @@ def _held(path: Path) -> Held | None:
         whole = told_sha256({"kind": path.parent.name, **about}) == path.name
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         about, label, whole = {}, "", False
-    names = [place.name for place in path.iterdir() if place.suffix == ".safetensors"]
-    records = sum(int(count) for name in names if (count := name.partition("-")[0]).isdigit())
+    records = sum(records_in(file) for file in files_of(path))
     return Held(path.parent.name, path.name, path, _bytes(path), records, _used_s(path), about, label, whole)
