@@ -166,8 +166,7 @@ def refuse_unwritable(road: Road, manifest: str | None) -> None:
     if manifest is None:
         return
     if road.method is not None:
-        of = "comes of two looks" if road.method == "again" else "is read from captions"
-        reason, advice = f"an answer that {of} has no manifest yet", "leave out one of the two"
+        reason, advice = f"an answer of --method {road.method} has no manifest yet", "leave out one of the two"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--manifest", reason, advice)
     with writing(manifest):
         if os.path.isdir(manifest or "."):
