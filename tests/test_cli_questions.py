@@ -106,7 +106,9 @@ def test_as_many_frames_as_fit(cli: Cli, bunny: Path, tmp_path: Path) -> None:
     file = tmp_path / "questions.txt"
     file.write_text("What?\nWhere?\n", encoding="utf-8")
     told = ("ask", bunny, "--questions", file, "--frames", "2", "--max-new-tokens", "2")
-    found = cli.json(*told, "--fit", "memory=2GiB")
+    status, out, err = cli(*told, "--fit", "memory=2GiB", "--json")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
     frames = len(found[0]["files"][0]["frames"])
     assert frames > 2 and all(each["notes"][-1] == f"{frames} frames fit into 2 GiB" for each in found)
 
@@ -175,4 +177,4 @@ def test_memory_is_looked_at_before(cli: Cli, bunny: Path, model: str, tmp_path:
     status, out, err = cli("ask", bunny, "--questions", file, "--model", model, *limit)
     assert (status, out) == (5, "") and "error[limit.memory]" in err
     status, out, err = cli("ask", bunny, QUESTIONS[0], "--method", "captions", "--model", model, *limit)
-    assert (status, out) == (2, "") and f"{limit[0]}: --method captions picks frames itself" in err
+    assert (status, out) == (2, "") and f"{limit[0]}: what --method captions takes is not planned" in err
