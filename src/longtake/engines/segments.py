@@ -54,7 +54,8 @@ class Exact:
         if like.device.type == "cpu" == self.keys_1KSD.device.type and like.dtype == self.keys_1KSD.dtype:
             yield self.keys_1KSD, self.values_1KSD
             return
-        for keys, values in zip(self.keys_1KSD.split(BLOCK_TOKENS, 2), self.values_1KSD.split(BLOCK_TOKENS, 2)):  # noqa: B905
+        blocks = (states.split(BLOCK_TOKENS, dim=2) for states in (self.keys_1KSD, self.values_1KSD))
+        for keys, values in zip(*blocks, strict=True):
             yield _brought(keys, like), _brought(values, like)
 
     def dense(self) -> tuple[torch.Tensor, torch.Tensor]:

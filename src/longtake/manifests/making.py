@@ -97,7 +97,7 @@ def model_told(model: Model) -> ModelTold:
         weights_sha256=origin.sha256,
         dtype=origin.dtype,
         device=origin.device,
-        tower=origin.tower,  # type: ignore[arg-type]
+        tower=origin.tower,  # type: ignore[arg-type]  # as load takes it, which refuses others
         rope=None if rope is None else _part(parts.told(rope, "ropes")),
         key_values=kept_in(model),
         trained_context=model.engine.trained_context,
@@ -195,7 +195,7 @@ def media_sha256(video: VideoFile) -> str:
 
 
 def _part(told: Mapping[str, object]) -> PartTold:
-    return PartTold(str(told["name"]), dict(told["options"]))  # type: ignore[call-overload]
+    return PartTold(str(told["name"]), dict(told["options"]))  # type: ignore[call-overload]  # a part tells a mapping
 
 
 def _template_name(template: ChatTemplate) -> str | None:
