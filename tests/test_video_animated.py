@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,8 @@ def test_animated_avif_is_read_as_a_film(tmp_path: Path) -> None:
     """It holds its first picture twice: as a still, and as the start of a film. Both have the same size."""
     coding = Coding(codec="libsvtav1", options={"preset": "8", "crf": "20", "svtav1-params": "lp=1"})
     path = numbered.write(tmp_path / "moving.avif", coding, frames=12)
+    if hasattr(os, "sched_getscheduler"):
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER, "the encoder's real-time priority stays with this thread"
     assert path.read_bytes()[8:12] == b"avis"
     video = open_video(path)
     np.testing.assert_allclose(video.times_s, np.arange(12) / 25, atol=1e-3)

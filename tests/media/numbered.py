@@ -11,7 +11,9 @@ B
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -87,7 +89,8 @@ def write(path: Path, coding: Coding | None = None, *, frames: int = 60, times_m
     """Write a video that shows 0, 1, 2, ... at 25 frames a second, or each number at its time in `times_ms`."""
     coding = coding or Coding()
     times_ms = times_ms or [40 * number for number in range(frames)]
-    with av.open(str(path), "w", format=coding.container, options=coding.container_options) as container:
+    options = coding.container_options
+    with _ordinary_thread(), av.open(str(path), "w", format=coding.container, options=options) as container:
         stream = container.add_stream(coding.codec, rate=25, options=coding.options)
         stream.width, stream.height, stream.pix_fmt = coding.width, coding.height, coding.pixel_format
         stream.codec_context.time_base = Fraction(1, 25 if coding.codec in BY_FRAME else coding.ticks_per_s)
@@ -103,6 +106,22 @@ def write(path: Path, coding: Coding | None = None, *, frames: int = 60, times_m
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+@contextmanager
+def _ordinary_thread() -> Iterator[None]:
+    """Undo what SVT-AV1 does when root runs it: it makes the calling thread, and all that it starts, real-time ones.
+
+    Where real-time threads have no time of their own, torch's threads would then wait for each other for ever.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
 
 
 def remux(source: Path, path: Path, *, options: dict[str, str] | None = None, first_pts_s: float = 0.0) -> Path:
