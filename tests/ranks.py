@@ -1,0 +1,77 @@
+"""Real processes that talk by gloo: a function of a test module in, what each rank's call returned out."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+
+from longtake.parallel import Ranks
+from longtake.parallel.joining import joined
+
+PATIENCE_S = 300
+"""A rank that hears nothing for so long is held for dead. Not a timed test: a machine at work may be slow."""
+
+
+def run_ranks(function: Callable[..., Any], size: int, *arguments: Any) -> list[Any]:
+    """Call `function(ranks, *arguments)` in `size` processes that are joined; their results in order of rank.
+
+    Args:
+        function: of a module's top level, so that another process finds it. What it returns is pickled: plain tensors,
+            numbers, lists; no tensor that requires a gradient.
+
+    Raises:
+        AssertionError: a rank failed, with its traceback; the others are ended.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    port = _free_port()
+    pipes, running = [], []
+    for rank in range(size):
+        mine, theirs = spawn.Pipe(duplex=False)
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        process = spawn.Process(target=_alone, args=(function, arguments, place, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        pipes.append(mine)
+        running.append(process)
+    try:
+        return [_result(pipe, rank) for rank, pipe in enumerate(pipes)]
+    finally:
+        for process in running:
+            process.join(5)
+            process.kill()
+
+
+def _result(pipe: Connection, rank: int) -> Any:
+    assert pipe.poll(PATIENCE_S), f"rank {rank} says nothing"
+    well, told = pipe.recv()
+    assert well, f"rank {rank}:\n{told}"
+    return told
+
+
+def _alone(function: Callable[..., Any], arguments: tuple[Any, ...], place: dict[str, Any], pipe: Connection) -> None:
+    os.environ.update({key: str(value) for key, value in place.items()})
+    torch.set_num_threads(1)
+    try:
+        with joined(torch.device("cpu")) as ranks:
+            told = function(ranks, *arguments)
+        pipe.send((True, told))
+    except Exception:  # noqa: BLE001  whatever it is, the parent is told all of it
+        pipe.send((False, traceback.format_exc()))
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def place_of(ranks: Ranks) -> tuple[int, int]:
+    """Which rank of how many: the least that a rank can tell."""
+    return ranks.rank, ranks.size
