@@ -19,8 +19,9 @@ SOURCES := src tests benchmarks docs
 demo: $(READY)
 	$(BIN)/longtake demo
 
+# A process for each core, with one thread each: threads that share busy cores wait for each other.
 test: $(READY)
-	$(BIN)/python -m pytest --quiet
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses=logical --maxprocesses=8 --dist=loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check $(SOURCES)
