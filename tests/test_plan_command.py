@@ -94,8 +94,7 @@ def test_tokens_are_those_of_the_answer(cli: Cli, bunny: Path, options: tuple[st
     assert planned["files"][0]["parts"] == asked["files"][0]["parts"]
 
 
-def test_memory_is_near_that_of_a_run(bunny: Path, model: str) -> None:
-    """The key-values of nano's whole context, alone: 16,384 positions of two heads of 32 numbers, in four layers."""
+def test_what_is_kept_of_a_position_is_that_of_the_networks() -> None:
     outline = outline_of("nano", device="cpu")
     config = outline.model.engine.language.config  # type: ignore[attr-defined]
     from longtake.costs.rehearsing import Rehearsal
