@@ -138,8 +138,7 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
         fit = None if method is not None else fitted(files[0], videos, choice, query=query, show=show)
         model = loaded(files[0], videos, choice)
         if fit is not None:
-            answer = _straight(fit.of(model), videos, query, evidence=road.evidence, show=show)
-            answer = dataclasses.replace(answer, notes=(*answer.notes, *fit.notes))
+            answer = fit.noted(_straight(fit.of(model), videos, query, evidence=road.evidence, show=show))
         elif method is not None:
             from longtake.methods import Team
             from longtake.readers.finding import find_reader

@@ -18,6 +18,7 @@ from longtake.cli.progress import bars
 from longtake.errors import ErrorCode, LongtakeError
 
 if TYPE_CHECKING:
+    from longtake.answer import Answer
     from longtake.costs import Cost
     from longtake.costs.counting import Counter
     from longtake.costs.fitting import Case
@@ -99,6 +100,11 @@ class Fitted:
         from longtake.costs.fitting import with_frames
 
         return with_frames(model, self.frames)
+
+    def noted(self, answer: Answer) -> Answer:
+        """The answer, saying so."""
+        notes, asides = (*answer.notes, *self.notes), (*answer.asides, *self.notes)
+        return dataclasses.replace(answer, notes=notes, asides=asides)
 
 
 def fitted(looked: Looked, videos: Sequence[Video], choice: Choice, *, query: Query, show: Show) -> Fitted:

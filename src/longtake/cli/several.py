@@ -101,10 +101,7 @@ def ask_all_and_print(
         model = fit.of(loaded(files[0], videos, choice))
         with bars(wanted=show.talks) as progress:
             watched = pipeline.watch(model, videos, options=options, progress=progress)
-    answers = [
-        dataclasses.replace(answer, notes=(*answer.notes, *fit.notes))
-        for answer in pipeline.ask_all(model, watched, questions, options)
-    ]
+    answers = [fit.noted(answer) for answer in pipeline.ask_all(model, watched, questions, options)]
     told = list(zip(questions, answers, strict=True))
     if show.as_json:
         say_json([{"question": question, **answer.as_dict()} for question, answer in told])

@@ -95,9 +95,9 @@ def model_told(model: Model) -> ModelTold:
     return ModelTold(
         name=_without_folder(model.name),
         weights_sha256=origin.sha256,
-        dtype=origin.dtype,
+        dtype=origin.dtype,  # type: ignore[arg-type]  # as load takes it, which refuses others
         device=origin.device,
-        tower=origin.tower,  # type: ignore[arg-type]  # as load takes it, which refuses others
+        tower=origin.tower,  # type: ignore[arg-type]  # the same
         rope=None if rope is None else _part(parts.told(rope, "ropes")),
         key_values=kept_in(model),
         trained_context=model.engine.trained_context,
