@@ -473,7 +473,70 @@ def test_a_prefix_is_kept_as_the_engine_keeps_it(model: Model, film: Path, folde
     assert set(again.seconds) == {"store"} and again.text == fresh.text
     assert all(torch.equal(*pair) for pair in zip(fresh.keys, again.keys, strict=True))
     plain = watched(with_store(model, folder, prefixes=True), film)
-    assert "prefill" in plain.seconds, "another way of keeping is another prefix"
+    assert ("prefill" in plain.seconds) is (keeping.dtype == "int8"), (
+        "other numbers are another prefix, another place not"
+    )
+    assert all(torch.equal(*pair) for pair in zip(fresh.keys, plain.keys, strict=True)) is (keeping.dtype == "auto")
+
+
+def told_anew(path: Path, told: Any, *, without: str = "") -> None:
+    """The same tensors, or all but one, in a whole file that tells something else of them."""
+    tensors = {name: tensor.clone() for name, tensor in tensors_of(header_of(path)) if tensor is not None}
+    tensors.pop(without, None)
+    path.unlink()
+    write_tensors(path.parent, tensors, told, records=files.records_in(path))
+
+
+STRANGE_FEATURES: list[Any] = [
+    {},
+    {"facts": [], "lost": []},
+    {"facts": {"nought": {}}, "lost": []},
+    {"facts": {"0": "plain"}, "lost": []},
+    {"facts": {"0": {"plain": 1}}, "lost": []},
+    {"facts": {"0": {}}, "lost": []},
+    {"facts": {str(number): {} for number in range(120)}, "lost": 7},
+    {"facts": {str(number): {} for number in range(120)}, "lost": ["0"]},
+]
+
+
+@pytest.mark.parametrize("told", STRANGE_FEATURES, ids=str)
+def test_features_that_are_told_of_in_another_form_are_made_again(
+    model: Model, film: Path, folder: Path, told: Any
+) -> None:
+    fresh = watched(with_store(model, folder), film)
+    (path,) = kept_files(folder)
+    told_anew(path, told)
+    again = watched(with_store(model, folder), film)
+    assert again.read == fresh.read and same(again, fresh)
+    assert any("12 records of the store were damaged" in note for note in again.notes)
+    assert watched(with_store(model, folder), film).read == []
+
+
+ALL_SEEN = {str(number): dict[str, str]() for number in range(0, 120, 10)}
+STRANGE_PREFIXES: list[Any] = [
+    {},
+    {"files": {}},
+    {"files": [{"facts": ALL_SEEN}]},
+    {"files": [{"facts": {}, "chosen": None}]},
+    {"files": [{"facts": {"5": {}}, "chosen": None}]},
+    {"files": [{"facts": ALL_SEEN, "chosen": [7]}]},
+    {"files": [{"facts": ALL_SEEN, "chosen": 7}]},
+]
+
+
+@pytest.mark.parametrize("told", [*STRANGE_PREFIXES, "layers.0.values", "prompt ids"], ids=str)
+def test_a_prefix_that_is_told_of_in_another_form_is_read_again(
+    model: Model, film: Path, folder: Path, told: Any
+) -> None:
+    kept = with_store(model, folder, prefixes=True)
+    fresh = watched(kept, film)
+    (path,) = kept_files(folder, "prefixes")
+    lacking = told if isinstance(told, str) else ""
+    told_anew(path, {"files": [{"facts": ALL_SEEN, "chosen": None}]} if lacking else told, without=lacking)
+    again = watched(kept, film)
+    assert "prefill" in again.seconds and same(again, fresh)
+    assert "keys and values: 1 record of the store was damaged and made again where needed" in again.notes
+    assert set(watched(kept, film).seconds) == {"store"}
 
 
 def test_positions_turned_by_the_length_of_the_whole_come_back_too(model: Model, film: Path, folder: Path) -> None:

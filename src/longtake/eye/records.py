@@ -6,6 +6,7 @@ Tensors of a file are called `12 values` and `12 class`, 12 being the number of 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from longtake.store import Entry, Header
-from longtake.store.files import salvage, tensors_of
-from longtake.video.seen import PIXELS, Facts, Seen
+from longtake.store.files import MISSHAPEN, discarded, salvage, tensors_of
+from longtake.video.seen import PIXELS, Facts, Seen, facts_told
 
 Group = tuple[int, ...]
 """The numbers of the frames that one picture shows."""
@@ -104,15 +105,25 @@ class Records:
             self.refused = error.strerror or str(error)
 
     def _list(self, header: Header) -> None:
-        self._facts |= {int(number): facts for number, facts in header.told["facts"].items()}
-        self.lost |= set(header.told["lost"])
-        for name in header.sums:
-            of, _, what = name.rpartition(" ")
-            if what == "values":
-                self._where[tuple(map(int, of.split(",")))] = header
-            elif name == "first" and self.first_CHW is None:
+        """Note what a file has; one that tells of it in another form than `put` wrote is removed."""
+        try:
+            facts, lost = facts_told(header.told["facts"]), set(map(operator.index, header.told["lost"]))
+            groups = [
+                tuple(map(int, name.removesuffix(" values").split(",")))
+                for name in header.sums
+                if name.endswith(" values")
+            ]
+            if not facts.keys() >= {number for group in groups for number in group}:
+                raise ValueError("of some frames nothing is told")
+            if self.first_CHW is None and "first" in header.sums:
                 _, first = next(tensors_of(header, ["first"]))
                 self.first_CHW = None if first is None else first.numpy().copy()
+        except MISSHAPEN:
+            self.damaged += discarded(header.path)
+            return
+        self._facts |= facts
+        self.lost |= lost
+        self._where |= dict.fromkeys(groups, header)
 
     def _taken(self, header: Header, groups: Sequence[Group]) -> dict[Group, Record]:
         wanted = {group: ",".join(map(str, group)) for group in groups}

@@ -27,6 +27,18 @@ that it was compared with, if it shows the same; `pixels`, the hash of its pixel
 its file was opened to tell it."""
 
 
+def facts_told(told: Mapping[str, Mapping[str, str]]) -> dict[int, Facts]:
+    """Facts by the numbers of their frames, as JSON has told them.
+
+    Raises:
+        ValueError, TypeError, AttributeError: they are not of that form.
+    """
+    facts = {int(number): dict(facts) for number, facts in told.items()}
+    if not all(isinstance(word, str) for one in facts.values() for word in (*one, *one.values())):
+        raise ValueError("a fact of a frame is no text")
+    return facts
+
+
 class Seen:
     """Looks at the frames of `video` that were asked for on their way to whoever wants them.
 
