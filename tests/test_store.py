@@ -25,14 +25,12 @@ from longtake.layouts.slowfast import SlowFast
 from longtake.pipeline import look
 from longtake.ropes.dynamic import Dynamic
 from longtake.samplers.uniform import Uniform
-from longtake.store import Store, files
+from longtake.store import Pruned, Store, files
 from longtake.store import room as rooms
 from longtake.store.files import Damaged, files_of, header_of, salvage, tensors_of, write_tensors
 from longtake.video.options import ReadOptions
 from longtake.vision.projector import Projector
-from watching import QUESTION, Counting, film_of, flip, kept_files, same, watched, with_store
-
-NOBODY = 65534
+from watching import QUESTION, Counting, film_of, flip, kept_files, locked, same, unprivileged, watched, with_store
 
 
 @pytest.fixture(scope="module")
@@ -289,22 +287,9 @@ def test_a_store_that_may_only_be_read_is_read(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nowhere"))
     watched(with_store(model, folder, seconds=2), film)
     before = sorted(folder.rglob("*"))
-    for place in (tmp_path, *tmp_path.parents[:2]):
-        place.chmod(0o755)
-    places = [folder, *(path for path in before if path.is_dir())]
-    for place in places:
-        place.chmod(0o555)
-    root = os.geteuid() == 0  # who may write anywhere
-    try:
-        if root:
-            os.seteuid(NOBODY)
+    with locked(folder, *(path for path in before if path.is_dir())), unprivileged(tmp_path):
         again = watched(with_store(model, folder, seconds=2), film)
         more = watched(with_store(model, folder, seconds=1), film)
-    finally:
-        if root:
-            os.seteuid(0)
-        for place in places:
-            place.chmod(0o755)
     assert again.read == [] and len(more.read) == 6
     assert f"not kept: {os.strerror(errno.EACCES)}" in more.notes
     assert sorted(folder.rglob("*")) == before
@@ -353,10 +338,10 @@ def test_prune_by_age_and_by_size(model: Model, tmp_path: Path, folder: Path) ->
         os.utime(newest / "used", (used_s, used_s))
     store = Store(folder)
     assert [one.label for one in store.held()] == ["old.mp4", "new.mp4"]
-    assert store.prune(to_bytes=1 << 40) == []
-    assert [one.label for one in store.prune(older_than_s=3600)] == ["old.mp4"]
-    assert [one.label for one in store.prune(to_bytes=1)] == ["new.mp4"]
-    assert store.held() == [] and store.prune() == []
+    assert store.prune(to_bytes=1 << 40).removed == []
+    assert [one.label for one in store.prune(older_than_s=3600).removed] == ["old.mp4"]
+    assert [one.label for one in store.prune(to_bytes=1).removed] == ["new.mp4"]
+    assert store.held() == [] and store.prune() == Pruned([], [])
 
 
 def test_a_whole_prefix_comes_back_as_it_was(model: Model, film: Path, folder: Path) -> None:
@@ -589,4 +574,4 @@ def test_what_others_put_into_the_folder_is_no_entry(model: Model, film: Path, f
     (one.path.parent / ("a" * 64)).symlink_to(one.path)
     (again,) = Store(folder).held()
     assert (again.key, again.records) == (one.key, one.records)
-    assert [gone.key for gone in Store(folder).prune()] == [one.key]
+    assert [gone.key for gone in Store(folder).prune().removed] == [one.key]

@@ -16,7 +16,7 @@ from longtake.cli.options import Looked, Show, TowerName
 from longtake.cli.output import remark, say, say_json
 from longtake.cli.progress import bars
 from longtake.cli.resting import Evidence, rests_on
-from longtake.errors import ErrorCode, LongtakeError, writing
+from longtake.errors import ErrorCode, LongtakeError, counted, writing
 
 if TYPE_CHECKING:
     from longtake.answer import Answer
@@ -251,9 +251,9 @@ def _seen(answer: Answer) -> Iterator[str]:
     pictures = sum(look.still for look in answer.looks)
     glanced = sum(look.candidates or 0 for look in answer.looks)
     if frames:
-        yield f"{frames:,} frames{f', chosen by looks at {glanced:,}' if glanced else ''}"
+        yield f"{counted(frames, 'frame')}{f', chosen by looks at {glanced:,}' if glanced else ''}"
     if pictures:
-        yield f"{pictures:,} picture{'s' * (pictures > 1)}"
+        yield counted(pictures, "picture")
 
 
 def _chances(answer: Answer) -> Iterator[str]:
@@ -267,7 +267,7 @@ def _read(answer: Answer) -> Iterator[str]:
 
     if answer.reading is None:
         return
-    yield f"{len(answer.reading.captions):,} captions read by {answer.reading.reader}"
+    yield f"{counted(len(answer.reading.captions), 'caption')} read by {answer.reading.reader}"
     named = [format_time(round(caption.start_s, 1)) for caption in answer.reading.captions if caption.named]
     if named:
         yield f"named: {', '.join(named)}"

@@ -14,7 +14,7 @@ from longtake.cli.looking import open_looked_at
 from longtake.cli.options import Looked, Show
 from longtake.cli.output import remark, say, say_json
 from longtake.cli.progress import bars
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import ErrorCode, LongtakeError, counted
 
 if TYPE_CHECKING:
     from longtake.answer import Answer
@@ -109,7 +109,7 @@ def ask_all_and_print(
     for place, (question, answer) in enumerate(told):
         say(f"{'' if place == 0 else chr(10)}{question}\n{answer.text}")
     if show.talks:
-        remark(f"{len(told):,} questions; {closing_line(_together(answers))}")
+        remark(f"{counted(len(told), 'question')}; {closing_line(_together(answers))}")
 
 
 def _together(answers: Sequence[Answer]) -> Answer:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from longtake.answer import Answer
 from longtake.engines import GenerateOptions, Keeping
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import ErrorCode, LongtakeError, counted
 from longtake.families import Model
 from longtake.layouts import Layout
 from longtake.loading import load
@@ -283,14 +283,18 @@ def _answer_finding(manifest: Manifest, again: Answer, wrong: str | None, *, bit
         return Finding("answer", False, _first_other(told.token_ids, asked.answer_ids))
     if not _same_chances(told, again):
         return Finding("answer", False, "the choices have other probabilities")
-    what = "the same choice, with the same chances" if told.choices else f"the same {len(told.token_ids):,} tokens"
+    what = (
+        "the same choice, with the same chances"
+        if told.choices
+        else f"the same {counted(len(told.token_ids), 'token')}"
+    )
     return Finding("answer", True, f"asked again: {what}")
 
 
 def _first_other(told: Sequence[int], now: Sequence[int]) -> str:
     place = next((at for at, (one, other) in enumerate(zip(told, now, strict=False)) if one != other), None)
     if place is None:
-        return f"has {len(now):,} tokens where {len(told):,} are told"
+        return f"has {counted(len(now), 'token')} where {len(told):,} are told"
     return f"token {place} is {now[place]} where {told[place]} is told; the text is the same"
 
 

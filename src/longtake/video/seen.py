@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import ErrorCode, LongtakeError, counted
 from longtake.video import Frames, LostSpan, Video
 from longtake.video.times import format_time
 
@@ -93,7 +93,7 @@ class Seen:
             LongtakeError: `media.corrupt`.
         """
         if not self.facts:
-            reason = f"none of the {len(self.asked):,} frames that were asked for can be decoded"
+            reason = f"none of the {counted(len(self.asked), 'frame')} that were asked for can be decoded"
             advice = "fetch or export the file again, or look elsewhere in it with --start and --end"
             raise LongtakeError(ErrorCode.MEDIA_CORRUPT, self._video.path, reason, advice)
 
@@ -110,7 +110,7 @@ class Seen:
     def notes(self) -> Iterator[str]:
         """What is worth saying about the frames that passed."""
         if self.degraded:
-            came = f"{len(self.numbers):,} of the {len(self.asked):,} frames that were asked for came"
+            came = f"{len(self.numbers):,} of the {counted(len(self.asked), 'frame')} that were asked for came"
             yield f"degraded: {came}; not seen: {told(self.lost_s)}"
         count = len(self.numbers)
         if all("plain" in facts for facts in self.facts.values()):
