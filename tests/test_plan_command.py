@@ -155,7 +155,7 @@ def test_refusal_advises_what_then_works(cli: Cli, bunny: Path) -> None:
     assert f"--fit memory={room}" in err
 
 
-@pytest.mark.parametrize("name", ["llava_next vicuna", "llava_onevision", "video_llava"])
+@pytest.mark.parametrize("name", ["llava_next vicuna", "llava_onevision", "llava_next_video", "video_llava"])
 def test_config_alone(cli: Cli, bunny: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What follows from config.json is the same as with all files; only words are estimated."""
     whole = RECIPES[name].save(tmp_path / "whole")
@@ -173,7 +173,9 @@ def test_config_alone(cli: Cli, bunny: Path, tmp_path: Path, name: str, capsys: 
     assert "config.json alone" in alone["notes"][0] and len(alone["notes"]) == len(known["notes"]) + 1
 
 
-@pytest.mark.parametrize("name", ["lmms-lab/LongVA-7B", "LanguageBind/Video-LLaVA-7B-hf"])
+@pytest.mark.parametrize(
+    "name", ["lmms-lab/LongVA-7B", "LanguageBind/Video-LLaVA-7B-hf", "llava-hf/LLaVA-NeXT-Video-7B-hf"]
+)
 def test_published_models_that_are_not_here(
     cli: Cli, bunny: Path, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

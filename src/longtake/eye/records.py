@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from longtake.store import Entry, Header
 from longtake.store.files import MISSHAPEN, discarded, salvage, tensors_of
 from longtake.video.seen import PIXELS, Facts, Seen, facts_told
+from longtake.vision.glancing import glanced
 
 Group = tuple[int, ...]
 """The numbers of the frames that one picture shows."""
@@ -139,3 +140,28 @@ class Records:
             if values is not None and (f"{name} class" not in found or class_ is not None):
                 taken[group] = Record(values, class_, found.get("newline"))
         return taken
+
+
+class Glances(Records):
+    """Kept glances at one video; those at frames of which whole features are kept are made of them."""
+
+    def __init__(self, entry: Entry, whole: Records) -> None:
+        super().__init__(entry)
+        self._whole = whole
+        self.lost |= whole.lost
+        self.damaged += whole.damaged
+        # What frames were compared with has its name in their facts, so it is to be one for both.
+        self.first_CHW = whole.first_CHW if self.first_CHW is None else self.first_CHW
+
+    def facts(self, numbers: Iterable[int]) -> dict[int, Facts]:
+        """Of either."""
+        wanted = list(numbers)
+        return {**self._whole.facts(wanted), **super().facts(wanted)}
+
+    def take(self, groups: Iterable[Group], *, hashed: bool = False) -> dict[Group, Record]:
+        """Of either, each of one place."""
+        wanted, damaged = list(groups), self._whole.damaged
+        taken = super().take(wanted, hashed=hashed)
+        whole = self._whole.take([group for group in wanted if group not in taken], hashed=hashed)
+        self.damaged += self._whole.damaged - damaged
+        return taken | {group: Record(glanced(record.values_VHWD), None, None) for group, record in whole.items()}
