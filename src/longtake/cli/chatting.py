@@ -84,7 +84,7 @@ class _Chat:
             elif line:
                 self._question(line, stoppable=typed)
         if self.failed and not typed:
-            reason = f"{self.failed} of {self.asked} questions were not answered"
+            reason = f"{self.failed:,} of {counted(self.asked, 'question')} not answered"
             raise LongtakeError(ErrorCode.PARTIAL_FAILED, "", reason, "the error of each is told where it was asked")
 
     def _begin(self, watched: Watched) -> None:

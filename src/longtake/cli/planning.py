@@ -235,6 +235,7 @@ def _filled(counter: Counter, case: Case, model: Model, wanted: tuple[str, float
 
     kind, most = wanted
     told = f"{most / GIB:.3g} GiB" if kind == "memory" else f"{most:,g} s"
+    counter = dataclasses.replace(counter, timed=kind == "time")
     if kind == "time" and counter.rates is None:
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--fit time", "nothing is measured here", "fit memory instead")
 

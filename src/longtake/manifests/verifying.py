@@ -24,7 +24,7 @@ from longtake.prompt.templates import find_template
 from longtake.samplers import sifter_of
 from longtake.video import Video
 from longtake.video.decoding.ahead import ahead
-from longtake.video.seen import Seen, lost_spans
+from longtake.video.seen import LOW_INFORMATION, Seen, lost_spans
 from longtake.video.times import format_time
 from longtake.video.video_file import VideoFile
 
@@ -258,10 +258,16 @@ def _wrong_facts(manifest: Manifest, again: Answer, own_context: int, *, notes: 
     for place, (file, look) in enumerate(zip(manifest.files, again.looks, strict=True)):
         pairs[f"files[{place}].visual_tokens"] = file.visual_tokens, look.visual_tokens
     if notes:
-        pairs["notes"] = manifest.notes, [note for note in again.notes if note not in again.asides]
+        found = [note for note in again.notes if note not in again.asides]
+        pairs["notes"] = _lasting(manifest.notes), _lasting(found)
     for name, (then, now) in pairs.items():
         if then != now:
             yield f"{name} is {now}, where {then} is told"
+
+
+def _lasting(notes: Sequence[str]) -> list[str]:
+    """Those that are the same whether frames were read or came from a store."""
+    return [note for note in notes if not note.startswith(LOW_INFORMATION)]
 
 
 def _answer_finding(manifest: Manifest, again: Answer, wrong: str | None, *, bit_by_bit: bool) -> Finding:

@@ -20,6 +20,8 @@ _NOISE = 12
 _STRIDE = 16
 """Pictures that differ mostly do so at every sixteenth row and column already."""
 
+LOW_INFORMATION = "low information"
+"""How a note begins that goes by what frames were compared with; of frames from a store that may be another picture."""
 PIXELS = "pixels"
 Facts = Mapping[str, str]
 """What is worth keeping of one frame that was seen: `plain` if it is of one colour; `like`, the name of the picture
@@ -115,9 +117,9 @@ class Seen:
         count = len(self.numbers)
         if all("plain" in facts for facts in self.facts.values()):
             what = "the one seen frame is" if count == 1 else f"all {count:,} seen frames are"
-            yield f"low information: {what} plain colour"
+            yield f"{LOW_INFORMATION}: {what} plain colour"
         elif count > 1 and self._is_frozen():
-            yield f"low information: all {count:,} seen frames show the same picture"
+            yield f"{LOW_INFORMATION}: all {count:,} seen frames show the same picture"
 
     def _is_frozen(self) -> bool:
         """Whether all show the same as one picture, the same one."""
