@@ -59,7 +59,7 @@ class LlavaNextVideo:
             for name in ("LLaVA-NeXT-Video-7B-hf", "LLaVA-NeXT-Video-7B-DPO-hf")
         )
 
-    def filming(self, encoder: Encoder, config: dict[str, Any]) -> Encoder:
+    def filming(self, encoder: Encoder, config: Mapping[str, Any]) -> Encoder:
         """The same with its features pooled in squares."""
         return _pooled(encoder, *_pooling(config))
 

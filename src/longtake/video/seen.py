@@ -35,7 +35,7 @@ def facts_told(told: Mapping[str, Mapping[str, str]]) -> dict[int, Facts]:
     Raises:
         ValueError, TypeError, AttributeError: they are not of that form.
     """
-    facts = {int(number): dict(facts) for number, facts in told.items()}
+    facts: dict[int, Facts] = {int(number): dict(one) for number, one in told.items()}
     if not all(isinstance(word, str) for one in facts.values() for word in (*one, *one.values())):
         raise ValueError("a fact of a frame is no text")
     return facts
