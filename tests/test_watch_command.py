@@ -126,7 +126,7 @@ def test_a_process_that_is_killed_while_it_writes_spoils_nothing(
         "damaged": 0,
         "bytes": 0,
         "folder": str(next(own_store.glob("features/*"))),
-        "refused": "",
+        "refused": None,
     }
     assert cli.json(*looking)["files"][0]["came"] == 8
     assert cli.json("store", "verify")["damaged"] == 0
