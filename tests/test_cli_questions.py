@@ -81,7 +81,7 @@ def test_from_standard_input(cli: Cli, bunny: Path, model: str, monkeypatch: pyt
         (ErrorCode.USAGE_BAD_OPTION, b"What?", ["--look-again"]),
         (ErrorCode.USAGE_BAD_OPTION, b"What?", ["--evidence", "sheet.png"]),
         (ErrorCode.LIMIT_MEMORY, b"What?", ["--device-memory", "1MiB"]),
-        (ErrorCode.LIMIT_MEMORY, b"What?", ["--fit", "memory=1MiB"]),
+        (ErrorCode.USAGE_BAD_OPTION, b"What?", ["--fit", "memory=2GiB"]),
         (ErrorCode.USAGE_BAD_OPTION, b"What?", ["--reader", "nano"]),
         (ErrorCode.USAGE_BAD_OPTION, b"What?", ["--kv", "int4"]),
         (ErrorCode.MEDIA_NOT_FOUND, b"What?", ["What is a second word?"]),
@@ -105,7 +105,7 @@ def test_a_folder_holds_no_questions(cli: Cli, bunny: Path, tmp_path: Path) -> N
 def test_as_many_frames_as_fit(cli: Cli, bunny: Path, tmp_path: Path) -> None:
     file = tmp_path / "questions.txt"
     file.write_text("What?\nWhere?\n", encoding="utf-8")
-    told = ("ask", bunny, "--questions", file, "--frames", "2", "--max-new-tokens", "2")
+    told = ("ask", bunny, "--questions", file, "--max-new-tokens", "2")
     status, out, err = cli(*told, "--fit", "memory=2GiB", "--json")
     assert (status, err) == (0, "")
     found = json.loads(out)

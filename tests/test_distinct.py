@@ -24,6 +24,7 @@ from longtake.manifests.verifying import verify
 from longtake.pipeline import ask, choose_frames, watch
 from longtake.plan import plan_of
 from longtake.samplers.distinct import Distinct
+from longtake.samplers.every import Every
 from longtake.video import Video
 from longtake.video.opening import open_video
 from longtake.video.options import ReadOptions
@@ -34,6 +35,7 @@ from longtake.world.scenes import Scene, Scenery
 from media import numbered
 from media.numbered import Coding
 from running import ONE_LINE, Cli
+from watching import Counting
 
 FEW = GenerateOptions(max_new_tokens=8)
 QUESTION = "what number is on the red star?"
@@ -207,6 +209,23 @@ def test_a_glance_is_the_mean_of_the_features(path: Path, model: Model) -> None:
     torch.testing.assert_close(glanced.values_THWD[:, 0, 0], whole.values_THWD.flatten(1, 2).mean(1))
     np.testing.assert_allclose(whole.means_TD, glanced.means_TD, rtol=1e-5, atol=1e-6)
     assert glanced.times_s.tolist() == whole.times_s.tolist() and done == [16, 32, 48, 60]
+
+
+def test_glances_are_made_of_features_that_are_kept(
+    path: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every other candidate whole features are kept, so that only the rest is read; and the choice is the same."""
+    monkeypatch.setattr(choosing, "HELD_CANDIDATES", 0)
+    looking = replace(model, sampler=Distinct(frames=5, seconds=0.5, alike=1.0))
+    chosen = choose_frames(looking, longtake.open_video(path)).numbers.tolist()
+    store = longtake.Store(tmp_path / "store")
+    watch(replace(model, sampler=Every(seconds=1.0), store=store), longtake.open_video(path))
+    video = Counting(longtake.open_video(path))
+    look = choose_frames(replace(looking, store=store), video)
+    assert look.numbers.tolist() == chosen and video.read_numbers == list(range(1, 120, 2))
+    assert look.kept is not None and (look.kept.frames, look.kept.came) == (120, 60)
+    again = Counting(longtake.open_video(path))
+    assert choose_frames(replace(looking, store=store), again).numbers.tolist() == chosen and not again.read_numbers
 
 
 def test_sheets_are_made_of_the_frames_that_are_kept(path: Path, model: Model) -> None:

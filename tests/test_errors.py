@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from longtake.errors import ErrorCode, LongtakeError, printable, writing
+from longtake.errors import ErrorCode, LongtakeError, counted, printable, writing
 
 STATUSES = {
     "usage": 2,
@@ -34,6 +34,10 @@ def test_exit_status_follows_from_the_code(code: ErrorCode) -> None:
     assert kind.exit_status == {**STATUSES, "internal": 70, "interrupted": 130}[family]
     assert code.name == kind.code.upper().replace(".", "_")
     assert kind.meaning.endswith(".")
+
+
+def test_one_of_a_thing_is_no_plural() -> None:
+    assert [counted(count, "frame") for count in (0, 1, 2400)] == ["0 frames", "1 frame", "2,400 frames"]
 
 
 def test_codes_are_distinct() -> None:

@@ -170,6 +170,7 @@ CASES: dict[ErrorCode, Callable[[Place], list[str]]] = {
     ErrorCode.MODEL_BAD_CHECKPOINT: bad_checkpoint,
     ErrorCode.MODEL_NONFINITE: nonfinite,
     ErrorCode.LIMIT_MEMORY: lambda place: place.ask("What?", "--device", "cpu=1MiB"),
+    ErrorCode.LIMIT_TIME: lambda place: place.ask("What?", "--fit", "time=0.1s", "--quiet"),
     ErrorCode.LIMIT_CONTEXT: lambda place: place.ask("What? " * 20000),
     ErrorCode.LIMIT_BYTES: limited("bytes=1M"),
     ErrorCode.LIMIT_PIXELS: limited("pixels=1280"),

@@ -73,7 +73,8 @@ def test_picture_of_it(cli: Cli, bunny: Path) -> None:
     assert (status, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].startswith("model") and "nano in float32" in lines[0]
-    bar = lines[-1]
+    bar = lines[-2]
+    assert lines[-1].startswith("note: not counted: ")
     assert len(bar) == 60 and bar.count("·") > 50 and "█" in bar
 
 
@@ -94,8 +95,7 @@ def test_tokens_are_those_of_the_answer(cli: Cli, bunny: Path, options: tuple[st
     assert planned["files"][0]["parts"] == asked["files"][0]["parts"]
 
 
-def test_memory_is_near_that_of_a_run(bunny: Path, model: str) -> None:
-    """The key-values of nano's whole context, alone: 16,384 positions of two heads of 32 numbers, in four layers."""
+def test_what_is_kept_of_a_position_is_that_of_the_networks() -> None:
     outline = outline_of("nano", device="cpu")
     config = outline.model.engine.language.config  # type: ignore[attr-defined]
     from longtake.costs.rehearsing import Rehearsal
@@ -115,7 +115,7 @@ def test_fit_memory_takes_as_many_as_fit_and_no_more(cli: Cli, bunny: Path) -> N
     assert 10 <= frames < 100
     assert found["memory_bytes"] <= room
     assert cli.json("plan", bunny, "--frames", str(frames + 1))["memory_bytes"] > room
-    assert f"{frames} frames fit into" in found["notes"][-1]
+    assert f"{frames} frames fit into" in found["notes"][-1] and any("a store" in note for note in found["notes"])
     assert cli.json("plan", bunny, "--device-memory", str(room))["most_frames"] == frames
 
 
@@ -123,7 +123,7 @@ def test_fit_time(cli: Cli, bunny: Path) -> None:
     found = cli.json("plan", bunny, "--fit", "time=1h")
     assert found["files"][0]["frames"] == 132
     status, _, err = cli("plan", bunny, "--fit", "time=0.1s")
-    assert status == 5 and "not one frame fits into 0 s" in err
+    assert status == 5 and err.startswith("error[limit.time]: --fit: not one frame fits into 0.1 s")
     assert "smaller model" in err and "int8" not in err  # eight bits save memory, not time
 
 
@@ -156,7 +156,7 @@ def test_refusal_advises_what_then_works(cli: Cli, bunny: Path) -> None:
     assert f"--fit memory={room}" in err
 
 
-@pytest.mark.parametrize("name", ["llava_next vicuna", "llava_onevision", "video_llava"])
+@pytest.mark.parametrize("name", ["llava_next vicuna", "llava_onevision", "llava_next_video", "video_llava"])
 def test_config_alone(cli: Cli, bunny: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What follows from config.json is the same as with all files; only words are estimated."""
     whole = RECIPES[name].save(tmp_path / "whole")
@@ -171,10 +171,12 @@ def test_config_alone(cli: Cli, bunny: Path, tmp_path: Path, name: str, capsys: 
         == cli.json("ask", bunny, QUESTION, *command[2:], whole, "--max-new-tokens", "1")["tokens"]["visual"]
     )
     assert alone["bytes"]["weights"] == known["bytes"]["weights"]
-    assert "config.json alone" in alone["notes"][0] and not known["notes"]
+    assert "config.json alone" in alone["notes"][0] and len(alone["notes"]) == len(known["notes"]) + 1
 
 
-@pytest.mark.parametrize("name", ["lmms-lab/LongVA-7B", "LanguageBind/Video-LLaVA-7B-hf"])
+@pytest.mark.parametrize(
+    "name", ["lmms-lab/LongVA-7B", "LanguageBind/Video-LLaVA-7B-hf", "llava-hf/LLaVA-NeXT-Video-7B-hf"]
+)
 def test_published_models_that_are_not_here(
     cli: Cli, bunny: Path, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -201,7 +203,7 @@ def test_card_that_is_not_there(cli: Cli) -> None:
 def test_absent_video(cli: Cli) -> None:
     found = cli.json("plan", "--duration", "1:00:00", "--size", "640x360", "--frames", "100")
     assert found["files"][0]["frames"] == 100
-    assert "the video is not at hand" in found["notes"][-1]
+    assert "the video is not at hand" in " ".join(found["notes"])
 
 
 @pytest.mark.parametrize(
@@ -214,6 +216,8 @@ def test_absent_video(cli: Cli) -> None:
         ("--duration", "1:00", "--fit", "joy=3"),
         ("--duration", "1:00", "--device-memory", "much"),
         ("--duration", "1:00", "--fit", "memory=2GiB", "--sampler", "every"),
+        ("--duration", "1:00", "--fit", "memory=2GiB", "--frames", "64"),
+        ("--duration", "1:00", "--fit", "time=1h", "--set", "sampler.frames=64"),
         ("--duration", "1:00", "--device", "cuda", "--device-memory", "80GiB", "--fit", "time=10min"),
     ],
 )
@@ -260,7 +264,7 @@ def test_failed_measurement_costs_only_the_seconds(
     monkeypatch.setattr(kept, "_measured", fail)
     found = cli.json("plan", bunny, "--frames", "4")
     assert found["processor_seconds"] is None and found["memory_bytes"] > 8_429_568
-    assert "no process" in found["notes"][-1]
+    assert any("no process" in note for note in found["notes"])
 
 
 def test_this_machine_is_measured(measured: Path) -> None:

@@ -25,14 +25,12 @@ from longtake.layouts.slowfast import SlowFast
 from longtake.pipeline import look
 from longtake.ropes.dynamic import Dynamic
 from longtake.samplers.uniform import Uniform
-from longtake.store import Store, files
+from longtake.store import Pruned, Store, files
 from longtake.store import room as rooms
 from longtake.store.files import Damaged, files_of, header_of, salvage, tensors_of, write_tensors
 from longtake.video.options import ReadOptions
 from longtake.vision.projector import Projector
-from watching import QUESTION, Counting, film_of, flip, kept_files, same, watched, with_store
-
-NOBODY = 65534
+from watching import QUESTION, Counting, film_of, flip, kept_files, locked, same, unprivileged, watched, with_store
 
 
 @pytest.fixture(scope="module")
@@ -289,22 +287,9 @@ def test_a_store_that_may_only_be_read_is_read(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nowhere"))
     watched(with_store(model, folder, seconds=2), film)
     before = sorted(folder.rglob("*"))
-    for place in (tmp_path, *tmp_path.parents[:2]):
-        place.chmod(0o755)
-    places = [folder, *(path for path in before if path.is_dir())]
-    for place in places:
-        place.chmod(0o555)
-    root = os.geteuid() == 0  # who may write anywhere
-    try:
-        if root:
-            os.seteuid(NOBODY)
+    with locked(folder, *(path for path in before if path.is_dir())), unprivileged(tmp_path):
         again = watched(with_store(model, folder, seconds=2), film)
         more = watched(with_store(model, folder, seconds=1), film)
-    finally:
-        if root:
-            os.seteuid(0)
-        for place in places:
-            place.chmod(0o755)
     assert again.read == [] and len(more.read) == 6
     assert f"not kept: {os.strerror(errno.EACCES)}" in more.notes
     assert sorted(folder.rglob("*")) == before
@@ -353,10 +338,10 @@ def test_prune_by_age_and_by_size(model: Model, tmp_path: Path, folder: Path) ->
         os.utime(newest / "used", (used_s, used_s))
     store = Store(folder)
     assert [one.label for one in store.held()] == ["old.mp4", "new.mp4"]
-    assert store.prune(to_bytes=1 << 40) == []
-    assert [one.label for one in store.prune(older_than_s=3600)] == ["old.mp4"]
-    assert [one.label for one in store.prune(to_bytes=1)] == ["new.mp4"]
-    assert store.held() == [] and store.prune() == []
+    assert store.prune(to_bytes=1 << 40).removed == []
+    assert [one.label for one in store.prune(older_than_s=3600).removed] == ["old.mp4"]
+    assert [one.label for one in store.prune(to_bytes=1).removed] == ["new.mp4"]
+    assert store.held() == [] and store.prune() == Pruned([], [])
 
 
 def test_a_whole_prefix_comes_back_as_it_was(model: Model, film: Path, folder: Path) -> None:
@@ -473,7 +458,70 @@ def test_a_prefix_is_kept_as_the_engine_keeps_it(model: Model, film: Path, folde
     assert set(again.seconds) == {"store"} and again.text == fresh.text
     assert all(torch.equal(*pair) for pair in zip(fresh.keys, again.keys, strict=True))
     plain = watched(with_store(model, folder, prefixes=True), film)
-    assert "prefill" in plain.seconds, "another way of keeping is another prefix"
+    assert ("prefill" in plain.seconds) is (keeping.dtype == "int8"), (
+        "other numbers are another prefix, another place not"
+    )
+    assert all(torch.equal(*pair) for pair in zip(fresh.keys, plain.keys, strict=True)) is (keeping.dtype == "auto")
+
+
+def told_anew(path: Path, told: Any, *, without: str = "") -> None:
+    """The same tensors, or all but one, in a whole file that tells something else of them."""
+    tensors = {name: tensor.clone() for name, tensor in tensors_of(header_of(path)) if tensor is not None}
+    tensors.pop(without, None)
+    path.unlink()
+    write_tensors(path.parent, tensors, told, records=files.records_in(path))
+
+
+STRANGE_FEATURES: list[Any] = [
+    {},
+    {"facts": [], "lost": []},
+    {"facts": {"nought": {}}, "lost": []},
+    {"facts": {"0": "plain"}, "lost": []},
+    {"facts": {"0": {"plain": 1}}, "lost": []},
+    {"facts": {"0": {}}, "lost": []},
+    {"facts": {str(number): {} for number in range(120)}, "lost": 7},
+    {"facts": {str(number): {} for number in range(120)}, "lost": ["0"]},
+]
+
+
+@pytest.mark.parametrize("told", STRANGE_FEATURES, ids=str)
+def test_features_that_are_told_of_in_another_form_are_made_again(
+    model: Model, film: Path, folder: Path, told: Any
+) -> None:
+    fresh = watched(with_store(model, folder), film)
+    (path,) = kept_files(folder)
+    told_anew(path, told)
+    again = watched(with_store(model, folder), film)
+    assert again.read == fresh.read and same(again, fresh)
+    assert any("12 records of the store were damaged" in note for note in again.notes)
+    assert watched(with_store(model, folder), film).read == []
+
+
+ALL_SEEN = {str(number): dict[str, str]() for number in range(0, 120, 10)}
+STRANGE_PREFIXES: list[Any] = [
+    {},
+    {"files": {}},
+    {"files": [{"facts": ALL_SEEN}]},
+    {"files": [{"facts": {}, "chosen": None}]},
+    {"files": [{"facts": {"5": {}}, "chosen": None}]},
+    {"files": [{"facts": ALL_SEEN, "chosen": [7]}]},
+    {"files": [{"facts": ALL_SEEN, "chosen": 7}]},
+]
+
+
+@pytest.mark.parametrize("told", [*STRANGE_PREFIXES, "layers.0.values", "prompt ids"], ids=str)
+def test_a_prefix_that_is_told_of_in_another_form_is_read_again(
+    model: Model, film: Path, folder: Path, told: Any
+) -> None:
+    kept = with_store(model, folder, prefixes=True)
+    fresh = watched(kept, film)
+    (path,) = kept_files(folder, "prefixes")
+    lacking = told if isinstance(told, str) else ""
+    told_anew(path, {"files": [{"facts": ALL_SEEN, "chosen": None}]} if lacking else told, without=lacking)
+    again = watched(kept, film)
+    assert "prefill" in again.seconds and same(again, fresh)
+    assert "keys and values: 1 record of the store was damaged and made again where needed" in again.notes
+    assert set(watched(kept, film).seconds) == {"store"}
 
 
 def test_positions_turned_by_the_length_of_the_whole_come_back_too(model: Model, film: Path, folder: Path) -> None:
@@ -526,4 +574,4 @@ def test_what_others_put_into_the_folder_is_no_entry(model: Model, film: Path, f
     (one.path.parent / ("a" * 64)).symlink_to(one.path)
     (again,) = Store(folder).held()
     assert (again.key, again.records) == (one.key, one.records)
-    assert [gone.key for gone in Store(folder).prune()] == [one.key]
+    assert [gone.key for gone in Store(folder).prune().removed] == [one.key]

@@ -62,7 +62,8 @@ def ask(cli: Cli, home: Path, name: str, *files: str, more: tuple[str, ...] = ()
     path = home / name
     if not path.exists():
         named = [home / file for file in files or ("film.mkv",)]
-        asked = ("--model", home / "model", "--frames", "20", "--max-new-tokens", "4", "--quiet", "--manifest", path)
+        asked = ["--model", home / "model", "--max-new-tokens", "4", "--quiet", "--manifest", path]
+        asked += [] if "--fit" in more else ["--frames", "20"]
         status, _, err = cli("ask", *named, QUESTION, *asked, *more)
         assert (status, err) == (0, "")
     return path
@@ -138,7 +139,16 @@ CHANGES: list[tuple[Change, str, str]] = [
     (lambda told: told["prompt"].update(sha256="0" * 64), "answer", "another prompt"),
     (lambda told: told.update(question="what is on the star?"), "answer", "another prompt"),
     (lambda told: told["model"].update(weights_sha256="0" * 64), "weights", "other weights"),
+    (lambda told: visual(told, 1), "answer", "files[0].visual_tokens is "),
+    (lambda told: told["prompt"].update(tokens=7), "answer", "prompt.tokens is "),
+    (lambda told: told["model"].update(trained_context=7), "answer", "model.trained_context is "),
+    (lambda told: told["notes"].append("watched twice"), "answer", "notes is "),
 ]
+
+
+def visual(told: dict[str, Any], more: int) -> None:
+    told["files"][0]["visual_tokens"] += more
+    told["prompt"]["visual_tokens"] += more
 
 
 def frame(told: dict[str, Any], place: int) -> dict[str, Any]:
@@ -177,6 +187,10 @@ def test_another_build_is_not_compared_bit_by_bit(cli: Cli, home: Path, tmp_path
     bfloat16 = verified(cli, home, ask(cli, home, "plain.json"), "--dtype", "bfloat16")
     assert bfloat16["build"] == (None, "another: dtype bfloat16 (told: float32)")
     assert bfloat16["answer"][1].startswith("not compared bit by bit, since the build is another; it reads ")
+    told["prompt"]["tokens"] += 1
+    (tmp_path / "older.json").write_text(json.dumps(told))
+    found = verified(cli, home, tmp_path / "older.json", "--video", home / "film.mkv")
+    assert found["answer"][0] is False and "prompt.tokens is " in found["answer"][1]
 
 
 def test_several_files_and_choices(cli: Cli, home: Path, tmp_path: Path) -> None:
@@ -212,9 +226,11 @@ def test_several_files_and_choices(cli: Cli, home: Path, tmp_path: Path) -> None
         ("--rope", "dynamic", "--set", "rope.factor=2"),
         ("--sampler", "middles", "--start", "0.3", "--temperature", "1.5", "--seed", "3"),
         ("--dtype", "int8"),
+        ("--fit", "memory=4GiB"),
+        ("--sampler", "distinct"),
         ("--dtype", "bfloat16", "--beyond-trained-context"),
     ],
-    ids=["slowfast", "rope", "drawn", "int8", "bfloat16"],
+    ids=["slowfast", "rope", "drawn", "int8", "fitted", "distinct", "bfloat16"],
 )
 def test_options_of_all_kinds_are_answered_again(cli: Cli, home: Path, tmp_path: Path, more: tuple[str, ...]) -> None:
     shutil.copy(home / "film.mkv", tmp_path)
@@ -308,6 +324,30 @@ def test_values_that_contradict(cli: Cli, home: Path, tmp_path: Path, change: di
     with pytest.raises(LongtakeError, match=r"error\[manifest.bad\].*files\[0\]") as caught:
         Manifest.read(tmp_path / "m.json")
     assert tells in caught.value.reason
+
+
+STRANGE: list[tuple[Change, str]] = [
+    (lambda told: told["files"][0]["sampler"].update(name="nosuch"), "nosuch"),
+    (lambda told: told["files"][0]["layout"].update(name="nosuch"), "nosuch"),
+    (lambda told: told["files"][0]["layout"]["options"].update(nosuch=1), "layout.nosuch"),
+    (lambda told: told["files"][0]["sampler"]["options"].update(frames="many"), "sampler.frames"),
+    (lambda told: told["model"].update(rope={"name": "nosuch", "options": {}}), "nosuch"),
+    (lambda told: told["prompt"].update(template="nosuch"), "nosuch"),
+    (lambda told: told["model"].update(dtype="float99"), "model.dtype: is 'float99'"),
+    (lambda told: told["prompt"].update(visual_tokens=7), "prompt.visual_tokens"),
+]
+
+
+@pytest.mark.parametrize("case", range(len(STRANGE)))
+def test_a_part_that_longtake_has_not_is_the_manifests_fault(cli: Cli, home: Path, tmp_path: Path, case: int) -> None:
+    change, tells = STRANGE[case]
+    told = json.loads(ask(cli, home, "plain.json").read_text())
+    change(told)
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(told))
+    status, out, err = cli("verify", path, "--video", home / "film.mkv", "--media-only")
+    assert (status, out) == (3, "") and ONE_LINE.fullmatch(err)
+    assert err.startswith(f"error[manifest.bad]: {path}: ") and tells in err
 
 
 def test_drawing_that_cannot_be(cli: Cli, home: Path, tmp_path: Path) -> None:

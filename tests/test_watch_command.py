@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 import tiny
+from longtake.store import Store
 from running import LONGTAKE, ONE_LINE, Cli
-from watching import QUESTION, film_of, flip, kept_files
+from watching import QUESTION, film_of, flip, kept_files, locked, unprivileged
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_a_process_that_is_killed_while_it_writes_spoils_nothing(
         "damaged": 0,
         "bytes": 0,
         "folder": str(next(own_store.glob("features/*"))),
-        "refused": "",
+        "refused": None,
     }
     assert cli.json(*looking)["files"][0]["came"] == 8
     assert cli.json("store", "verify")["damaged"] == 0
@@ -150,12 +151,17 @@ def test_store_commands(cli: Cli, film: Path, model: str, own_store: Path) -> No
     assert cli("store", "list") == (0, f"nothing is kept in {own_store}\n", "")
     assert cli.json("store", "size")["bytes"] == 0
     cli.json("watch", film, "--model", model, "--frames", "8", "--keep-prefix")
+    told = cli.json("watch", film, "--model", model, "--frames", "8", "--keep-prefix")
+    assert (told["files"][0]["refused"], told["prefix"]["refused"]) == (None, None)
     listed = cli.json("store", "list")
+    template = listed["entries"][1]["about"]["template"]
+    assert (template["name"], type(template["opening"])) == (None, list)  # tiny's is not among those that are named
     assert [(one["kind"], one["label"], one["records"]) for one in listed["entries"]] == [
         ("features", "film.mp4", 8),
         ("prefixes", "film.mp4", 1),
     ]
     assert listed["entries"][0]["about"]["reading"]["on_corrupt"] == "error"
+    assert cli("watch", film, "--model", model, "--frames", "1", "--quiet")[1].startswith(f"{film}: 1 frame, 1 of them")
     status, out, _ = cli("store", "list")
     assert status == 0 and out.splitlines()[0].split() == ["kept", "records", "size", "last", "used", "of"]
     size = cli.json("store", "size")
@@ -176,6 +182,33 @@ def test_store_commands(cli: Cli, film: Path, model: str, own_store: Path) -> No
     assert cli.json("store", "prune", "--to", "1TiB")["removed"] == []
     assert len(cli.json("store", "prune")["removed"]) == 2
     assert cli("store", "list")[1].startswith("nothing is kept")
+
+
+def test_prune_goes_on_where_something_cannot_be_removed(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    for number in range(3):
+        Store(folder, 1 << 20).entry("features", {"of": number}, label=f"{number}.mp4").add({}, {}, records=1)
+    first = folder / "features"
+    oldest, *others = (one.path for one in Store(folder).held())
+    for place in (first, *others):
+        place.chmod(0o777)
+    for more, expected in (((), 2), (("--json",), 0)):
+        with locked(oldest), unprivileged(tmp_path):
+            status, out, err = cli("store", "prune", "--store", folder, *more)
+        assert status == 8 and [one.path for one in Store(folder).held()] == [oldest]
+        if more:
+            found = json.loads(out)
+            assert (err, len(found["removed"]), [one["key"] for one in found["left"]]) == ("", expected, [oldest.name])
+        else:
+            assert out.startswith("2 entries removed, ") and f"could not be removed: {oldest}" in out
+            assert ONE_LINE.fullmatch(err) and "partial.failed" in err and "1 entry could not be removed" in err
+
+
+@pytest.mark.parametrize("command", ["list", "size", "verify", "prune"])
+def test_a_store_that_is_named_must_be_there(cli: Cli, tmp_path: Path, own_store: Path, command: str) -> None:
+    status, out, err = cli("store", command, "--store", tmp_path / "nowhere")
+    assert (status, out) == (2, "") and ONE_LINE.fullmatch(err) and "there is no such folder" in err
+    assert cli("store", command)[0] == 0, "the usual store may not have been begun"
 
 
 @pytest.mark.parametrize(

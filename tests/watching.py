@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from longtake.video.opening import open_video
 from longtake.video.options import AS_IS, ReadOptions
 from media import numbered
 
+NOBODY = 65534
 QUESTION = "What number is on the red star?"
 
 
@@ -88,6 +91,33 @@ def same(one: Watch, other: Watch) -> bool:
     return one.text == other.text and all(
         torch.allclose(mine, theirs, atol=1e-4) for mine, theirs in zip(one.keys, other.keys, strict=True)
     )
+
+
+@contextmanager
+def unprivileged(place: Path) -> Iterator[None]:
+    """Inside, the process is nobody's if it was root's, who may write anywhere; `place` can be reached."""
+    for folder in (place, *place.parents[:2]):
+        folder.chmod(0o755)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@contextmanager
+def locked(*folders: Path) -> Iterator[None]:
+    """Inside, nothing can be put into these folders or removed from them."""
+    for folder in folders:
+        folder.chmod(0o555)
+    try:
+        yield
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
 
 
 def flip(path: Path, *, from_end: int) -> None:

@@ -292,7 +292,8 @@ class Answer:
         choices: that the question offered, in their order; `text` is one of them then.
         reading: where captions were read; None where the model answered from what it saw.
         asked: question and ids; None where captions were read.
-        asides: those of the notes that tell how a store helped: not what the answer rests on, but how it was come by.
+        asides: those of the notes that tell how a store helped, or how many frames fitted: not what the answer rests
+            on, but how it was come by.
         evidence: the times that the answer rests on, the best first; none where nothing stands out; None where nobody
             looked for them.
     """

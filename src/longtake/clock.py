@@ -7,7 +7,10 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
+
+STATUS = Path("/proc/self/status")
 
 Thing = TypeVar("Thing")
 
@@ -44,6 +47,11 @@ def peak_memory_bytes() -> int | None:
     """The most that this process has held so far; None where the system does not tell."""
     if sys.platform == "win32":
         return None
+    if STATUS.exists():
+        # Not ru_maxrss: on Linux that of a child begins with what its parent has held.
+        told = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)
+        if "VmHWM" in told:
+            return int(told["VmHWM"].removesuffix("kB")) * 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -44,7 +44,8 @@ class ErrorCode(Enum):
     MODEL_BAD_CHECKPOINT = Kind("model.bad_checkpoint", 4, "The checkpoint's files are missing, damaged or do not fit.")
     MODEL_NONFINITE = Kind("model.nonfinite", 4, "The model produced numbers that are not finite.")
     LIMIT_CONTEXT = Kind("limit.context", 5, "More tokens than the model was trained to read.")
-    LIMIT_MEMORY = Kind("limit.memory", 5, "It would take more memory (or time, for --fit) than there is.")
+    LIMIT_MEMORY = Kind("limit.memory", 5, "It would take more memory than there is.")
+    LIMIT_TIME = Kind("limit.time", 5, "It would take more time than it is given (--fit time=).")
     LIMIT_BYTES = Kind("limit.bytes", 5, "The file is larger than may be read.")
     LIMIT_PIXELS = Kind("limit.pixels", 5, "Its pictures have more pixels than may be decoded.")
     LIMIT_FRAMES = Kind("limit.frames", 5, "It has more frames than may be listed.")
@@ -106,6 +107,11 @@ def writing(subject: str) -> Iterator[None]:
     except OSError as error:
         reason, advice = error.strerror or str(error), "choose a place with room where you may write"
         raise LongtakeError(ErrorCode.DISK_WRITE, subject, reason, advice) from error
+
+
+def counted(count: int, thing: str) -> str:
+    """So many of a thing whose plural takes an s: `1 frame`, `2,400 frames`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def printable(text: str) -> str:

@@ -19,6 +19,7 @@ from longtake.answer import Answer, Asked, Look, Offered, Shown, Watched
 from longtake.choosing import Point, weigh_letters
 from longtake.clock import Clock, peak_memory_bytes
 from longtake.engines import GenerateOptions
+from longtake.errors import counted
 from longtake.eye import Reading, Saw, open_eye
 from longtake.eye.choosing import glance, looks
 from longtake.eye.choosing import look as look_at
@@ -261,7 +262,7 @@ class _Said:
 def _told(model: Model, watched: Watched, put: Put, new_ids: Sequence[int], clock: Clock) -> Answer:
     """The answer that was generated to a question."""
     cut = len(new_ids) == put.options.max_new_tokens
-    notes = (f"the answer was cut after {len(new_ids):,} tokens",) if cut else ()
+    notes = (f"the answer was cut after {counted(len(new_ids), 'token')}",) if cut else ()
     return _answer(model, watched, put, _Said(model.tokenizer.decode(new_ids), new_ids, clock.seconds), notes)
 
 

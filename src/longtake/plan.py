@@ -17,7 +17,7 @@ from functools import cached_property
 
 from longtake import parts
 from longtake.engines import GenerateOptions
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import ErrorCode, LongtakeError, counted
 from longtake.families import Model
 from longtake.layouts import Layout, view_of
 from longtake.prompt import ChatTemplate, question_ids, segment_ids
@@ -166,9 +166,10 @@ def refuse_too_many_frames(model: Model, plans: Sequence[Plan], text: TextNeed) 
     left_tokens = free_tokens - (visual_tokens - largest.tokens)
     ways = _ways(largest, text, left_tokens)
     frames = sum(plan.frames for plan in plans)
-    what = f"{frames:,} frames" if len(plans) == 1 else f"{frames:,} frames of {len(plans)} files"
+    what = counted(frames, "frame") + (f" of {len(plans)} files" if len(plans) > 1 else "")
+    makes = "makes" if frames == 1 else "make"
     reason = (
-        f"{what} make {visual_tokens:,} tokens, the question {text.question_tokens:,}, and the answer may "
+        f"{what} {makes} {visual_tokens:,} tokens, the question {text.question_tokens:,}, and the answer may "
         f"have {text.answer_tokens:,}; this model reads {reads:,}"
     )
     advice = ", or ".join([*ways, "go on with --beyond-trained-context"])
@@ -179,7 +180,7 @@ def _ways(plan: Plan, text: TextNeed, left_tokens: int) -> list[str]:
     """What would make the file of `plan` fit in so many tokens."""
     frames = plan.frames
     most = bisect.bisect_right(range(1, frames + 1), left_tokens, key=lambda count: plan.with_frames(count).tokens)
-    fewer = f"sample at most {most:,} frames"
+    fewer = f"sample at most {counted(most, 'frame')}"
     ways = [fewer if most else _smaller(text, plan.with_frames(1).tokens)]
     fitting = _layouts_that_fit(plan, left_tokens)
     if fitting:

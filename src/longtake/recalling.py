@@ -7,7 +7,7 @@ mapped from its file, and attended to where it lies.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from os.path import basename
 from typing import Any
 
@@ -16,16 +16,17 @@ import torch
 from numpy.typing import NDArray
 
 from longtake import parts
-from longtake.engines import Prefix
+from longtake.engines import PLAIN, Keeping, Prefix
 from longtake.eye import Kept, Reading, Saw
 from longtake.eye.naming import Unnameable, features_about, hashes_lack
 from longtake.families import Model
 from longtake.plan import Plan
 from longtake.prompt import ChatTemplate
+from longtake.prompt.templates import name_of
 from longtake.store import Entry, Header
-from longtake.store.files import salvage, tensors_of
+from longtake.store.files import MISSHAPEN, discarded, salvage, tensors_of
 from longtake.video import Video
-from longtake.video.seen import Seen
+from longtake.video.seen import Seen, facts_told
 
 PREFIX_VERSION = 2
 """Of layouts, prompts and engines; raised when the same features give other keys and values."""
@@ -79,7 +80,7 @@ class Recall:
                 "frames": [plan.numbers for _, plan in files],
                 "sifters": [plan.sifter and dict(parts.told(plan.sifter, "samplers")) for _, plan in files],
                 "layouts": [dict(parts.told(plan.layout, "layouts")) for _, plan in files],
-                "template": repr(template),
+                "template": {"name": name_of(template), **asdict(template)},
                 **_engine_about(model),
             }
             label = ", ".join(basename(video.path) for video, _ in files)
@@ -131,7 +132,11 @@ class Recall:
 
     def _restored(self, header: Header) -> Recalled | None:
         assert self._entry is not None
-        of_files = [_seen(*file, told) for file, told in zip(self._files, header.told["files"], strict=True)]
+        try:
+            of_files = [_seen(*file, told) for file, told in zip(self._files, header.told["files"], strict=True)]
+        except MISSHAPEN:
+            self._damaged += discarded(header.path)
+            return None
         if any(hashes_lack(video, one.seen) for (video, _), one in zip(self._files, of_files, strict=True)):
             return None
         restore: Any = getattr(self._model.engine, "restored", None)
@@ -139,11 +144,14 @@ class Recall:
         if len(state) < len(header.sums):
             self._damaged += salvage(header.path)[1]
             return None
-        ids_L = state.pop(IDS).numpy()
         try:
+            ids_L = state.pop(IDS).numpy()
             prefix: Prefix | None = None if restore is None else restore(state)
         except ValueError:
             return None  # this engine attends in a way that takes no state
+        except LookupError:
+            self._damaged += discarded(header.path)
+            return None
         kept = Kept(0, str(self._entry.path), damaged=self._damaged)
         return None if prefix is None else Recalled(prefix, ids_L, of_files, kept, again=True)
 
@@ -155,15 +163,18 @@ def _told(saw: Saw) -> dict[str, object]:
 
 
 def _seen(video: Video, plan: Plan, told: Mapping[str, Any]) -> Saw:
+    """What was seen of a file; raises one of `MISSHAPEN` where `told` is not as `_told` wrote it."""
     seen = Seen(video, plan.numbers)
-    seen.remember({int(number): facts for number, facts in told["facts"].items()})
+    seen.remember(facts_told(told["facts"]))
     chosen = told["chosen"]
+    if not seen.numbers or not {*plan.numbers} >= {*seen.numbers} >= {*(chosen or ())}:
+        raise ValueError("frames are told that were not asked for, or none")
     kept = Kept(len(seen.numbers), came=len(seen.numbers))
     return Saw(seen, plan.of(seen.numbers if chosen is None else chosen), kept, chosen is not None)
 
 
 def _engine_about(model: Model) -> Mapping[str, object]:
-    """What decides, beside prompt and weights, which keys and values an engine makes, and how it keeps them.
+    """What decides, beside prompt and weights, which keys and values an engine makes, and in which numbers.
 
     Raises:
         Unnameable: its networks were put together by hand.
@@ -173,5 +184,6 @@ def _engine_about(model: Model) -> Mapping[str, object]:
     if places is None:
         raise Unnameable("the model's engine was put together by hand")
     rope = None if engine.rope is None else dict(parts.told(engine.rope, "ropes"))
-    keeping = repr(getattr(engine, "keeping", None))
-    return {"language": list(places), "rope": rope, "keeping": keeping, "version": PREFIX_VERSION}
+    # Where a prefix lies decides none of its numbers.
+    keeping: Keeping = getattr(engine, "keeping", PLAIN)
+    return {"language": list(places), "rope": rope, "keeping": keeping.dtype, "version": PREFIX_VERSION}

@@ -16,7 +16,7 @@ from longtake.cli.options import Looked, Show, TowerName
 from longtake.cli.output import remark, say, say_json
 from longtake.cli.progress import bars
 from longtake.cli.resting import Evidence, rests_on
-from longtake.errors import ErrorCode, LongtakeError, writing
+from longtake.errors import ErrorCode, LongtakeError, counted, writing
 
 if TYPE_CHECKING:
     from longtake.answer import Answer
@@ -138,8 +138,7 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
         fit = None if method is not None else fitted(files[0], videos, choice, query=query, show=show)
         model = loaded(files[0], videos, choice)
         if fit is not None:
-            answer = _straight(fit.of(model), videos, query, evidence=road.evidence, show=show)
-            answer = dataclasses.replace(answer, notes=(*answer.notes, *fit.notes))
+            answer = fit.noted(_straight(fit.of(model), videos, query, evidence=road.evidence, show=show))
         elif method is not None:
             from longtake.methods import Team
             from longtake.readers.finding import find_reader
@@ -252,9 +251,9 @@ def _seen(answer: Answer) -> Iterator[str]:
     pictures = sum(look.still for look in answer.looks)
     glanced = sum(look.candidates or 0 for look in answer.looks)
     if frames:
-        yield f"{frames:,} frames{f', chosen by looks at {glanced:,}' if glanced else ''}"
+        yield f"{counted(frames, 'frame')}{f', chosen by looks at {glanced:,}' if glanced else ''}"
     if pictures:
-        yield f"{pictures:,} picture{'s' * (pictures > 1)}"
+        yield counted(pictures, "picture")
 
 
 def _chances(answer: Answer) -> Iterator[str]:
@@ -268,7 +267,7 @@ def _read(answer: Answer) -> Iterator[str]:
 
     if answer.reading is None:
         return
-    yield f"{len(answer.reading.captions):,} captions read by {answer.reading.reader}"
+    yield f"{counted(len(answer.reading.captions), 'caption')} read by {answer.reading.reader}"
     named = [format_time(round(caption.start_s, 1)) for caption in answer.reading.captions if caption.named]
     if named:
         yield f"named: {', '.join(named)}"

@@ -17,7 +17,7 @@ from longtake.cli.looking import open_looked_at
 from longtake.cli.options import Looked, Show
 from longtake.cli.output import remark, say
 from longtake.cli.progress import bars
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import ErrorCode, LongtakeError, counted
 
 if TYPE_CHECKING:
     from longtake.answer import Answer, Watched
@@ -84,7 +84,7 @@ class _Chat:
             elif line:
                 self._question(line, stoppable=typed)
         if self.failed and not typed:
-            reason = f"{self.failed} of {self.asked} questions were not answered"
+            reason = f"{self.failed:,} of {counted(self.asked, 'question')} not answered"
             raise LongtakeError(ErrorCode.PARTIAL_FAILED, "", reason, "the error of each is told where it was asked")
 
     def _begin(self, watched: Watched) -> None:
@@ -96,7 +96,7 @@ class _Chat:
         if self.show.talks:
             spent_s = sum(watched.seconds.values())
             notes = "".join(f"; {note}" for look in watched.looks for note in look.notes)
-            remark(f"watched {frames:,} frames in {spent_s:.1f} s{notes}; ask, or type /help")
+            remark(f"watched {counted(frames, 'frame')} in {spent_s:.1f} s{notes}; ask, or type /help")
 
     def _command(self, line: str) -> None:
         if line == "/new":

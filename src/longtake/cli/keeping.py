@@ -18,7 +18,7 @@ from longtake.cli.opening import parsed_count
 from longtake.cli.options import Looked, Show
 from longtake.cli.output import remark, say, say_json, table
 from longtake.cli.progress import bars
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import ErrorCode, LongtakeError, counted
 
 if TYPE_CHECKING:
     from longtake.answer import Look
@@ -123,7 +123,7 @@ class _Report:
     def lines(self) -> Iterator[str]:
         for row in self.files:
             written = f"{row['came']:,} of them kept before; {told_size(row['bytes'])} written"
-            yield f"{row['path']}: {row['frames']:,} frames, {written}"
+            yield f"{row['path']}: {counted(row['frames'], 'frame')}, {written}"
         if self.prefix:
             written = f"{told_size(self.prefix['bytes'])} written" if self.prefix["bytes"] else "kept before"
             yield f"keys and values: {written}"
@@ -132,24 +132,59 @@ class _Report:
 def _told(look: Look) -> dict[str, Any]:
     kept = look.kept
     assert kept is not None
-    facts = {"came": kept.came, "damaged": kept.damaged, "bytes": kept.bytes, "folder": kept.folder}
-    return {"path": look.path, "frames": len(look.numbers), "degraded": look.degraded, **facts, "refused": kept.refused}
+    return {
+        "path": look.path,
+        "frames": len(look.numbers),
+        "degraded": look.degraded,
+        "came": kept.came,
+        **_facts(kept),
+    }
 
 
 def _told_prefix(kept: Kept) -> dict[str, Any]:
-    facts = {"damaged": kept.damaged, "bytes": kept.bytes, "folder": kept.folder, "refused": kept.refused}
-    return {"path": kept.folder or "keys and values", **facts}
+    return {"path": kept.folder or "keys and values", **_facts(kept)}
+
+
+def _facts(kept: Kept) -> dict[str, Any]:
+    """What is empty where there is none is told as null."""
+    return {
+        "damaged": kept.damaged,
+        "bytes": kept.bytes,
+        "folder": kept.folder or None,
+        "refused": kept.refused or None,
+    }
+
+
+def _there(folder: str | None) -> Store:
+    """The store; one that the user named must be there, while the usual one may not have been begun.
+
+    Raises:
+        LongtakeError: `usage.bad_option`.
+    """
+    store = opened_store(folder)
+    if folder is not None and not store.folder.is_dir():
+        reason, advice = "there is no such folder", "name the one that watch or ask had"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--store {folder}", reason, advice)
+    return store
+
+
+def _nothing(store: Store) -> str:
+    return f"nothing is kept in {store.folder}"
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count:,} entries"
 
 
 def list_store(folder: str | None, *, as_json: bool) -> None:
     """`longtake store list`: what is kept, the longest unused first."""
-    store = opened_store(folder)
+    store = _there(folder)
     held = store.held()
     if as_json:
         say_json({"store": str(store.folder), "entries": [_row(one) for one in held]})
         return
     if not held:
-        say(f"nothing is kept in {store.folder}")
+        say(_nothing(store))
         return
     head = ("kept", "records", "size", "last used", "of")
     say(table([head, *(_line(one) for one in held)]))
@@ -157,7 +192,7 @@ def list_store(folder: str | None, *, as_json: bool) -> None:
 
 def _row(held: Held) -> dict[str, object]:
     facts = {"bytes": held.bytes, "records": held.records, "used_s": held.used_s}
-    return {"kind": held.kind, "key": held.key, "label": held.label, **facts, "about": dict(held.about)}
+    return {"kind": held.kind, "key": held.key, "label": held.label or None, **facts, "about": dict(held.about)}
 
 
 def _line(held: Held) -> tuple[str, ...]:
@@ -173,7 +208,7 @@ def print_size(folder: str | None, *, as_json: bool) -> None:
     """
     from longtake.errors import writing
 
-    store = opened_store(folder)
+    store = _there(folder)
     held = store.held()
     total = sum(one.bytes for one in held)
     with writing(str(store.folder)):
@@ -181,25 +216,34 @@ def print_size(folder: str | None, *, as_json: bool) -> None:
     if as_json:
         say_json({"store": str(store.folder), "entries": len(held), "bytes": total, "most_bytes": most})
     else:
-        say(f"{len(held):,} entries, {told_size(total)} of at most {told_size(most)}, in {store.folder}")
+        say(f"{_entries(len(held))}, {told_size(total)} of at most {told_size(most)}, in {store.folder}")
 
 
 def prune_store(folder: str | None, to: str | None, older_than: str | None, *, as_json: bool) -> None:
     """`longtake store prune`: remove what was used longest ago.
 
     Raises:
-        LongtakeError: `usage.bad_option`; `disk.write` if something cannot be removed.
+        LongtakeError: `usage.bad_option`; `partial.failed` if something cannot be removed, after all else was.
+        typer.Exit: the same status with --json.
     """
-    store = opened_store(folder)
+    store = _there(folder)
     to_bytes = None if to is None else parsed_count(to)
     if to is not None and to_bytes is None:
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--to {to}", "is no size", "write it like 5GiB")
-    gone = store.prune(to_bytes=to_bytes, older_than_s=None if older_than is None else _age_s(older_than))
-    total = sum(one.bytes for one in gone)
+    pruned = store.prune(to_bytes=to_bytes, older_than_s=None if older_than is None else _age_s(older_than))
+    total = sum(one.bytes for one in pruned.removed)
     if as_json:
-        say_json({"store": str(store.folder), "removed": [_row(one) for one in gone], "bytes": total})
-    else:
-        say(f"{len(gone):,} entries removed, {told_size(total)}")
+        rows = {"removed": [_row(one) for one in pruned.removed], "left": [_row(one) for one in pruned.left]}
+        say_json({"store": str(store.folder), **rows, "bytes": total})
+        if pruned.left:
+            raise typer.Exit(ErrorCode.PARTIAL_FAILED.value.exit_status)
+        return
+    say(f"{_entries(len(pruned.removed))} removed, {told_size(total)}")
+    for one in pruned.left:
+        say(f"{one.kind} of {one.label or '(unreadable)'}: could not be removed: {one.path}")
+    if pruned.left:
+        reason = f"{_entries(len(pruned.left))} could not be removed, or not whole"
+        raise LongtakeError(ErrorCode.PARTIAL_FAILED, str(store.folder), reason, "see who owns what is named above")
 
 
 def _age_s(written: str) -> float:
@@ -217,7 +261,7 @@ def verify_store(folder: str | None, *, as_json: bool) -> None:
         LongtakeError: `partial.failed` if something was damaged, after all was checked.
         typer.Exit: the same status with --json.
     """
-    store = opened_store(folder)
+    store = _there(folder)
     checked = list(store.verify())
     bad = sum(wrong for _, _, wrong in checked)
     good = sum(right for _, right, _ in checked)
@@ -233,7 +277,8 @@ def verify_store(folder: str | None, *, as_json: bool) -> None:
     if bad:
         reason, advice = f"{bad:,} of {good + bad:,} records were damaged, and are removed", "they are made again"
         raise LongtakeError(ErrorCode.PARTIAL_FAILED, str(store.folder), reason, f"{advice} when they are asked for")
-    say(f"{good:,} records in {len(checked):,} entries are whole")
+    whole = f"{counted(good, 'record')} in {_entries(len(checked))} {'is' if good == 1 else 'are'} whole"
+    say(whole if checked else _nothing(store))
 
 
 def told_size(count: int) -> str:

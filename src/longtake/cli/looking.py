@@ -15,7 +15,7 @@ from longtake.cli.opening import Way, opened_video
 from longtake.cli.options import Looked, Show
 from longtake.cli.output import remark, say, say_json, table
 from longtake.cli.progress import Progress, bars
-from longtake.errors import ErrorCode, LongtakeError, printable, writing
+from longtake.errors import ErrorCode, LongtakeError, counted, printable, writing
 
 if TYPE_CHECKING:
     from longtake.video import Frames, Video
@@ -92,7 +92,7 @@ def save_sheet(looked: Looked, output: str, *, model: str | None, show: Show) ->
         came = {"degraded": seen.degraded, "lost_s": lost_s, **chosen.told}
         say_json({"sheet": output, "frames": frames, **came, "notes": notes})
     if show.talks:
-        span = f"{len(seen.numbers)} frames from {times_s[0]:.3f} s to {times_s[-1]:.3f} s in {output}"
+        span = f"{counted(len(seen.numbers), 'frame')} from {times_s[0]:.3f} s to {times_s[-1]:.3f} s in {output}"
         remark("; ".join([span, *notes]))
 
 

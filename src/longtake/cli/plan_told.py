@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from longtake.cli.output import say, table
+from longtake.errors import counted
 
 if TYPE_CHECKING:
     from longtake.costs import Cost
@@ -104,7 +105,7 @@ def print_plan(told: Told) -> None:
     if told.cost.processor_s is not None:
         rows += _seconds(told.cost.processor_s, threads_of(told.counter))
     if told.most is not None:
-        rows.append(("at most", f"{told.most:,} frames fit"))
+        rows.append(("at most", f"{counted(told.most, 'frame')} fit{'s' * (told.most == 1)}"))
     say(table(rows))
     say(_bar(told.cost.peak.bytes, told.cost.memory_bytes))
     for note in told.notes:

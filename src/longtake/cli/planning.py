@@ -15,9 +15,10 @@ from longtake.cli.options import Looked, Show
 from longtake.cli.output import remark, say_json
 from longtake.cli.plan_told import GIB, Told, print_plan, threads_of
 from longtake.cli.progress import bars
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import ErrorCode, LongtakeError, counted
 
 if TYPE_CHECKING:
+    from longtake.answer import Answer
     from longtake.costs import Cost
     from longtake.costs.counting import Counter
     from longtake.costs.fitting import Case
@@ -28,12 +29,15 @@ if TYPE_CHECKING:
     from longtake.video import Video
 
 
+LEFT_OUT = "not counted: what a store may already have of the files, and what finding the evidence takes"
+
+
 def plan_and_print(files: Sequence[Looked], choice: Choice, *, wish: Wish, show: Show) -> None:
     """`longtake plan`; a file without a name is a video that is not at hand."""
     from longtake.costs.rehearsing import Unrehearsed
 
     means = Means(choice.fit, choice.device_memory)
-    wanted = means.fitted()
+    wanted = _wanted(means, files[0])
     videos: list[Video]
     with ExitStack() as opened:
         if files[0].path:
@@ -52,6 +56,7 @@ def plan_and_print(files: Sequence[Looked], choice: Choice, *, wish: Wish, show:
             notes += ("seconds are not told: only processors are measured",)
         if not files[0].path and not counter.outline.apart:
             notes += ("reading is not in the seconds: the video is not at hand",)
+        notes += (LEFT_OUT,)
         case = _case(videos, wish.question, wish.drawing.options())
         room = means.room(device=choice.device, apart=counter.outline.apart)
         try:
@@ -100,18 +105,23 @@ class Fitted:
 
         return with_frames(model, self.frames)
 
+    def noted(self, answer: Answer) -> Answer:
+        """The answer, saying so."""
+        notes, asides = (*answer.notes, *self.notes), (*answer.asides, *self.notes)
+        return dataclasses.replace(answer, notes=notes, asides=asides)
+
 
 def fitted(looked: Looked, videos: Sequence[Video], choice: Choice, *, query: Query, show: Show) -> Fitted:
     """What `ask` takes of a plan, before any weights are read.
 
     Raises:
-        LongtakeError: `limit.memory` if the run would take more memory than there is; `usage.bad_option` for
-            --fit and --device-memory.
+        LongtakeError: `limit.memory` if the run would take more memory than there is; `limit.time` if not one frame
+            fits into --fit time=; `usage.bad_option` for --fit and --device-memory.
     """
     from longtake.costs.rehearsing import Unrehearsed
 
     means = Means(choice.fit, choice.device_memory)
-    wanted = means.fitted()
+    wanted = _wanted(means, looked)
     try:
         counter, model, _ = _outlined(looked, videos, choice)
     except LongtakeError as error:
@@ -129,6 +139,19 @@ def fitted(looked: Looked, videos: Sequence[Video], choice: Choice, *, query: Qu
         if wanted is not None:
             raise _no_plan(choice.model, error) from error
         return Fitted(notes=(f"whether memory is enough could not be told: {error}",))
+
+
+def _wanted(means: Means, looked: Looked) -> tuple[str, float] | None:
+    """What is to be filled with frames; see `Means.fitted`.
+
+    Raises:
+        LongtakeError: `usage.bad_option`, also where the user says how many frames too.
+    """
+    wanted = means.fitted()
+    if wanted is not None and "frames" in looked.sampler_settings:
+        reason, advice = "takes as many frames as fit, and a number of frames is given", "leave one of the two out"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--fit {means.fit}", reason, advice)
+    return wanted
 
 
 def _checked(
@@ -205,29 +228,34 @@ def _filled(counter: Counter, case: Case, model: Model, wanted: tuple[str, float
     """The model looking at the most frames that fit, and how that is told.
 
     Raises:
-        LongtakeError: `limit.memory` if not one frame fits; `usage.bad_option` if the sampler takes no number.
+        LongtakeError: `limit.memory` or `limit.time` if not one frame fits; `usage.bad_option` if the sampler takes no
+            number.
     """
     from longtake.costs.fitting import most_frames, with_frames
 
     kind, most = wanted
-    told = f"{most / GIB:.3g} GiB" if kind == "memory" else f"{most:,.0f} s"
+    told = f"{most / GIB:.3g} GiB" if kind == "memory" else f"{most:,g} s"
+    counter = dataclasses.replace(counter, timed=kind == "time")
     if kind == "time" and counter.rates is None:
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--fit time", "nothing is measured here", "fit memory instead")
 
-    def fits(one: Model) -> bool:
+    def spent(one: Model) -> float:
         cost = case.cost(counter, one)
-        spent = cost.memory_bytes if kind == "memory" else (cost.seconds or 0.0) / max(1, threads_of(counter))
-        return spent <= most and _in_context(one, case)
+        return cost.memory_bytes if kind == "memory" else (cost.seconds or 0.0) / max(1, threads_of(counter))
+
+    def fits(one: Model) -> bool:
+        return spent(one) <= most and _in_context(one, case)
 
     with_frames(model, 1)
     frames = most_frames(model, case, fits)
     if not frames:
-        one = case.cost(counter, with_frames(model, 1))
-        least = f"{one.memory_bytes / GIB:.3g} GiB" if kind == "memory" else f"{one.seconds or 0:,.0f} s"
+        one = spent(with_frames(model, 1))
+        least = f"{one / GIB:.3g} GiB" if kind == "memory" else f"{one:,.1f} s"
         reason = f"not one frame fits into {told}: it takes {least}, or more tokens than the model reads"
         advice = f"give more, or take {'--dtype int8 or ' * (kind == 'memory')}a smaller model"
-        raise LongtakeError(ErrorCode.LIMIT_MEMORY, "--fit", reason, advice)
-    return with_frames(model, frames), f"{frames:,} frames fit into {told}"
+        code = ErrorCode.LIMIT_MEMORY if kind == "memory" else ErrorCode.LIMIT_TIME
+        raise LongtakeError(code, "--fit", reason, advice)
+    return with_frames(model, frames), f"{counted(frames, 'frame')} fit{'s' * (frames == 1)} into {told}"
 
 
 def _most(counter: Counter, case: Case, model: Model, room_bytes: int | None) -> int | None:
@@ -252,9 +280,10 @@ def _too_much(counter: Counter, case: Case, model: Model, cost: Cost, room: Room
     frames = sum(len(plan.numbers) for plan in case.plans(model))
     needs, has = cost.memory_bytes / GIB, room.bytes / GIB
     where = "its device" if cost.apart else "this machine"
-    reason = f"{frames:,} frames take {needs:.3g} GiB with this model; {where} has {has:.3g} GiB{room.told}"
+    take = f"{counted(frames, 'frame')} take{'s' * (frames == 1)}"
+    reason = f"{take} {needs:.3g} GiB with this model; {where} has {has:.3g} GiB{room.told}"
     most = _most(counter, case, model, room.bytes)
-    ways = [f"sample at most {most:,} frames"] if most else []
+    ways = [f"sample at most {counted(most, 'frame')}"] if most else []
     ways += [f"take --fit memory={room.bytes}"] if most else []
     ways += ["take --dtype int8"] if counter.outline.dtype != "int8" else []
     ways += ["see `longtake plan`"] if ways else ["take a smaller model: its weights alone are too much"]

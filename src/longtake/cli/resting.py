@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtake.cli.looking import suffix_fits
-from longtake.errors import ErrorCode, LongtakeError, printable, writing
+from longtake.errors import ErrorCode, LongtakeError, counted, printable, writing
 
 if TYPE_CHECKING:
     from longtake.answer import Answer, Look, Span, Watched
@@ -99,7 +99,7 @@ def _line(file: int, look: Look, spans: Sequence[Span]) -> Line:
     from longtake.pictures.resting import Line
 
     own = [(span.start_s, span.end_s, span.score) for span in spans if span.file == file]
-    return Line(f"{printable(Path(look.path).name)}: {len(look.numbers):,} frames seen", look.duration_s, own)
+    return Line(f"{printable(Path(look.path).name)}: {counted(len(look.numbers), 'frame')} seen", look.duration_s, own)
 
 
 def _row(look: Look, video: Video, span: Span) -> Row:

@@ -14,7 +14,7 @@ from longtake.cli.looking import open_looked_at
 from longtake.cli.options import Looked, Show
 from longtake.cli.output import remark, say, say_json
 from longtake.cli.progress import bars
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import ErrorCode, LongtakeError, counted
 
 if TYPE_CHECKING:
     from longtake.answer import Answer
@@ -101,10 +101,7 @@ def ask_all_and_print(
         model = fit.of(loaded(files[0], videos, choice))
         with bars(wanted=show.talks) as progress:
             watched = pipeline.watch(model, videos, options=options, progress=progress)
-    answers = [
-        dataclasses.replace(answer, notes=(*answer.notes, *fit.notes))
-        for answer in pipeline.ask_all(model, watched, questions, options)
-    ]
+    answers = [fit.noted(answer) for answer in pipeline.ask_all(model, watched, questions, options)]
     told = list(zip(questions, answers, strict=True))
     if show.as_json:
         say_json([{"question": question, **answer.as_dict()} for question, answer in told])
@@ -112,7 +109,7 @@ def ask_all_and_print(
     for place, (question, answer) in enumerate(told):
         say(f"{'' if place == 0 else chr(10)}{question}\n{answer.text}")
     if show.talks:
-        remark(f"{len(told):,} questions; {closing_line(_together(answers))}")
+        remark(f"{counted(len(told), 'question')}; {closing_line(_together(answers))}")
 
 
 def _together(answers: Sequence[Answer]) -> Answer:

@@ -32,7 +32,7 @@ from longtake.checkpoint import (
 from longtake.engines.attention import folding
 from longtake.engines.local import LocalEngine
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.families import Family, Model, Release, releases_of
+from longtake.families import Family, Model, Release, filming, releases_of
 from longtake.loading import family_of, folder_of, load
 from longtake.prompt import chatml
 from longtake.vision.encoding import Encoder
@@ -152,17 +152,18 @@ def _from_config(name: str, family: Family, release: Release, folder: Path, wher
     for network in networks.values():
         network.eval()
     template = chatml()
-    encoder = _encoder(networks, release)
+    pictures = _encoder(networks, release)
     return Model(
         name=name,
         sampler=parts.find("samplers", "uniform")(frames=release.frames),
-        encoder=encoder,
+        encoder=filming(family, pictures, config),
         layout=release.layout,
         image_layout=release.layout,
         template=template,
         image_template=template,
         tokenizer=Guessing(),
         engine=LocalEngine(folding(networks["language"]), (), context),
+        image_encoder=pictures,
     )
 
 

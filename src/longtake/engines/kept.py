@@ -204,8 +204,8 @@ class KeptPrefix:
             self.refuse_spent()
             if self._use.readers:
                 raise ValueError("somebody is reading on from this prefix; let them end first")
-            self._use.spent = True
-        if self._use.lent:
+            self._use.spent, lent = True, self._use.lent
+        if lent:
             return tuple(layer.fork(keep, keeping=layer.keeping, expected=expected) for layer in self.layers)
         for layer in self.layers:
             layer.rewind(keep)

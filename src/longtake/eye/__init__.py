@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from longtake.clock import Clock
+from longtake.errors import counted
 from longtake.families import Model
 from longtake.layouts import view_of
 from longtake.plan import Plan
@@ -50,13 +51,11 @@ class Kept:
     def notes(self) -> Iterator[str]:
         """What is worth saying."""
         if self.came:
-            some = f"features of {self.came:,} of {self.frames:,} frames are "
+            some = f"features of {self.came:,} of {counted(self.frames, 'frame')} are "
             yield (some if self.came < self.frames else "") + "from the store"
         if self.damaged:
-            records = (
-                "1 record of the store was" if self.damaged == 1 else f"{self.damaged:,} records of the store were"
-            )
-            yield f"{records} damaged and made again where needed"
+            were = "was" if self.damaged == 1 else "were"
+            yield f"{counted(self.damaged, 'record')} of the store {were} damaged and made again where needed"
         if self.refused:
             yield f"not kept: {self.refused}"
 

@@ -6,6 +6,7 @@ Tensors of a file are called `12 values` and `12 class`, 12 being the number of 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from longtake.store import Entry, Header
-from longtake.store.files import salvage, tensors_of
-from longtake.video.seen import PIXELS, Facts, Seen
+from longtake.store.files import MISSHAPEN, discarded, salvage, tensors_of
+from longtake.video.seen import PIXELS, Facts, Seen, facts_told
+from longtake.vision.glancing import glanced
 
 Group = tuple[int, ...]
 """The numbers of the frames that one picture shows."""
@@ -104,15 +106,25 @@ class Records:
             self.refused = error.strerror or str(error)
 
     def _list(self, header: Header) -> None:
-        self._facts |= {int(number): facts for number, facts in header.told["facts"].items()}
-        self.lost |= set(header.told["lost"])
-        for name in header.sums:
-            of, _, what = name.rpartition(" ")
-            if what == "values":
-                self._where[tuple(map(int, of.split(",")))] = header
-            elif name == "first" and self.first_CHW is None:
+        """Note what a file has; one that tells of it in another form than `put` wrote is removed."""
+        try:
+            facts, lost = facts_told(header.told["facts"]), set(map(operator.index, header.told["lost"]))
+            groups = [
+                tuple(map(int, name.removesuffix(" values").split(",")))
+                for name in header.sums
+                if name.endswith(" values")
+            ]
+            if not facts.keys() >= {number for group in groups for number in group}:
+                raise ValueError("of some frames nothing is told")
+            if self.first_CHW is None and "first" in header.sums:
                 _, first = next(tensors_of(header, ["first"]))
                 self.first_CHW = None if first is None else first.numpy().copy()
+        except MISSHAPEN:
+            self.damaged += discarded(header.path)
+            return
+        self._facts |= facts
+        self.lost |= lost
+        self._where |= dict.fromkeys(groups, header)
 
     def _taken(self, header: Header, groups: Sequence[Group]) -> dict[Group, Record]:
         wanted = {group: ",".join(map(str, group)) for group in groups}
@@ -128,3 +140,28 @@ class Records:
             if values is not None and (f"{name} class" not in found or class_ is not None):
                 taken[group] = Record(values, class_, found.get("newline"))
         return taken
+
+
+class Glances(Records):
+    """Kept glances at one video; those at frames of which whole features are kept are made of them."""
+
+    def __init__(self, entry: Entry, whole: Records) -> None:
+        super().__init__(entry)
+        self._whole = whole
+        self.lost |= whole.lost
+        self.damaged += whole.damaged
+        # What frames were compared with has its name in their facts, so it is to be one for both.
+        self.first_CHW = whole.first_CHW if self.first_CHW is None else self.first_CHW
+
+    def facts(self, numbers: Iterable[int]) -> dict[int, Facts]:
+        """Of either."""
+        wanted = list(numbers)
+        return {**self._whole.facts(wanted), **super().facts(wanted)}
+
+    def take(self, groups: Iterable[Group], *, hashed: bool = False) -> dict[Group, Record]:
+        """Of either, each of one place."""
+        wanted, damaged = list(groups), self._whole.damaged
+        taken = super().take(wanted, hashed=hashed)
+        whole = self._whole.take([group for group in wanted if group not in taken], hashed=hashed)
+        self.damaged += self._whole.damaged - damaged
+        return taken | {group: Record(glanced(record.values_VHWD), None, None) for group, record in whole.items()}

@@ -14,14 +14,15 @@ import numpy as np
 
 from longtake.eye import Fresh, Kept, Reading, Sight, sight
 from longtake.eye.naming import Unnameable, features_about, wants_hashes
-from longtake.eye.records import Group, Record, Records
+from longtake.eye.records import Glances, Group, Record, Records
 from longtake.families import Model
 from longtake.layouts import view_of
 from longtake.plan import Plan
-from longtake.store import Store
+from longtake.store import Entry, Store
 from longtake.video import Frames, Video
 from longtake.video.seen import Seen
 from longtake.vision import FeatureGrid
+from longtake.vision.glancing import Glancing
 
 BATCH_PICTURES = 32
 """So many pictures are encoded before what came of them can be kept; encoders chunk views by as many."""
@@ -47,13 +48,27 @@ class Remembering:
         """The features of the planned frames. What keeps the store from its work is a note, and never a refusal."""
         try:
             with self.reading.clock.stage("store"):
-                about = features_about(self.model, video, plan, self.reading)
-                records = Records(self.store.entry("features", about, label=basename(video.path)))
+                records = self._records(video, plan)
         except Unnameable as error:
             fresh = Fresh(self.reading).look(video, plan)
             kept = Kept(len(fresh.saw.seen.numbers), refused=str(error))
             return replace(fresh, saw=replace(fresh.saw, kept=kept))
         return _Look(self.reading, video, plan, records).whole()
+
+    def _records(self, video: Video, plan: Plan) -> Records:
+        """What is kept; of frames that are only glanced at, what is kept of them whole is of use too.
+
+        Raises:
+            Unnameable: nothing can be.
+        """
+
+        def entry(one: Plan) -> Entry:
+            about = features_about(self.model, video, one, self.reading)
+            return self.store.entry("features", about, label=basename(video.path))
+
+        if not isinstance(plan.encoder, Glancing):
+            return Records(entry(plan))
+        return Glances(entry(plan), Records(entry(replace(plan, encoder=plan.encoder.encoder))))
 
 
 class _Look:

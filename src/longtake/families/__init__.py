@@ -126,6 +126,14 @@ def releases_of(family: Family) -> tuple[Release, ...]:
     return known()
 
 
+def filming(family: Family, encoder: VisionEncoder, config: dict[str, Any]) -> VisionEncoder:
+    """What videos are seen with, where that is not what pictures are seen with: as a family says (`filming` in its
+    class) of the encoder for pictures.
+    """
+    told: Callable[[VisionEncoder, dict[str, Any]], VisionEncoder] | None = getattr(family, "filming", None)
+    return encoder if told is None else told(encoder, config)
+
+
 def folders_of(family: Family, config: dict[str, Any], folder: Path) -> tuple[Path, ...]:
     """The folders that a checkpoint is read from: its own, and behind it those that a family says (`folders` in its
     class) it names of others.

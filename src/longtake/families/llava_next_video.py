@@ -59,6 +59,10 @@ class LlavaNextVideo:
             for name in ("LLaVA-NeXT-Video-7B-hf", "LLaVA-NeXT-Video-7B-DPO-hf")
         )
 
+    def filming(self, encoder: Encoder, config: Mapping[str, Any]) -> Encoder:
+        """The same with its features pooled in squares."""
+        return _pooled(encoder, *_pooling(config))
+
     def renamed(self, name: str) -> str | None:
         """transformers' names, old and new."""
         return renamed(name)
@@ -73,7 +77,7 @@ class LlavaNextVideo:
         released = load_released(self, folder, placement(device, dtype))
         loaded, tokenizer = released.loaded, read_tokenizer(folder)
         template = find_template(chat_of(folder, loaded.config, tokenizer))
-        encoder = _pooled(released.film_encoder(), *_pooling(loaded.config))
+        encoder = self.filming(released.film_encoder(), loaded.config)
         context = trained_context(loaded.config, loaded.networks)
         frames = _frames(context, encoder.grid_height * encoder.grid_width)
         return Model(

@@ -45,6 +45,11 @@ class PartTold:
     name: str
     options: dict[str, None | bool | int | float | str]
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is no part of longtake's own. Who wrote the name decides what importing it would run."""
+        return ":" in self.name
+
 
 @dataclass(frozen=True)
 class FileTold:
@@ -126,7 +131,7 @@ class ModelTold:
 
     name: str
     weights_sha256: str
-    dtype: str
+    dtype: Literal["float32", "bfloat16", "float16", "int8 in float32", "int8 in bfloat16"]
     device: str
     tower: Literal["torch", "openvino", "openvino-int8"]
     rope: PartTold | None
@@ -219,6 +224,24 @@ class Manifest:
             raise ValueError("files is empty")
         if self.degraded != any(told.degraded for told in self.files):
             raise ValueError("degraded does not follow from the files")
+        if self.prompt.visual_tokens != sum(told.visual_tokens for told in self.files):
+            raise ValueError("prompt.visual_tokens is not the sum of the files' visual_tokens")
+
+    def refuse_strange_parts(self) -> None:
+        """Refuse what is called like a part of longtake's own and is none; one from elsewhere is not imported.
+
+        Raises:
+            LongtakeError: `usage.bad_option`, naming the part or its option.
+        """
+        from longtake.prompt.templates import find_template
+
+        told = [pair for file in self.files for pair in ((file.sampler, "samplers"), (file.layout, "layouts"))]
+        told += [(self.model.rope, "ropes")] if self.model.rope is not None else []
+        for part, room in told:
+            if not part.is_foreign:
+                built(part, room)
+        if self.prompt.template is not None:
+            find_template(self.prompt.template)
 
     def as_dict(self) -> dict[str, object]:
         """The object that is written."""
@@ -266,7 +289,23 @@ class Manifest:
             manifest: Manifest = shaped(cls, found)
         except Misfit as error:
             raise _bad(name, str(error)) from error
+        try:
+            manifest.refuse_strange_parts()
+        except LongtakeError as error:
+            raise _bad(name, f"{error.subject}: {error.reason}") from error
         return manifest
+
+
+def built(told: PartTold, room: str) -> Any:
+    """A part of longtake's own, as it is told.
+
+    Raises:
+        LongtakeError: `usage.bad_option` if there is no such part, or it has no such options.
+    """
+    from longtake import parts
+
+    settings = {option: str(value) for option, value in told.options.items()}
+    return parts.build(room, told.name, settings, label=room.removesuffix("s"))
 
 
 def _object_in(name: str) -> dict[str, Any]:

@@ -34,8 +34,7 @@ from longtake.manifests import (
     PartTold,
     PromptTold,
 )
-from longtake.prompt import ChatTemplate
-from longtake.prompt.templates import TEMPLATES
+from longtake.prompt.templates import name_of
 from longtake.video.video_file import VideoFile
 
 PACKAGES = ("longtake", "av", "numpy", "pillow", "tokenizers", "torch", "transformers")
@@ -95,9 +94,9 @@ def model_told(model: Model) -> ModelTold:
     return ModelTold(
         name=_without_folder(model.name),
         weights_sha256=origin.sha256,
-        dtype=origin.dtype,
+        dtype=origin.dtype,  # type: ignore[arg-type]  # as load takes it, which refuses others
         device=origin.device,
-        tower=origin.tower,  # type: ignore[arg-type]  # as load takes it, which refuses others
+        tower=origin.tower,  # type: ignore[arg-type]  # the same
         rope=None if rope is None else _part(parts.told(rope, "ropes")),
         key_values=kept_in(model),
         trained_context=model.engine.trained_context,
@@ -119,7 +118,7 @@ def _without_folder(name: str) -> str:
 def prompt_told(answer: Answer, asked: Asked) -> PromptTold:
     """What a manifest tells of what was read."""
     ids_L = asked.prompt_ids_L
-    return PromptTold(_template_name(asked.template), len(ids_L), answer.tokens["visual"], ids_sha256(ids_L))
+    return PromptTold(name_of(asked.template), len(ids_L), answer.tokens["visual"], ids_sha256(ids_L))
 
 
 def ids_sha256(ids_L: NDArray[np.int64]) -> str:
@@ -196,10 +195,6 @@ def media_sha256(video: VideoFile) -> str:
 
 def _part(told: Mapping[str, object]) -> PartTold:
     return PartTold(str(told["name"]), dict(told["options"]))  # type: ignore[call-overload]  # a part tells a mapping
-
-
-def _template_name(template: ChatTemplate) -> str | None:
-    return next((name for name, known in TEMPLATES.items() if known == template), None)
 
 
 def _none_of(subject: str, reason: str, advice: str) -> LongtakeError:

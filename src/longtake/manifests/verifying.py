@@ -5,27 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from longtake import parts
 from longtake.answer import Answer
 from longtake.engines import GenerateOptions, Keeping
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import ErrorCode, LongtakeError, counted
 from longtake.families import Model
 from longtake.layouts import Layout
 from longtake.loading import load
-from longtake.manifests import AnswerTold, FileTold, Manifest, ModelTold, PartTold
+from longtake.manifests import AnswerTold, FileTold, Manifest, ModelTold, PartTold, built
 from longtake.manifests.making import build, ids_sha256, kept_in, media_sha256, model_told
 from longtake.pipeline import Progress, ask, choose, watch
 from longtake.prompt.choices import choosing, with_choices
 from longtake.prompt.templates import find_template
+from longtake.samplers import sifter_of
 from longtake.video import Video
 from longtake.video.decoding.ahead import ahead
-from longtake.video.seen import Seen, lost_spans
+from longtake.video.seen import LOW_INFORMATION, Seen, lost_spans
 from longtake.video.times import format_time
 from longtake.video.video_file import VideoFile
 
@@ -214,16 +213,19 @@ def _model_findings(
     yield Finding("weights", same, "the same" if same else "other weights, configuration or tokenizer")
     other = _other_build(manifest, model)
     yield Finding("build", None if other else True, f"another: {', '.join(other)}" if other else "the same")
-    foreign = [name for name in _parts_of(manifest) if ":" in name]
+    foreign = [part.name for part in _parts_of(manifest) if part.is_foreign]
     if not same:
         yield Finding("answer", None, "not asked again: the model is another")
     elif any(finding.subject.endswith(": frames") for finding in media.differing):
         yield Finding("answer", None, "not asked again: the frames are others")
     elif foreign:
-        # Whoever wrote the manifest decides these names: to import them would run what they like.
         yield Finding("answer", None, f"not asked again: {', '.join(foreign)} is no part of longtake's own")
     else:
-        yield _answer_finding(manifest, _answer_again(manifest, videos, model, hear), bit_by_bit=not other)
+        again, own_context = _answer_again(manifest, videos, model, hear)
+        # What is worth saying of a file goes by all of it, and by which frames were looked at.
+        by_file = not other and media.equal and not any(map(_looked_first, manifest.files))
+        wrong = next(_wrong_facts(manifest, again, own_context, notes=by_file), None)
+        yield _answer_finding(manifest, again, wrong, bit_by_bit=not other)
 
 
 def _other_build(manifest: Manifest, model: Model) -> list[str]:
@@ -235,14 +237,45 @@ def _other_build(manifest: Manifest, model: Model) -> list[str]:
     return [f"{name} {now} (told: {then})" for name, (then, now) in pairs.items() if then != now]
 
 
-def _parts_of(manifest: Manifest) -> list[str]:
+def _parts_of(manifest: Manifest) -> list[PartTold]:
+    """That an answer is asked for with."""
     rope = manifest.model.rope
-    return [*(told.layout.name for told in manifest.files), *([] if rope is None else [rope.name])]
+    return [*(told.layout for told in manifest.files), *([] if rope is None else [rope])]
 
 
-def _answer_finding(manifest: Manifest, again: Answer, *, bit_by_bit: bool) -> Finding:
+def _looked_first(told: FileTold) -> bool:
+    """Whether the sampler chose among more frames than are told, or may have: its name stands for nothing known."""
+    return told.sampler.is_foreign or sifter_of(built(told.sampler, "samplers")) is not None
+
+
+def _wrong_facts(manifest: Manifest, again: Answer, own_context: int, *, notes: bool) -> Iterator[str]:
+    """What is told beside the answer, and is not what asking again gave; of notes where they are to be the same."""
+    asked = again.asked
+    pairs: dict[str, tuple[object, object]] = {
+        "prompt.tokens": (manifest.prompt.tokens, None if asked is None else len(asked.prompt_ids_L)),
+        "model.trained_context": (manifest.model.trained_context, own_context),
+    }
+    for place, (file, look) in enumerate(zip(manifest.files, again.looks, strict=True)):
+        pairs[f"files[{place}].visual_tokens"] = file.visual_tokens, look.visual_tokens
+    if notes:
+        found = [note for note in again.notes if note not in again.asides]
+        pairs["notes"] = _lasting(manifest.notes), _lasting(found)
+    for name, (then, now) in pairs.items():
+        if then != now:
+            yield f"{name} is {now}, where {then} is told"
+
+
+def _lasting(notes: Sequence[str]) -> list[str]:
+    """Those that are the same whether frames were read or came from a store."""
+    return [note for note in notes if not note.startswith(LOW_INFORMATION)]
+
+
+def _answer_finding(manifest: Manifest, again: Answer, wrong: str | None, *, bit_by_bit: bool) -> Finding:
+    """`wrong`: what is told beside the answer and is not so."""
     told, same_text = manifest.answer, again.text == manifest.answer.text
     if not bit_by_bit:
+        if wrong is not None:
+            return Finding("answer", False, wrong)
         reads = "reads the same" if same_text else f"reads {again.text!r} where {told.text!r} is told"
         return Finding("answer", same_text, f"not compared bit by bit, since the build is another; it {reads}")
     asked = again.asked
@@ -250,18 +283,24 @@ def _answer_finding(manifest: Manifest, again: Answer, *, bit_by_bit: bool) -> F
         return Finding("answer", False, "the model now reads another prompt")
     if not same_text:
         return Finding("answer", False, f"reads {again.text!r} where {told.text!r} is told")
+    if wrong is not None:
+        return Finding("answer", False, wrong)
     if list(asked.answer_ids) != told.token_ids:
         return Finding("answer", False, _first_other(told.token_ids, asked.answer_ids))
     if not _same_chances(told, again):
         return Finding("answer", False, "the choices have other probabilities")
-    what = "the same choice, with the same chances" if told.choices else f"the same {len(told.token_ids):,} tokens"
+    what = (
+        "the same choice, with the same chances"
+        if told.choices
+        else f"the same {counted(len(told.token_ids), 'token')}"
+    )
     return Finding("answer", True, f"asked again: {what}")
 
 
 def _first_other(told: Sequence[int], now: Sequence[int]) -> str:
     place = next((at for at, (one, other) in enumerate(zip(told, now, strict=False)) if one != other), None)
     if place is None:
-        return f"has {len(now):,} tokens where {len(told):,} are told"
+        return f"has {counted(len(now), 'token')} where {len(told):,} are told"
     return f"token {place} is {now[place]} where {told[place]} is told; the text is the same"
 
 
@@ -273,8 +312,8 @@ def _same_chances(told: AnswerTold, again: Answer) -> bool:
     return all(abs((then[letter] or 0.0) - (now[letter] or 0.0)) < SAME_CHANCE for letter in then)
 
 
-def _answer_again(manifest: Manifest, videos: Sequence[VideoFile], model: Model, hear: Progress) -> Answer:
-    """The same question about the same frames."""
+def _answer_again(manifest: Manifest, videos: Sequence[VideoFile], model: Model, hear: Progress) -> tuple[Answer, int]:
+    """The same question about the same frames; and how many positions the model reads, with the parts that are told."""
     drawing, choices = manifest.drawing, [choice.text for choice in manifest.answer.choices]
     options = GenerateOptions(drawing.max_new_tokens, drawing.temperature, drawing.seed)
     model = _model_with_parts(manifest, model)
@@ -289,8 +328,8 @@ def _answer_again(manifest: Manifest, videos: Sequence[VideoFile], model: Model,
         question = with_choices(choosing(template), question, choices)
     watched = watch(model, chosen, question, options=options, progress=hear)
     if choices:
-        return choose(model, watched, manifest.question, choices, options)
-    return ask(model, watched, manifest.question, options)
+        return choose(model, watched, manifest.question, choices, options), model.engine.trained_context
+    return ask(model, watched, manifest.question, options), model.engine.trained_context
 
 
 def _model_with_parts(manifest: Manifest, model: Model) -> Model:
@@ -300,7 +339,7 @@ def _model_with_parts(manifest: Manifest, model: Model) -> Model:
         if template not in (model.template, model.image_template):
             model = model.with_template(template, name=manifest.prompt.template)
     if told.rope is not None and model.engine.rope is None:
-        model = replace(model, engine=model.engine.with_rope(_built(told.rope, "ropes")))
+        model = replace(model, engine=model.engine.with_rope(built(told.rope, "ropes")))
     if told.key_values != kept_in(model):
         model = replace(model, engine=model.engine.with_keeping(Keeping(told.key_values)))
     films = [_layout(file) for file in manifest.files if not file.still] or [model.layout]
@@ -316,13 +355,8 @@ def _model_with_parts(manifest: Manifest, model: Model) -> Model:
 
 
 def _layout(told: FileTold) -> Layout:
-    layout: Layout = _built(told.layout, "layouts")
+    layout: Layout = built(told.layout, "layouts")
     return layout
-
-
-def _built(told: PartTold, room: str) -> Any:
-    settings = {option: str(value) for option, value in told.options.items()}
-    return parts.build(room, told.name, settings, label=room.removesuffix("s"))
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -220,6 +220,11 @@ def find_template(name: str) -> ChatTemplate:
     raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"template {name}", reason, advice)
 
 
+def name_of(template: ChatTemplate) -> str | None:
+    """The name that finds a template; None for one that has none."""
+    return next((name for name, known in TEMPLATES.items() if known == template), None)
+
+
 def as_text(template: ChatTemplate) -> ChatTemplate:
     """The template for a tokenizer that has none of its control tokens: they are spelled out as literal text.
 

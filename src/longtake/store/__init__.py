@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from longtake.errors import ErrorCode, LongtakeError
 from longtake.identity import told_sha256
 from longtake.store.files import ABOUT as ABOUT
 from longtake.store.files import Damaged as Damaged
@@ -27,6 +26,14 @@ from longtake.store.room import PLACE, default_most_bytes, held, make_room, remo
 from longtake.store.room import Held as Held
 
 KINDS = ("features", "prefixes")
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was removed, and what could not be, or not whole."""
+
+    removed: list[Held]
+    left: list[Held]
 
 
 @dataclass(frozen=True)
@@ -66,18 +73,15 @@ class Store:
         """All that is kept, the longest unused first."""
         return held(self.folder)
 
-    def prune(self, *, to_bytes: int | None = None, older_than_s: float | None = None) -> list[Held]:
+    def prune(self, *, to_bytes: int | None = None, older_than_s: float | None = None) -> Pruned:
         """Remove what was used longest ago; everything where nothing says how much.
 
         Args:
             to_bytes: until no more than this is left.
             older_than_s: what was not used for so long.
-
-        Raises:
-            LongtakeError: `disk.write` if something cannot be removed.
         """
         kept = self.held()
-        total, now_s, gone = sum(one.bytes for one in kept), time.time(), []
+        total, now_s, pruned = sum(one.bytes for one in kept), time.time(), Pruned([], [])
         for one in kept:
             wanted = to_bytes is None and older_than_s is None
             wanted |= to_bytes is not None and total > to_bytes
@@ -86,11 +90,11 @@ class Store:
                 continue
             remove(one.path)
             if one.path.exists():
-                reason, advice = "could not be removed", "see who owns it"
-                raise LongtakeError(ErrorCode.DISK_WRITE, str(one.path), reason, advice)
-            total -= one.bytes
-            gone.append(one)
-        return gone
+                pruned.left.append(one)
+            else:
+                total -= one.bytes
+                pruned.removed.append(one)
+        return pruned
 
     def verify(self) -> Iterator[tuple[Held, int, int]]:
         """Read everything and check every sum: what is kept, how many records of it are right, how many were damaged.

@@ -39,6 +39,10 @@ CODES = {
 }
 
 
+MISSHAPEN = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What taking apart JSON of another form than was written raises."""
+
+
 class Damaged(ValueError):
     """A file that does not hold what it did when it was written."""
 
@@ -142,8 +146,7 @@ def salvage(path: Path) -> tuple[int, int]:
     try:
         header = header_of(path)
     except Damaged:
-        _unlink(path)
-        return 0, max(1, records)
+        return 0, discarded(path)
     except OSError:
         return 0, 0  # another process has removed it
     bad = {_record(name) for name, tensor in tensors_of(header) if tensor is None}
@@ -162,6 +165,12 @@ def salvage(path: Path) -> tuple[int, int]:
         with contextlib.suppress(OSError):
             write_tensors(path.parent, good, header.told, records=right)
     return right, max(1, records - right)
+
+
+def discarded(path: Path) -> int:
+    """Remove a file of which nothing is of use; returns how many records that were."""
+    _unlink(path)
+    return max(1, records_in(path))
 
 
 def _record(name: str) -> str:
@@ -194,7 +203,7 @@ def _header_of(path: Path, state: tuple[int, ...]) -> Header:
         told, sums = dict(json.loads(words["told"])), dict(json.loads(words["sums"]))
     except Damaged:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except MISSHAPEN as error:
         raise Damaged(f"{path} has a header that longtake never wrote") from error
     if len(header) + ends != state[1]:
         raise Damaged(f"{path} has {state[1]:,} bytes, not {len(header) + ends:,}")

@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import ErrorCode, LongtakeError, counted
 from longtake.video import Frames, LostSpan, Video
 from longtake.video.times import format_time
 
@@ -20,11 +20,25 @@ _NOISE = 12
 _STRIDE = 16
 """Pictures that differ mostly do so at every sixteenth row and column already."""
 
+LOW_INFORMATION = "low information"
+"""How a note begins that goes by what frames were compared with; of frames from a store that may be another picture."""
 PIXELS = "pixels"
 Facts = Mapping[str, str]
 """What is worth keeping of one frame that was seen: `plain` if it is of one colour; `like`, the name of the picture
 that it was compared with, if it shows the same; `pixels`, the hash of its pixels as displayed (`video.fingerprint`), if
 its file was opened to tell it."""
+
+
+def facts_told(told: Mapping[str, Mapping[str, str]]) -> dict[int, Facts]:
+    """Facts by the numbers of their frames, as JSON has told them.
+
+    Raises:
+        ValueError, TypeError, AttributeError: they are not of that form.
+    """
+    facts: dict[int, Facts] = {int(number): dict(one) for number, one in told.items()}
+    if not all(isinstance(word, str) for one in facts.values() for word in (*one, *one.values())):
+        raise ValueError("a fact of a frame is no text")
+    return facts
 
 
 class Seen:
@@ -81,7 +95,7 @@ class Seen:
             LongtakeError: `media.corrupt`.
         """
         if not self.facts:
-            reason = f"none of the {len(self.asked):,} frames that were asked for can be decoded"
+            reason = f"none of the {counted(len(self.asked), 'frame')} that were asked for can be decoded"
             advice = "fetch or export the file again, or look elsewhere in it with --start and --end"
             raise LongtakeError(ErrorCode.MEDIA_CORRUPT, self._video.path, reason, advice)
 
@@ -98,14 +112,14 @@ class Seen:
     def notes(self) -> Iterator[str]:
         """What is worth saying about the frames that passed."""
         if self.degraded:
-            came = f"{len(self.numbers):,} of the {len(self.asked):,} frames that were asked for came"
+            came = f"{len(self.numbers):,} of the {counted(len(self.asked), 'frame')} that were asked for came"
             yield f"degraded: {came}; not seen: {told(self.lost_s)}"
         count = len(self.numbers)
         if all("plain" in facts for facts in self.facts.values()):
             what = "the one seen frame is" if count == 1 else f"all {count:,} seen frames are"
-            yield f"low information: {what} plain colour"
+            yield f"{LOW_INFORMATION}: {what} plain colour"
         elif count > 1 and self._is_frozen():
-            yield f"low information: all {count:,} seen frames show the same picture"
+            yield f"{LOW_INFORMATION}: all {count:,} seen frames show the same picture"
 
     def _is_frozen(self) -> bool:
         """Whether all show the same as one picture, the same one."""

@@ -61,11 +61,16 @@ class Glancing:
         means, times_s, done = [], [], 0
         for chunk in rechunk(frames, self.chunk_frames):
             grid = self.encoder.encode([chunk])
-            means.append(torch.from_numpy(grid.means_TD))
+            means.append(glanced(grid.values_THWD))
             times_s.append(grid.times_s)
             done += len(chunk.times_s)
             if progress is not None:
                 progress(done)
         if not means:
             raise ValueError("no frames to encode; a sampler picks at least one")
-        return FeatureGrid(torch.cat(means)[:, None, None], np.concatenate(times_s))
+        return FeatureGrid(torch.cat(means), np.concatenate(times_s))
+
+
+def glanced(values_THWD: torch.Tensor) -> torch.Tensor:
+    """(T, 1, 1, D) float32 on the processor, the mean of each frame's features."""
+    return values_THWD.mean(dim=(1, 2), keepdim=True, dtype=torch.float32).cpu()
