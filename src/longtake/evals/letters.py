@@ -91,10 +91,9 @@ def _by_letter(said: str, options: Sequence[str]) -> Reading:
     alone = _WHOLE.fullmatch(said)
     if alone:
         return _named([alone.group(1).upper()], letters)
-    for find in (_stated, _first, _BRACKETED.findall):
-        found = find(said)
+    for found, behind in (_stated(said), _first(said), (_BRACKETED.findall(said), "")):
         if found:
-            return _agreeing(_named(found, letters), said, options)
+            return _agreeing(_named(found, letters), behind, options)
     inside = _inside(said, options)
     if inside:
         return _only(inside)
@@ -102,9 +101,12 @@ def _by_letter(said: str, options: Sequence[str]) -> Reading:
     return _named(found, letters)
 
 
-def _stated(said: str) -> list[str]:
-    """Letters that are stated to be the answer. A small one counts only where nothing but a mark or the end follows."""
-    found = []
+def _stated(said: str) -> tuple[list[str], str]:
+    """Letters that are stated to be the answer, and what stands behind the last.
+
+    A small one counts only where nothing but a mark or the end follows.
+    """
+    found, behind = [], ""
     for one in _STATED.finditer(said):
         letter, rest = one.group(1), said[one.end() :]
         bare = one.end() == one.end(1)
@@ -112,7 +114,8 @@ def _stated(said: str) -> list[str]:
             continue
         if letter.isupper() or re.match(r"\s*([.,;:\n]|$)", rest):
             found += [letter.upper(), *_listed(said, one.end())]
-    return found
+            behind = rest
+    return found, behind
 
 
 def _listed(said: str, at: int) -> list[str]:
@@ -126,17 +129,19 @@ def _is_word(said: str, at: int) -> bool:
     return said[at] == "I" or bool(_ARTICLE.match(said, at)) or said[:at].casefold().endswith("not ")
 
 
-def _first(said: str) -> list[str]:
+def _first(said: str) -> tuple[list[str], str]:
+    """The letter that an answer begins with, those listed after it, and what stands behind."""
     found = _FIRST.match(said)
-    return [found.group(1)] if found else []
+    return ([found.group(1), *_listed(said, found.end())], said[found.end() :]) if found else ([], "")
 
 
-def _agreeing(reading: Reading, said: str, options: Sequence[str]) -> Reading:
+def _agreeing(reading: Reading, behind: str, options: Sequence[str]) -> Reading:
     """`reading`, unless what stands behind the letter is another option, word for word."""
-    if reading.option is None:
+    others = _same(behind, options)
+    if reading.option is None or not others:
         return reading
-    others = _same(re.sub(r"^\W*\w\W+", "", said), options)
-    return AMBIGUOUS if others and reading.option not in others else reading
+    same = _folded(options[reading.option]) == _folded(options[others[0]])
+    return reading if same else AMBIGUOUS
 
 
 def _by_label(said: str, options: Sequence[str], labels: Sequence[str]) -> Reading:

@@ -122,6 +122,21 @@ def items_from(
             yield error
 
 
+def indexed(records: Records, name: str) -> tuple[dict[str, Record], list[LongtakeError]]:
+    """Records by the words under `name`, and what is wrong with the others."""
+    found: dict[str, Record] = {}
+    wrong: list[LongtakeError] = []
+    for record in records:
+        if isinstance(record, LongtakeError):
+            wrong.append(record)
+            continue
+        try:
+            found[record.text(name)] = record
+        except LongtakeError as error:
+            wrong.append(error)
+    return found, wrong
+
+
 def csv_records(path: Path, columns: Sequence[str], delimiter: str = ",") -> Records:
     """The rows of a table in text (RFC 4180, UTF-8 with or without a byte order mark, any line ends).
 

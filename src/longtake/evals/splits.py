@@ -40,10 +40,10 @@ def split_of(card: Card, ids: Collection[str]) -> Told:
             first, last = split.numbers[0], split.numbers[-1]
             why = f"its question ids lie in {first} to {last}, those of {split.name} ({split.source})"
             return Told(split.name, len(ids) == split.count, why)
-    for split in card.splits:
-        if not split.digest and not split.numbers and split.count == len(ids):
-            why = f"it has as many questions as {split.name}; the ids could not be compared"
-            return Told(split.name, True, why)
+    counted = [split for split in card.splits if not split.digest and not split.numbers and split.count == len(ids)]
+    if len(counted) == 1:
+        why = f"it has as many questions as {counted[0].name}; the ids could not be compared"
+        return Told(counted[0].name, True, why)
     return Told("unknown", False, f"{len(ids):,} questions, whose ids are those of no whole split that longtake knows")
 
 

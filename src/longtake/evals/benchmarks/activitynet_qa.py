@@ -14,7 +14,7 @@ from longtake.evals.asking import Asking
 from longtake.evals.benchmarks._files import one_file
 from longtake.evals.benchmarks._open import IG_VLM, METRIC, JudgedOpen
 from longtake.evals.judged import OPEN
-from longtake.evals.records import Record, csv_records, items_from, json_records
+from longtake.evals.records import Record, csv_records, indexed, items_from, json_records
 
 TYPES = ("motion", "spatial", "temporal", "yes/no", "color", "object", "location", "number", "other")
 """By the number in the files (its dataset/README.md)."""
@@ -46,12 +46,8 @@ class ActivitynetQa(JudgedOpen):
         if path.suffix == ".csv":
             yield from items_from(csv_records(path, IG_VLM), _from_ig_vlm)
             return
-        answers: dict[str, Record] = {}
-        for answer in json_records(path.with_name(path.name.replace("_q.json", "_a.json"))):
-            if isinstance(answer, LongtakeError):
-                yield answer
-            else:
-                answers[answer.text("question_id")] = answer
+        answers, wrong = indexed(json_records(path.with_name(path.name.replace("_q.json", "_a.json"))), "question_id")
+        yield from wrong
         yield from items_from(json_records(path), partial(_official, answers))
 
     def asking(self, item: Item) -> Asking | None:

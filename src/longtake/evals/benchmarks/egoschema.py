@@ -14,7 +14,7 @@ from longtake.evals import Card, Item, Split, VideoName, bad_row
 from longtake.evals.asking import LETTER_DIRECTLY, Asking
 from longtake.evals.benchmarks._files import beside, one_file
 from longtake.evals.figures import Figure, Mark, choice_figures
-from longtake.evals.records import Record, csv_records, items_from, json_records
+from longtake.evals.records import Record, Records, csv_records, items_from, json_records
 
 ANSWERS = "subset_answers.json"
 OFFICIAL = tuple(f"option {number}" for number in range(5))
@@ -60,7 +60,7 @@ class EgoSchema:
             if not answers:
                 advice = "put it there, or take all questions with --set benchmark.subset=false"
                 raise LongtakeError(ErrorCode.MEDIA_NOT_FOUND, str(path.parent / ANSWERS), "is not there", advice)
-            records = (one for one in records if isinstance(one, LongtakeError) or one.values.get("q_uid") in answers)
+            records = _public(records, answers, path.parent / ANSWERS)
         return items_from(records, partial(_official, answers))
 
     def asking(self, item: Item) -> Asking | None:
@@ -83,6 +83,18 @@ def _official(answers: Mapping[str, int], record: Record) -> Item:
     if right is not None and not 0 <= right < len(OFFICIAL):
         raise record.bad(f"{ANSWERS} has {right} for it, which is none of 0 to 4")
     return _item(record, uid, record.text("google_drive_id"), OFFICIAL, right)
+
+
+def _public(records: Records, answers: Mapping[str, int], place: Path) -> Records:
+    """The questions that have an answer; those without an id too, to be told."""
+    left = set(answers)
+    for record in records:
+        uid = None if isinstance(record, LongtakeError) else record.values.get("q_uid")
+        left.discard(str(uid))
+        if uid in answers or not isinstance(uid, str):
+            yield record
+    for uid in sorted(left):
+        yield bad_row(str(place), f"answers {uid}, which no question has", "take both files of one release")
 
 
 def _item(record: Record, uid: str, drive: str, options: tuple[str, ...], right: int | None) -> Item:
