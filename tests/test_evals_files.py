@@ -97,3 +97,22 @@ def test_a_split_is_known_by_ids_before_counts() -> None:
     # Of two equal counts neither is told from the other.
     blind = Card("t", "f", (Split("one", 2), Split("two", 2)), "m", "s")
     assert split_of(blind, ["a", "c"]).name == "unknown"
+
+
+def test_the_page_tells_every_benchmark_with_its_counts() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "evals.md").read_text()
+    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    assert list(rows) == sorted(rows, key=list(rows).index)
+    assert set(rows) == set(parts.names(ROOM))
+    for name, row in rows.items():
+        card = parts.find(ROOM, name)().card
+        assert all(f"{split.count:,}" in row for split in card.splits), name
+        assert card.source.split(";")[0] in row or "the same" in row, name
+
+
+def test_the_pages_example_runs(shared: Path) -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "evals.md").read_text()
+    code = page.partition("```python\n")[2].partition("```")[0]
+    found: dict[str, object] = {}
+    exec(code.replace("nextqa/val.csv", str(shared / "qa" / "NExT_QA.csv")), found)
+    assert len(found["marks"]) == 4_996  # type: ignore[arg-type]

@@ -119,6 +119,16 @@ def test_options_in_the_same_words_are_one() -> None:
     assert not is_right(item, read_option("B", options))
 
 
+def test_options_that_differ_in_marks_only_are_not_one() -> None:
+    options = ("2 > 1", "2 < 1", "-5", "5")
+    assert read_option("2 < 1", options) == Reading(1, "read")
+    assert read_option("2 1", options).why == "ambiguous"
+    assert read_option("-5", options) == Reading(2, "read")
+    item = Item("1", VideoName(("v",)), "q", Place("f", 1), options=options, right=0)
+    assert is_right(item, read_option("A", options))
+    assert not is_right(item, read_option("B", options))
+
+
 def test_labels_are_read_as_letters_are() -> None:
     options, labels = ("A woman saws.", "A woman rolls a log."), ("Option 1", "Option 2")
     said = ["Option 2", "option 2: A woman rolls a log.", "2", "2.", "It is Option 2.", "A woman rolls a log"]

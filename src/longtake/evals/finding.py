@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.evals import VideoName, bad_row
+from longtake.evals import Item, VideoName, bad_row
 
 ENDINGS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".flv", ".gif")
 """Of several files that differ in nothing else, the first of these is taken."""
-_YOUTUBE = re.compile(r"(?:.*[\[ _-])?(?P<id>[\w-]{11})\]?")
-"""What downloaders write: `Title [dQw4w9WgXcQ]`, `Title-dQw4w9WgXcQ`, `dQw4w9WgXcQ`."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +38,13 @@ class Footage:
             if here:
                 return self.folder / _only(_exact(here, wanted), name, self.folder)
         tagged = [
-            path for paths in self.by_stem.values() for path in paths if video.youtube and self._tagged(path, video)
+            path for paths in self.by_stem.values() for path in paths if video.youtube and _tagged(path, video.youtube)
         ]
         if tagged:
             return self.folder / _only(tagged, video.youtube, self.folder)
         names = " or ".join(dict.fromkeys(video.names))
         advice = f"put it below {self.folder}, in any folder, ending in {', '.join(ENDINGS)}"
         raise LongtakeError(ErrorCode.MEDIA_NOT_FOUND, video.key, f"there is no video called {names}", advice)
-
-    def _tagged(self, path: Path, video: VideoName) -> bool:
-        found = _YOUTUBE.fullmatch(_stem(path))
-        return bool(found) and _stem(path).rstrip("]").endswith(video.youtube)
 
 
 def footage(folder: Path) -> Footage:
@@ -70,8 +64,21 @@ def footage(folder: Path) -> Footage:
     return Footage(folder, {stem: tuple(paths) for stem, paths in by_stem.items()})
 
 
+def span_of(item: Item, path: Path) -> tuple[float, float] | None:
+    """The stretch of the file that a question is about; None for all of it.
+
+    Files in a folder `..._segment` (MVBench's second release) are cut to it already.
+    """
+    return None if path.parent.name.endswith("_segment") else item.span_s
+
+
 def _stem(path: Path) -> str:
     return path.stem if path.suffix.lower() in ENDINGS else path.name
+
+
+def _tagged(path: Path, youtube: str) -> bool:
+    """Whether a name ends in an id as downloaders write it: `Title [dQw4w9WgXcQ]`, `Title-dQw4w9WgXcQ`."""
+    return bool(re.fullmatch(rf"(?:.*[ \[_-])?{re.escape(youtube)}\]?", _stem(path)))
 
 
 def _below(path: Path, wanted: Path) -> bool:
@@ -89,4 +96,4 @@ def _only(paths: list[Path], name: str, folder: Path) -> Path:
     if len({path.parent for path in paths}) > 1:
         several = ", ".join(str(path) for path in paths)
         raise bad_row(str(folder), f"several files could be {name}: {several}", "leave one of them there")
-    return min(paths, key=lambda path: ENDINGS.index(path.suffix.lower()) if path.suffix else len(ENDINGS))
+    return min(paths, key=lambda path: (*ENDINGS, path.suffix.lower()).index(path.suffix.lower()))

@@ -83,7 +83,7 @@ def is_right(item: Item, reading: Reading) -> bool:
         raise ValueError(f"the right option of {item.id} is not known")
     if reading.option is None:
         return False
-    return _folded(item.options[reading.option]) == _folded(item.options[item.right])
+    return _plain(item.options[reading.option]) == _plain(item.options[item.right])
 
 
 def _by_letter(said: str, options: Sequence[str]) -> Reading:
@@ -140,8 +140,7 @@ def _agreeing(reading: Reading, behind: str, options: Sequence[str]) -> Reading:
     others = _same(behind, options)
     if reading.option is None or not others:
         return reading
-    same = _folded(options[reading.option]) == _folded(options[others[0]])
-    return reading if same else AMBIGUOUS
+    return reading if _plain(options[reading.option]) in {_plain(options[other]) for other in others} else AMBIGUOUS
 
 
 def _by_label(said: str, options: Sequence[str], labels: Sequence[str]) -> Reading:
@@ -167,9 +166,12 @@ def _only(places: Sequence[int]) -> Reading:
 
 
 def _same(said: str, options: Sequence[str]) -> list[int]:
-    """The options that are said word for word; of equal ones the first."""
+    """The options that are said word for word; with their marks, if that tells them apart (`2 > 1`, `2 < 1`)."""
+    exact = [place for place, option in enumerate(options) if _plain(option) == _plain(said) != ""]
     words = _folded(said)
-    return [place for place, option in enumerate(options) if words and _folded(option) == words][:1]
+    return _distinct(
+        exact or [place for place, option in enumerate(options) if _folded(option) == words != ""], options
+    )
 
 
 def _inside(said: str, options: Sequence[str]) -> list[int]:
@@ -179,13 +181,24 @@ def _inside(said: str, options: Sequence[str]) -> list[int]:
     there = [
         place for place, option in found.items() if option.strip() and option in words and f" not{option}" not in words
     ]
-    return [
+    longest = [
         place
         for place in there
         if not any(found[place] != found[other] and found[place] in found[other] for other in there)
     ]
+    return _distinct(longest, options)
+
+
+def _distinct(places: Sequence[int], options: Sequence[str]) -> list[int]:
+    """The first of each that stand there in the same words."""
+    return list({_plain(options[place]): place for place in reversed(places)}.values())
+
+
+def _plain(text: str) -> str:
+    """Case, white space and a full stop at the end left out."""
+    return " ".join(text.casefold().split()).removesuffix(".")
 
 
 def _folded(text: str) -> str:
-    """Words only: case, marks and white space left out."""
+    """Words only: marks left out too."""
     return " ".join(re.findall(r"\w+", text.casefold()))
