@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from longtake import parts
-from longtake.evals import Card, Split, good_items
+from longtake.evals import Benchmark, Card, Split, good_items
 from longtake.evals.benchmarks import ROOM
 from longtake.evals.benchmarks.activitynet_qa import ActivitynetQa
 from longtake.evals.benchmarks.egoschema import EgoSchema
+from longtake.evals.benchmarks.intentqa import IntentQA
 from longtake.evals.benchmarks.msvd_qa import MsvdQa
 from longtake.evals.benchmarks.next_qa import NextQa
 from longtake.evals.benchmarks.tgif_frameqa import TgifFrameqa
 from longtake.evals.benchmarks.vcgbench import Vcgbench
+from longtake.evals.letters import is_right, read_option
 from longtake.evals.splits import digest, split_of
 
 # The counts are the sources' own (docs/evals.md), not those of the files here.
@@ -56,9 +58,33 @@ def test_answers_of_multiple_choice_are_where_they_say(shared: Path) -> None:
     assert [sum(item.right == place for item in items) for place in range(5)] == [1013, 1013, 991, 967, 1012]
     twice = [item for item in items if len(set(item.options)) < 5]
     twice += [item for item in good_items(EgoSchema(), shared / "qa" / "EgoSchema.csv") if len(set(item.options)) < 5]
-    # In four of five it is a wrong option that stands there twice.
-    assert len(twice) == 4
+    twice += [item for item in good_items(IntentQA(), shared / "qa" / "IntentQA.csv") if len(set(item.options)) < 5]
+    # It is always a wrong option that stands there twice.
+    assert len(twice) == 5
     assert all(item.right is not None and item.options.count(item.options[item.right]) == 1 for item in twice)
+
+
+FORMS = (
+    "{letter}",
+    "({letter}) {words}",
+    "{letter}. {words}",
+    "{words}",
+    "The answer is ({letter}).",
+    "It is {words}.",
+)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "file"), [(NextQa(), "NExT_QA.csv"), (EgoSchema(), "EgoSchema.csv"), (IntentQA(), "IntentQA.csv")]
+)
+def test_the_right_option_of_every_real_question_is_read_however_it_is_said(
+    benchmark: Benchmark, file: str, shared: Path
+) -> None:
+    for item in good_items(benchmark, shared / "qa" / file):
+        assert item.right is not None
+        for form in FORMS:
+            said = form.format(letter=item.called[item.right], words=item.options[item.right])
+            assert is_right(item, read_option(said, item.options)), (item.id, said)
 
 
 def test_what_is_odd_in_ig_vlms_files_is_read_as_it_stands(shared: Path) -> None:

@@ -65,6 +65,12 @@ def test_an_answer_that_names_one_option_is_read(answer: str) -> None:
         ("It is not B but C", "C"),
         ("not a dog: blue", "D"),
         ("E", "E"),
+        ("A. a red boat B. a dog C. the dog runs D. blue. Answer: D", "D"),
+        ("The best option is:\n\nB) a dog", "B"),
+        ("B) a dog\n\nExplanation: A) is wrong, no boat is there", "B"),
+        ("**C. the dog runs**", "C"),
+        ("\\boxed{D}", "D"),
+        ("B</s>", "B"),
     ],
 )
 def test_articles_denials_and_longer_options_are_understood(answer: str, letter: str) -> None:
@@ -103,6 +109,8 @@ def test_articles_denials_and_longer_options_are_understood(answer: str, letter:
         ("Answer: (B) blue", "ambiguous"),
         ("a dog, or blue", "ambiguous"),
         ("B C", "ambiguous"),
+        ("A. a red boat\nB. a dog\nC. the dog runs", "ambiguous"),
+        ("It is option B, not option A", "ambiguous"),
     ],
 )
 def test_an_answer_that_names_none_or_several_is_unreadable(answer: str, why: str) -> None:

@@ -91,7 +91,12 @@ def _by_letter(said: str, options: Sequence[str]) -> Reading:
     alone = _WHOLE.fullmatch(said)
     if alone:
         return _named([alone.group(1).upper()], letters)
-    for found, behind in (_stated(said), _first(said), (_BRACKETED.findall(said), "")):
+    stated, behind = _stated(said)
+    if stated:
+        return _agreeing(_named(stated, letters), behind, options)
+    if _echoes(said, options):
+        return AMBIGUOUS
+    for found, behind in (_first(said), (_BRACKETED.findall(said), "")):
         if found:
             return _agreeing(_named(found, letters), behind, options)
     inside = _inside(said, options)
@@ -133,6 +138,12 @@ def _first(said: str) -> tuple[list[str], str]:
     """The letter that an answer begins with, those listed after it, and what stands behind."""
     found = _FIRST.match(said)
     return ([found.group(1), *_listed(said, found.end())], said[found.end() :]) if found else ([], "")
+
+
+def _echoes(said: str, options: Sequence[str]) -> bool:
+    """Whether an answer begins by saying the options over: `A. a boat B. a dog`."""
+    listed = " ".join(f"{letter} {option}" for letter, option in zip(ascii_uppercase, options[:2], strict=False))
+    return f"{_folded(said)} ".startswith(f"{_folded(listed)} ")
 
 
 def _agreeing(reading: Reading, behind: str, options: Sequence[str]) -> Reading:
