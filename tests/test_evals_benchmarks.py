@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import inspect
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,9 @@ def test_every_benchmark_is_a_documented_frozen_dataclass_with_a_sample(name: st
     card = part().card
     assert all([card.title, card.files, card.metric, card.source, card.splits])
     assert all(split.count > 0 and split.name for split in card.splits)
+    assert all(re.fullmatch(r"([0-9a-f]{64})?", split.digest) for split in card.splits)
+    assert all(split.source for split in card.splits if split.digest or split.numbers)
+    assert all(len(split.numbers) == split.count for split in card.splits if split.numbers)
     assert (SAMPLES / name).is_dir()
     assert name in FREE
 

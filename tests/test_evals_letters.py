@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtake.evals import Item, Place, VideoName, good_items
@@ -177,6 +177,7 @@ def test_what_is_kept_back_cannot_be_marked() -> None:
     assert (unreadable.value, unreadable.unreadable) == (0.0, True)
 
 
+@settings(deadline=None)
 @given(st.text(), st.lists(st.text(min_size=1), min_size=2, max_size=6))
 def test_no_answer_breaks_the_reading(answer: str, options: list[str]) -> None:
     reading = read_option(answer, options)
@@ -184,6 +185,7 @@ def test_no_answer_breaks_the_reading(answer: str, options: list[str]) -> None:
     assert reading.option is None or 0 <= reading.option < len(options)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(range(5)), st.sampled_from(["{}", "({})", "{}.", "Answer: {}", "The answer is ({}).", "Option {}"])
 )
