@@ -339,6 +339,9 @@ def test_videos_have_the_names_that_folders_have_them_under() -> None:
 
 def test_egoschema_without_public_answers_is_not_an_empty_benchmark(tmp_path: Path) -> None:
     place = copied(SAMPLES / "egoschema", tmp_path)
+    first, last = json.loads((place / "questions.json").read_text())
+    private = {**first, "q_uid": "00000000-0000-4000-8000-000000000002"}
+    (place / "questions.json").write_text(json.dumps([first, private, last], indent=1))
     assert [item.right for item in good_items(EgoSchema(), place)] == [1, 4]
     assert [item.right for item in good_items(EgoSchema(subset=False), place)] == [1, None, 4]
     (place / "subset_answers.json").write_text('{"00000000-0000-4000-8000-000000000001": 7}')
