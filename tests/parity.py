@@ -24,6 +24,7 @@ SECTIONS = {
     "e_prompts": "Prompts",
     "f_e2e": "Whole models",
     "g_vniah": "V-NIAH",
+    "h_eval": "Marking answers",
 }
 EXACT, PIXELS = "exact", "1e-6"
 
@@ -261,9 +262,56 @@ HELD = (
         ("test_niah_originals.py::test_double_newlines_stay_as_the_tokenizer_writes_them",),
         refused="all: text stays as the model's own tokenizer writes it",
     ),
+    Held(
+        "h_eval/mc_table.json",
+        "answers of multiple choice, and the letter that the released rule takes them for",
+        41,
+        EXACT,
+        ("test_evals_released.py::test_every_answer_is_taken_for_the_recorded_option",),
+    ),
+    Held(
+        "h_eval/mc_files.json",
+        "whole runs of that script",
+        4,
+        EXACT,
+        ("test_evals_released.py::test_every_run_of_multiple_choice_prints_the_recorded_numbers",),
+    ),
+    Held(
+        "h_eval/judge_table.json",
+        "replies of a judge: what is stored, and what is printed of it with one more reply",
+        31,
+        EXACT,
+        ("test_evals_released.py::test_every_reply_of_a_judge_is_stored_and_counted_as_recorded",),
+    ),
+    Held(
+        "h_eval/judge_files.json",
+        "whole runs of the scripts that ask a judge",
+        4,
+        EXACT,
+        ("test_evals_released.py::test_every_whole_run_of_a_judge_prints_the_recorded_numbers",),
+    ),
+    Held(
+        "h_eval/qa_file_prep.json",
+        "IG-VLM's tables as the released scripts turn them into questions and answers",
+        6,
+        EXACT,
+        ("test_evals_released.py::test_ig_vlms_rows_become_what_the_released_scripts_make_of_them",),
+    ),
 )
 
 QUIRKS = (
+    Quirk(
+        "In multiple choice `Because he is tired` counts as option B, `unknown` as a `no` of a judge, a score of 99 as "
+        "99; an empty answer ends the whole script, and so does a judge that replies with a Python set.",
+        "an answer that names no option, or several, is unreadable and counted as that; a reply that is not just what "
+        "was asked for is no score",
+        "`evals.released`",
+        (
+            "test_evals_released.py::test_every_answer_is_taken_for_the_recorded_option",
+            "test_evals_letters.py::test_an_answer_that_names_none_or_several_is_unreadable",
+            "test_evals_released.py::test_the_strict_rule_takes_no_reply_for_a_score_that_is_none",
+        ),
+    ),
     Quirk(
         "SlowFast-LLaVA pools rows of features as one flat line, so that windows run across row ends where a row has"
         " an odd number of features",
@@ -397,6 +445,8 @@ def count_in(file: str) -> int:
         return len(load_file(path))
     told = json.loads(path.read_text())
     if isinstance(told, list):
+        return len(told)
+    if all(isinstance(one, dict) and "replies" in one for one in told.values()):
         return len(told)
     if "cells" in told:
         return sum(len(cell["needles"]) for cell in told["cells"])

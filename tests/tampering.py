@@ -22,7 +22,7 @@ from parity import GOLDEN, HELD, HERE, RUN
 
 KEPT = ("total", "n", "T", "N", "D", "side", "name", "kind", "checkpoint", "min_frame_num", "max_frame_num")
 """What a case is found by stays, so that it is the answer that is another."""
-WORDS = ("prompt", "option_prompt", "options")
+WORDS = ("prompt", "option_prompt", "options", "option")
 """Where the answer is words."""
 
 

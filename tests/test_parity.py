@@ -13,6 +13,9 @@ import pytest
 from originals import REFUSED, SAME
 from parity import GOLDEN, HELD, HERE, QUIRKS, SECTIONS, Held, count_in, page, recorded_files
 
+LEFT = ("judge_prompts.json",)
+"""Somebody else's wording, which a user may supply; nothing here is made from it."""
+
 
 @cache
 def tree_of(file: str) -> ast.Module:
@@ -34,7 +37,7 @@ def test_every_recorded_file_has_one_row() -> None:
 def test_nothing_that_was_recorded_is_left_out(shared: Path) -> None:
     """The files are the recorded ones to the byte, but for the one list that is cut."""
     for section in SECTIONS:
-        theirs = {path.name: path for path in (shared / "golden" / section).iterdir()}
+        theirs = {path.name: path for path in (shared / "golden" / section).iterdir() if path.name not in LEFT}
         assert set(theirs) == {path.name for path in (GOLDEN / section).iterdir()}
         for name, path in theirs.items():
             if name != "vniah_fps.json":

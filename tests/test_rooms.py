@@ -16,7 +16,7 @@ SOURCE = ROOT / "src" / "longtake"
 FILES = sorted(SOURCE.rglob("*.py"))
 MOST_LINES = 400
 HEAVY = {"torch", "numpy", "av", "typer", "rich", "PIL", "transformers", "tokenizers", "safetensors"}
-TORCHLESS_ROOMS = {"errors", "parts", "video", "samplers", "pictures", "doctor", "cli"}
+TORCHLESS_ROOMS = {"errors", "parts", "shares", "video", "samplers", "pictures", "doctor", "evals", "cli"}
 
 
 @dataclass(frozen=True)

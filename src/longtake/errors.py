@@ -38,7 +38,7 @@ class ErrorCode(Enum):
     MEDIA_CORRUPT = Kind("media.corrupt", 3, "Some frames cannot be decoded.")
     MEDIA_CODEC = Kind("media.codec", 3, "No decoder for this codec is at hand, or the stream is encrypted.")
     MEDIA_DECODER_FAILED = Kind("media.decoder_failed", 3, "The process that decodes apart died, hung or grew too big.")
-    DATA_BAD = Kind("data.bad", 3, "Data to train on cannot be read, or does not hold what it should.")
+    DATA_BAD = Kind("data.bad", 3, "Data to train on or measure with cannot be read, or does not hold what it should.")
     MANIFEST_BAD = Kind("manifest.bad", 3, "The file is no manifest that this longtake reads.")
     MODEL_NOT_FOUND = Kind("model.not_found", 4, "No model of this name, folder or family.")
     MODEL_BAD_CHECKPOINT = Kind("model.bad_checkpoint", 4, "The checkpoint's files are missing, damaged or do not fit.")

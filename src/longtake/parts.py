@@ -23,9 +23,11 @@ METHODS = {
     "ropes": ("turning", "reads", "by_length"),
     "methods": ("cost", "watch", "ask"),
     "families": ("fits", "networks", "trained_context", "renamed", "load"),
+    "evals.benchmarks": ("read", "asking", "figures"),
 }
-"""What a part of each room can do (the protocol at its door)."""
-ROOMS_WITH_PARTS = tuple(METHODS)
+"""What a part of each room, or of a folder in one, can do (the protocol at its door)."""
+ROOMS_WITH_PARTS = tuple(room for room in METHODS if "." not in room)
+"""Those that make up a model; benchmarks are listed by docs/evals.md."""
 
 
 def names(room: str) -> list[str]:
@@ -47,7 +49,7 @@ def find(room: str, name: str) -> type[Any]:
         raise LongtakeError(
             ErrorCode.USAGE_BAD_OPTION,
             name,
-            f"is none of the {room}",
+            f"is none of the {room.rpartition('.')[2]}",
             f"take one of {', '.join(known)}, or package.module:Class",
         )
     module = importlib.import_module(f"longtake.{room}.{name}")

@@ -6,15 +6,11 @@ ones before it. *Generated*: what the model says by itself, greedily, is the rig
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from longtake.niah import Row
-
-Z_95 = 1.959963984540054
-"""Standard normal quantile of 0.975."""
+from longtake.shares import Share as Share
 
 _IN_BRACKETS = re.compile(r"\(([A-Z])\)")
 _BARE = re.compile(r"[A-Z]")
@@ -38,37 +34,6 @@ def is_right(text: str, expected: str) -> bool:
 
 def _folded(text: str) -> str:
     return " ".join(text.casefold().split()).removesuffix(".")
-
-
-@dataclass(frozen=True)
-class Share:
-    """So many right of so many asked, with the Wilson 95 % interval of the share."""
-
-    right: int
-    asked: int
-
-    @property
-    def share(self) -> float | None:
-        """None where nothing was asked."""
-        return self.right / self.asked if self.asked else None
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Wilson's score interval (E. B. Wilson 1927): also sound at 0 and 1, where mean +- error is not."""
-        if not self.asked:
-            return 0.0, 1.0
-        share, weight = self.right / self.asked, Z_95**2 / self.asked
-        middle = (share + weight / 2) / (1 + weight)
-        reach = math.sqrt(share * (1 - share) * weight + weight**2 / 4) / (1 + weight)
-        # At 0 and 1 the bounds are exact; the last bits of the two sums are not.
-        low = 0.0 if self.right == 0 else middle - reach
-        return low, 1.0 if self.right == self.asked else middle + reach
-
-    def as_dict(self) -> dict[str, object]:
-        """For summary.json."""
-        low, high = self.interval
-        share = None if self.share is None else round(self.share, 4)
-        return {"right": self.right, "asked": self.asked, "share": share, "low": round(low, 4), "high": round(high, 4)}
 
 
 Score = Callable[[Row], bool | None]

@@ -1,0 +1,73 @@
+"""evals/judged: a judge's reply in, its scores out, or why there are none. Knows nothing of who was asked, or how.
+
+Strict on purpose: what is not just what was asked for is no score, and never 0. `released` has the papers' rule.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+MATCH, SCORE = "match", "score"
+"""Aspects of an open question: whether the answer means the reference (1 or 0), and how well (0 to 5)."""
+OPEN = (MATCH, SCORE)
+RANGES = {
+    MATCH: (0, 1),
+    SCORE: (0, 5),
+    **dict.fromkeys(("correctness", "detail", "context", "temporal", "consistency"), (0, 5)),
+    **dict.fromkeys(("accuracy", "relevance", "completeness", "reliability"), (1, 5)),
+}
+"""The least and the most of each aspect: open questions and VCGBench (Video-ChatGPT, arXiv 2306.05424), MLVU."""
+_FENCED = re.compile(r"```[a-z]*\s*\n(.*?)\n?```", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a reply says.
+
+    Attributes:
+        scores: of each aspect; {} where there are none.
+        why: what is wrong with it, or "".
+    """
+
+    scores: Mapping[str, float]
+    why: str = ""
+
+
+def verdict(reply: str, aspects: Sequence[str]) -> Verdict:
+    """The scores of a reply that is one object, in JSON or as a Python literal, fenced or not.
+
+    For an open question the object is `{"pred": "yes", "score": 4}`; else it has a number for each aspect (`score`
+    where there is only one). Numbers are whole, but for `accuracy`, which is a mean over points.
+    """
+    found = _object(reply)
+    if found is None:
+        return Verdict({}, "the reply is not one object")
+    scores: dict[str, float] = {}
+    for aspect in aspects:
+        name = "pred" if aspect == MATCH else aspect if aspect in found or len(aspects) > 1 else "score"
+        value = {"yes": 1, "no": 0}.get(str(found.get(name)).strip().lower()) if aspect == MATCH else found.get(name)
+        low, high = RANGES[aspect]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            fits = "yes or no" if aspect == MATCH else f"a number from {low} to {high}"
+            return Verdict({}, f"{name} is {found.get(name)!r}; want {fits}")
+        if value != int(value) and aspect != "accuracy":
+            return Verdict({}, f"{name} is {value}, which is not whole")
+        scores[aspect] = float(value)
+    return Verdict(scores)
+
+
+def _object(reply: str) -> dict[str, object] | None:
+    fenced = _FENCED.fullmatch(reply.strip())
+    text = fenced.group(1) if fenced else reply.strip()
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(text)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            return found
+    return None
