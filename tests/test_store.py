@@ -117,6 +117,20 @@ def test_whatever_decides_features_is_in_the_key(
         assert any(note.startswith("not kept: the model's eye was put together by hand") for note in changed.notes)
 
 
+def test_hashes_that_are_wanted_later_cost_no_encoding(model: Model, film: Path, folder: Path) -> None:
+    """They are of the pixels as displayed, so the frames are read; but what the encoder made of them is kept."""
+    hashing = ReadOptions(hash_pixels=True)
+    plain = watched(with_store(model, folder), film)
+    later = watched(with_store(model, folder), film, options=hashing)
+    assert later.read == plain.read and later.look.kept.came == 12 and "encode" not in later.seconds
+    fresh = watched(replace(with_store(model, folder), store=None), film, options=hashing)
+    assert later.look.hashes == fresh.look.hashes and len(later.look.hashes) == 12
+    assert same(later, plain)
+    again = watched(with_store(model, folder), film, options=hashing)
+    assert again.read == [] and again.look.hashes == fresh.look.hashes
+    assert watched(with_store(model, folder), film).read == []
+
+
 def test_a_model_without_an_origin_keeps_nothing(model: Model, film: Path, folder: Path) -> None:
     by_hand = replace(with_store(model, folder), origin=None)
     assert len(watched(by_hand, film).read) == len(watched(by_hand, film).read) == 12

@@ -125,7 +125,8 @@ def watch(
     from longtake.cli.asking import Choice
     from longtake.cli.keeping import Keeping, watch_and_print
 
-    way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate=isolate)
+    # Whoever asks for a manifest later will want the hashes.
+    way = Way(stream, on_corrupt, deinterlace, tuple(limits or ()), isolate, hash_pixels=True)
     set_by_part = opt.settings_by_part(settings)
     looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
     keeping = Keeping(store, prefixes=keep_prefix)

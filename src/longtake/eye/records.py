@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from longtake.store import Entry, Header
 from longtake.store.files import MISSHAPEN, discarded, salvage, tensors_of
-from longtake.video.seen import PIXELS, Facts, Seen, facts_told
+from longtake.video.seen import Facts, Seen, facts_told
 from longtake.vision.glancing import glanced
 
 Group = tuple[int, ...]
@@ -69,13 +69,11 @@ class Records:
         """What is kept of some frames beside their features; of others nothing."""
         return {number: self._facts[number] for number in numbers if number in self._facts}
 
-    def take(self, groups: Iterable[Group], *, hashed: bool = False) -> dict[Group, Record]:
-        """Those of some pictures that are kept, checked; `hashed`: if the hashes of their pixels are kept too."""
+    def take(self, groups: Iterable[Group]) -> dict[Group, Record]:
+        """Those of some pictures that are kept, checked."""
         by_file: dict[str, tuple[Header, list[Group]]] = {}
         for group in groups:
-            known = self.facts(group)
-            whole = len(known) == len(group) and (not hashed or all(PIXELS in facts for facts in known.values()))
-            if group in self._where and whole:
+            if group in self._where and len(self.facts(group)) == len(group):
                 header = self._where[group]
                 by_file.setdefault(str(header.path), (header, []))[1].append(group)
         taken: dict[Group, Record] = {}
@@ -98,10 +96,16 @@ class Records:
         if self.first_CHW is None and seen.first_CHW is not None:
             self.first_CHW = seen.first_CHW
             tensors["first"] = torch.from_numpy(seen.first_CHW)
-        facts = {str(number): dict(seen.facts[number]) for group in records for number in group}
+        facts = {number: seen.facts[number] for group in records for number in group}
+        self._add(tensors, {"facts": _by_name(facts), "lost": sorted(lost)}, records=len(records))
+
+    def put_facts(self, facts: Mapping[int, Facts]) -> None:
+        """Keep more of frames whose features are kept already."""
+        self._add({}, {"facts": _by_name(facts), "lost": []}, records=0)
+
+    def _add(self, tensors: Mapping[str, torch.Tensor], told: Mapping[str, object], *, records: int) -> None:
         try:
-            told = {"facts": facts, "lost": sorted(lost)}
-            self.bytes += self._entry.add(tensors, told, records=len(records))
+            self.bytes += self._entry.add(tensors, told, records=records)
         except OSError as error:
             self.refused = error.strerror or str(error)
 
@@ -122,7 +126,8 @@ class Records:
         except MISSHAPEN:
             self.damaged += discarded(header.path)
             return
-        self._facts |= facts
+        # Of one frame several files may tell, one its hash and another not.
+        self._facts |= {number: {**self._facts.get(number, {}), **own} for number, own in facts.items()}
         self.lost |= lost
         self._where |= dict.fromkeys(groups, header)
 
@@ -158,10 +163,15 @@ class Glances(Records):
         wanted = list(numbers)
         return {**self._whole.facts(wanted), **super().facts(wanted)}
 
-    def take(self, groups: Iterable[Group], *, hashed: bool = False) -> dict[Group, Record]:
+    def take(self, groups: Iterable[Group]) -> dict[Group, Record]:
         """Of either, each of one place."""
         wanted, damaged = list(groups), self._whole.damaged
-        taken = super().take(wanted, hashed=hashed)
-        whole = self._whole.take([group for group in wanted if group not in taken], hashed=hashed)
+        taken = super().take(wanted)
+        whole = self._whole.take([group for group in wanted if group not in taken])
         self.damaged += self._whole.damaged - damaged
         return taken | {group: Record(glanced(record.values_VHWD), None, None) for group, record in whole.items()}
+
+
+def _by_name(facts: Mapping[int, Facts]) -> dict[str, dict[str, str]]:
+    """As JSON tells them."""
+    return {str(number): dict(own) for number, own in facts.items()}

@@ -20,7 +20,7 @@ from longtake.layouts import view_of
 from longtake.plan import Plan
 from longtake.store import Entry, Store
 from longtake.video import Frames, Video
-from longtake.video.seen import Seen
+from longtake.video.seen import PIXELS, Seen
 from longtake.vision import FeatureGrid
 from longtake.vision.glancing import Glancing
 
@@ -92,7 +92,7 @@ class _Look:
             groups = _grouped([number for number in self._plan.numbers if number not in lost], self._each)
             with self._reading.clock.stage("store"):
                 wanted = (group for group in groups if group not in self._taken)
-                self._taken |= self._records.take(wanted, hashed=wants_hashes(self._video))
+                self._taken |= self._records.take(wanted)
             missing = [number for group in groups if group not in self._taken for number in group]
             known = self._records.facts(number for group in groups for number in group if group in self._taken)
             self._seen.remember({number: facts for number, facts in known.items() if number not in self._made})
@@ -102,6 +102,7 @@ class _Look:
             lost |= self._make(missing)
             self._reading.done -= len(self._plan.numbers) - len(missing)
         self._seen.refuse_nothing()
+        self._hash()
         self._reading.done += len(self._plan.numbers)
         for stage in ("read", "encode"):
             self._reading.tell(stage, self._reading.done, self._reading.asked)
@@ -110,6 +111,18 @@ class _Look:
         records, came = self._records, len(set(self._seen.numbers) - self._made)
         kept = Kept(len(self._seen.numbers), records.folder, came, records.damaged, records.bytes, records.refused)
         return sight(grid, self._seen, self._plan, kept=kept)
+
+    def _hash(self) -> None:
+        """Read frames whose features are kept without the hash of their pixels, if that is wanted, and keep it."""
+        facts = self._seen.facts
+        lacking = [number for number in self._seen.numbers if PIXELS not in facts[number]]
+        if not (wants_hashes(self._video) and lacking):
+            return
+        with closing(self._reading.pictures(self._video, self._plan, lacking, self._seen)) as pictures:
+            for _ in pictures:
+                pass
+        with self._reading.clock.stage("store"):
+            self._records.put_facts({number: facts[number] for number in lacking})
 
     def _make(self, numbers: list[int]) -> set[int]:
         """Read, encode and keep some frames; returns those that did not come."""
