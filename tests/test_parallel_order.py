@@ -101,7 +101,7 @@ def test_one_alone_gathers_what_it_shared() -> None:
 
 
 @pytest.mark.parametrize("documents", DOCUMENTS)
-@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
 @pytest.mark.parametrize("length", [3, 21, 40])
 def test_the_blocks_of_all_ranks_are_what_causal_rows_see_once_each(length: int, size: int, documents: str) -> None:
     documents_BL = DOCUMENTS[documents](length)

@@ -1,9 +1,9 @@
 """parallel/ring: each rank's queries, keys and values in, what attention to the whole row makes of them out.
 
 Keys and values go round: each rank computes with those of one rank at a time, while the next ones come, and merges what
-it finds by the log of the sums of exponents (Ring Attention, arXiv 2310.01889). So a rank holds its own share, and two
-more that pass by, never the whole row. In the gradient they go round once more; the gradient of keys and values goes
-with them, in float32, and comes home after the last. Knows no model.
+it finds by the log of the sums of exponents (Ring Attention, arXiv 2310.01889). So a rank holds its own share, and a
+few more that pass by, never the whole row. In the gradient they go round once more; the gradient of keys and values
+goes with them, in float32, and comes home after the last. Knows no model.
 """
 
 from __future__ import annotations
