@@ -9,6 +9,7 @@ import torch
 
 from longtake.parallel import ALONE, Ranks
 from longtake.parallel.attending import RING, ULYSSES, WAYS, attending_together, reading
+from longtake.parallel.order import gathered, share, zigzag
 from longtake.parallel.products import OnProcessor, WrittenOut, products
 from longtake.parallel.row import row_of
 from longtake.parallel.ulysses import ulysses
@@ -150,3 +151,23 @@ def test_outside_of_a_row_that_is_shared_one_attends_alone() -> None:
     assert torch.equal(language.generate(ids, **kept), theirs)
     with pytest.raises(ValueError, match="take no mask"):
         language(ids, attention_mask=torch.arange(9)[None] > 1)
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen3"])
+def test_layers_of_other_families_are_told_what_they_read(kind: str) -> None:
+    """Two documents in a row are each as it is by itself; to be told twice changes nothing."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "vocab_size": 60, "head_dim": 8}
+    config = AutoConfig.for_model(
+        kind, **sizes, num_attention_heads=4, num_key_value_heads=2, sliding_window=None, attn_implementation="eager"
+    )
+    language = AutoModelForCausalLM.from_config(config).eval()
+    ids = torch.randint(60, (1, 9), generator=torch.Generator().manual_seed(5))
+    parts = [(0, 4), (4, 9)]
+    with torch.no_grad():
+        apart = [language(ids[:, a:b], position_ids=torch.arange(a, b)[None]).logits for a, b in parts]
+        language = attending_together(attending_together(language, ULYSSES), RING)
+        with reading(ALONE, 9, torch.tensor([[0] * 4 + [1] * 5])):
+            logits = language(share(ids, ALONE), position_ids=zigzag(9, ALONE)[None]).logits
+    torch.testing.assert_close(gathered(logits, ALONE, 9), torch.cat(apart, 1), atol=1e-5, rtol=1e-5)
