@@ -426,6 +426,16 @@ QUIRKS = (
         "equal from the engine on; `longtake ask` refuses, for it answers about files",
         tests=(RUN, "test_originals.py::test_a_question_without_a_file_is_refused"),
     ),
+    Quirk(
+        "a row whose length is no multiple of twice the ranks cannot be shared in zigzag order: putting it back raises",
+        "rows of any length are padded, and nobody sees the padding",
+        tests=("test_parallel_order.py::test_where_the_original_fails_a_row_of_any_length_is_shared",),
+    ),
+    Quirk(
+        "V-NIAH over several ranks adds a whole block of padding where the length fits already",
+        "none",
+        tests=("test_parallel_order.py::test_no_block_of_padding_where_a_row_is_even_as_the_original_adds",),
+    ),
 )
 
 

@@ -57,7 +57,7 @@ def test_arrays_come_back_as_they_were(dtype: str, shape: tuple[int, ...]) -> No
     assert came["odd"].tolist() == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("value", [b"bytes", [1], {1: 2}, object(), np.array([object()]), np.int64(3)], ids=repr)
+@pytest.mark.parametrize("value", [b"bytes", [1], {1: 2}, object(), np.array([object()]), np.int64(3)])
 def test_other_values_are_not_sent(value: object) -> None:
     with pytest.raises(TypeError, match="cannot hold"):
         packed({"value": value})
