@@ -5,20 +5,16 @@ Every token of a row sees all before it in the row, also those of documents that
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
+from longtake.train.entropy import losses_of
 from longtake.train.packing import Rows, stretched
 from longtake.train.schedule import Schedule
-
-LOGITS_AT_ONCE = 2**25
-"""So many logits are held at once: with 152,000 words those of a 224,000-token row would take 136 GB."""
 
 
 @dataclass(frozen=True)
@@ -83,23 +79,6 @@ def next_losses(
     return losses_M.view(len(ids_BL), -1)
 
 
-def losses_of(
-    hidden_MD: torch.Tensor, ids_M: torch.Tensor, to_logits: Callable[[torch.Tensor], torch.Tensor]
-) -> torch.Tensor:
-    """(M,) float32 negative log probabilities of `ids_M`; logits are made, and made again, in handfuls."""
-    at_once = max(1, LOGITS_AT_ONCE // max(1, _width(to_logits)))
-    if len(ids_M) <= at_once:
-        return _losses(hidden_MD, ids_M, to_logits)
-    parts = [
-        checkpoint(_losses, hidden_MD[start : start + at_once], ids_M[start : start + at_once], to_logits, **_ONCE_MORE)
-        for start in range(0, len(ids_M), at_once)
-    ]
-    return torch.cat(parts)
-
-
-_ONCE_MORE: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
-
-
 @torch.inference_mode()
 def examined(language: nn.Module, rows_NL: torch.Tensor, *, half: bool) -> torch.Tensor:
     """(N, L - 1) losses of rows, read one by one in evaluation mode."""
@@ -124,11 +103,3 @@ def by_position(losses_NL: torch.Tensor, *, first: int = 256) -> dict[str, float
         f"{start}-{end}": round(float(losses_NL[:, start:end].mean()), 4)
         for start, end in zip(edges, edges[1:], strict=False)
     }
-
-
-def _losses(hidden_MD: torch.Tensor, ids_M: torch.Tensor, to_logits: Callable[..., torch.Tensor]) -> torch.Tensor:
-    return nn.functional.cross_entropy(to_logits(hidden_MD).float(), ids_M, reduction="none")
-
-
-def _width(to_logits: Any) -> int:
-    return len(to_logits.weight)
