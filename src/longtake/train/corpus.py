@@ -27,8 +27,8 @@ LINE_ENDINGS = (".jsonl", ".ndjson")
 TABLE_ENDINGS = (".parquet",)
 ENDINGS = (*TEXT_ENDINGS, *LINE_ENDINGS, *TABLE_ENDINGS)
 ROWS_AT_ONCE = 256
-WHOLE_BYTES = 2**24
-"""A longer text file is several documents, cut after a line where there is one."""
+WHOLE_BYTES = 2**22
+"""A longer text file is several documents, cut after a line where there is one: a million tokens, more than a row."""
 MIXED_CHARACTERS = 2**26
 """So much text, at most, waits to be mixed, however many documents that is."""
 
