@@ -5,7 +5,8 @@
 
 Loss and gradients of hidden states and weights, in float32 on one thread; each side in a process of its own, so that
 its peak of memory is its own, longtake's before and after the plain one. Peaks are over what was held before and the
-gradient of the weights, which nobody is spared. Times are a thread's own seconds, whatever else runs. The plain side is `F.cross_entropy` of `head(hidden)`.
+gradient of the weights, which nobody is spared. Times are a thread's own seconds, whatever else runs. The plain side is
+`F.cross_entropy` of `head(hidden)`.
 Ends with one line of JSON.
 """
 
@@ -31,8 +32,7 @@ from longtake.train.entropy import IGNORED, cross_entropy
 VOCABULARY, WIDTH, TOKENS, LONG = 152_064, 896, 4096, 16_384
 SMALL = (3001, 32, 96, 200)
 TIMED = (32_768, 896, 1024)
-"""Words, width and tokens of what is timed: the plain one fits in memory several times, and nobody else's swapping counts.
-"""
+"""Words, width and tokens of what is timed, in turn in one process, where memory is no matter."""
 MOST_SHARE = 0.1
 """Of the plain one's peak, at TOKENS."""
 MOST_BYTES = 2**30

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from longtake.cli.options import Show
 from longtake.cli.output import say, say_json, table
 from longtake.cli.progress import bars
 from longtake.errors import ErrorCode, LongtakeError
-
-if TYPE_CHECKING:
-    from longtake.train.corpus import Document
-    from longtake.train.perplexity import Windows
 
 WORLD = "world"
 
@@ -28,8 +24,8 @@ class Cut:
     windows: int | None
     join: bool
 
-    def made(self) -> Windows:
-        """The same, checked.
+    def made(self) -> Any:
+        """The same as `perplexity.Windows`, checked.
 
         Raises:
             LongtakeError: `usage.bad_option`.
@@ -57,7 +53,7 @@ class Asked:
     device: str
     dtype: str
 
-    def documents(self) -> Iterator[Document]:
+    def documents(self) -> Iterator[Any]:
         """What is read. Files are found at once, and read as they are needed.
 
         Raises:
