@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Mi
 import tiny
 from longtake.train import perplexity
 from longtake.train.corpus import Document
-from longtake.train.language import Shape, Start, Turning, from_folder, from_scratch
+from longtake.train.language import Shape, Start, Turning, from_folder, from_scratch, turned
 from longtake.train.packing import Packer
 from longtake.train.perplexity import Windows, losses_of_window, measure
 from longtake.train.reading_on import by_position, examined
@@ -34,9 +34,9 @@ def text(words: int, seed: int = 0) -> str:
     return " ".join(WORDS[int(word)] for word in drawn)
 
 
-def start(scaling: Any = "keep", width: int = 32) -> Start:
-    turning = Turning(1e4, scaling, 0.0, TRAINED)
-    found = from_scratch(Shape(width=width, layers=2), tiny.tokenizer(), turning, seed=0, device=torch.device("cpu"))
+def start() -> Start:
+    turning = Turning(1e4, "keep", 0.0, TRAINED)
+    found = from_scratch(Shape(width=32, layers=2), tiny.tokenizer(), turning, seed=0, device=torch.device("cpu"))
     with torch.no_grad():
         for parameter in found.language.parameters():
             if parameter.ndim == 2:
@@ -71,6 +71,15 @@ def test_windows_read_every_token_and_count_it_once() -> None:
             Windows(*wrong)
 
 
+def qwen() -> Any:
+    return start().language
+
+
+def dynamic() -> Any:
+    """One whose positions are turned by the length of the whole."""
+    return turned(start().language, Turning(1e4, "dynamic", 4.0, 400), first_context=TRAINED).eval()
+
+
 def llama() -> Any:
     torch.manual_seed(0)
     sizes = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
@@ -85,7 +94,7 @@ def mistral() -> Any:
     return MistralForCausalLM(MistralConfig(**sizes, **heads)).eval()
 
 
-@pytest.mark.parametrize("make", [lambda: start().language, lambda: start("dynamic").language, llama, mistral], ids=str)
+@pytest.mark.parametrize("make", [qwen, dynamic, llama, mistral])
 @pytest.mark.parametrize("length", [2, 64, 150])
 def test_a_window_read_in_chunks_loses_what_transformers_says(make: Any, length: int, monkeypatch: Any) -> None:
     monkeypatch.setattr(perplexity, "CHUNK_TOKENS", 23)
@@ -97,6 +106,14 @@ def test_a_window_read_in_chunks_loses_what_transformers_says(make: Any, length:
         expected = torch.nn.functional.cross_entropy(logits, ids[1:], reduction="none")
     assert losses.shape == (length - 1,)
     torch.testing.assert_close(losses, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_long_window_leaves_nothing_behind_for_a_shorter_one() -> None:
+    language = dynamic()
+    ids = torch.randint(3, 90, (300,), generator=torch.Generator().manual_seed(0))
+    short = losses_of_window(language, ids[:150])
+    assert (losses_of_window(language, ids)[:149] - short).abs().max() > 1e-3, "else lengths do not matter"
+    torch.testing.assert_close(losses_of_window(language, ids[:150]), short)
 
 
 class Largest(TorchDispatchMode):

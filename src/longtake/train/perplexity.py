@@ -195,16 +195,21 @@ def losses_of_window(language: Any, ids_L: torch.Tensor) -> torch.Tensor:
     """
     device = next(language.parameters()).device
     scaling = language.config.rope_parameters.get("rope_type")
-    at_once = len(ids_L) if scaling in BY_LENGTH else CHUNK_TOKENS
+    by_length = scaling in BY_LENGTH
+    at_once = len(ids_L) if by_length else CHUNK_TOKENS
 
     def read() -> torch.Tensor:
+        if by_length:
+            # transformers' dynamic scaling stays at the longest that it has read until it reads something short.
+            language.model(input_ids=ids_L[None, :1].to(device), use_cache=False)
         cache, losses = DynamicCache(config=language.config), []
-        # Nothing follows the last token.
-        for start in range(0, len(ids_L) - 1, at_once):
-            chunk_C = ids_L[start : min(start + at_once, len(ids_L) - 1)].to(device)
+        # Nothing follows the last token; it only counts where the length of the whole does.
+        last = len(ids_L) - 1
+        for start in range(0, last, at_once):
+            chunk_C = ids_L[start : start + at_once if by_length else min(start + at_once, last)].to(device)
             output = language.model(input_ids=chunk_C[None], past_key_values=cache, use_cache=True)
             asked_C = ids_L[start + 1 : start + 1 + len(chunk_C)].to(device)
-            losses.append(losses_of(output.last_hidden_state[0], asked_C, language.lm_head).cpu())
+            losses.append(losses_of(output.last_hidden_state[0, : len(asked_C)], asked_C, language.lm_head).cpu())
         return torch.cat(losses)
 
     losses_K = read()
