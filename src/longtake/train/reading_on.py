@@ -1,24 +1,21 @@
 """train/reading_on: rows of text in, the loss of the next token out: a stage of training on long text, and its exam.
 
-Every token of a row sees all before it in the row, also those of documents that ended before.
+Every token of a row sees all before it in the row, also those of documents that ended before; or, where documents are
+kept apart, only those of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
-from longtake.train.packing import Rows, stretched
+from longtake.train.entropy import IGNORED, counted, losses_of
+from longtake.train.packing import Rows, documents_of, places_in, stretched
 from longtake.train.schedule import Schedule
-
-LOGITS_AT_ONCE = 2**25
-"""So many logits are held at once: with 152,000 words those of a 224,000-token row would take 136 GB."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,7 @@ class ReadingOn:
         pieces: that a row is cut into for that.
         half: compute in bfloat16 where torch's autocast does.
         exam_NL: held-out rows; none where nothing was held out.
+        end_id: of the token that ends each document, where they do not see one another; None where they do.
     """
 
     name: str
@@ -45,23 +43,38 @@ class ReadingOn:
     pieces: int
     half: bool
     exam_NL: torch.Tensor
+    end_id: int | None = None
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
         """The mean loss of the next rows."""
         ids_BL = self.rows.take(self.rows_at_once)
         rows, length = ids_BL.shape
         places_BL = stretched(rng, rows, length, span=self.span, pieces=self.pieces) if self.span else None
-        return next_losses(self.module, ids_BL, places_BL, half=self.half).mean()
+        losses_BK = next_losses(self.module, ids_BL, places_BL, half=self.half, end_id=self.end_id)
+        return losses_BK.sum() / counted(next_ids(ids_BL, self.end_id)).clamp(min=1).to(losses_BK.device)
 
     def figures(self) -> dict[str, float]:
         """The mean loss of the held-out rows."""
         if not len(self.exam_NL):
             return {}
-        return {"held_out_loss": float(examined(self.module, self.exam_NL, half=self.half).mean())}
+        return {
+            "held_out_loss": float(examined(self.module, self.exam_NL, half=self.half, end_id=self.end_id).nanmean())
+        }
+
+
+def next_ids(ids_BL: torch.Tensor, end_id: int | None = None) -> torch.Tensor:
+    """(B, L - 1): the token that follows each; IGNORED where it begins a document that does not see the one before."""
+    next_BK = ids_BL[:, 1:]
+    return next_BK if end_id is None else next_BK.masked_fill(ids_BL[:, :-1] == end_id, IGNORED)
 
 
 def next_losses(
-    language: Any, ids_BL: torch.Tensor, positions_BL: torch.Tensor | None = None, *, half: bool
+    language: Any,
+    ids_BL: torch.Tensor,
+    positions_BL: torch.Tensor | None = None,
+    *,
+    half: bool,
+    end_id: int | None = None,
 ) -> torch.Tensor:
     """(B, L - 1) float32: the negative log probability of each token of a row but the first, given those before it.
 
@@ -69,66 +82,54 @@ def next_losses(
         language: a transformers causal language model.
         positions_BL: of the tokens; None counts them.
         half: compute in bfloat16 where autocast does.
+        end_id: documents end with this token and do not see one another; nothing is asked of the first token of each,
+            whose loss is 0, and positions are counted from it. Not with `positions_BL`. transformers makes a mask for
+            that, of L x L numbers of a row with several documents.
     """
     device = next(language.parameters()).device
     ids_BL = ids_BL.to(device)
     more: dict[str, torch.Tensor] = {}
+    if positions_BL is not None and end_id is not None:
+        raise ValueError("want positions of a row, or documents apart, which count their own")
     if positions_BL is not None:
         # Without a mask transformers takes a jump in the positions for the start of another document, and lets nothing
         # behind it see what is before it.
         more = {"position_ids": positions_BL.to(device), "attention_mask": torch.ones_like(ids_BL)}
+    if end_id is not None:
+        # And just so here: without a mask, positions that begin anew are another document.
+        more = {"position_ids": places_in(documents_of(ids_BL, end_id))}
+    asked_BK = next_ids(ids_BL, end_id)
     with torch.autocast(device.type, torch.bfloat16, enabled=half):
         hidden_BLD = language.model(input_ids=ids_BL, use_cache=False, **more).last_hidden_state
-        losses_M = losses_of(hidden_BLD[:, :-1].flatten(0, 1), ids_BL[:, 1:].flatten(), language.lm_head)
+        losses_M = losses_of(hidden_BLD[:, :-1].flatten(0, 1), asked_BK.flatten(), language.lm_head)
     return losses_M.view(len(ids_BL), -1)
 
 
-def losses_of(
-    hidden_MD: torch.Tensor, ids_M: torch.Tensor, to_logits: Callable[[torch.Tensor], torch.Tensor]
-) -> torch.Tensor:
-    """(M,) float32 negative log probabilities of `ids_M`; logits are made, and made again, in handfuls."""
-    at_once = max(1, LOGITS_AT_ONCE // max(1, _width(to_logits)))
-    if len(ids_M) <= at_once:
-        return _losses(hidden_MD, ids_M, to_logits)
-    parts = [
-        checkpoint(_losses, hidden_MD[start : start + at_once], ids_M[start : start + at_once], to_logits, **_ONCE_MORE)
-        for start in range(0, len(ids_M), at_once)
-    ]
-    return torch.cat(parts)
-
-
-_ONCE_MORE: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
-
-
 @torch.inference_mode()
-def examined(language: nn.Module, rows_NL: torch.Tensor, *, half: bool) -> torch.Tensor:
-    """(N, L - 1) losses of rows, read one by one in evaluation mode."""
+def examined(language: nn.Module, rows_NL: torch.Tensor, *, half: bool, end_id: int | None = None) -> torch.Tensor:
+    """(N, L - 1) losses of rows, read one by one in evaluation mode; nan where nothing is asked."""
     learning = language.training
     language.eval()
-    losses = [next_losses(language, row_L[None], half=half).cpu() for row_L in rows_NL]
+    losses = [next_losses(language, row_L[None], half=half, end_id=end_id).cpu() for row_L in rows_NL]
     language.train(learning)
-    return torch.cat(losses)
+    return torch.cat(losses).masked_fill(next_ids(rows_NL, end_id) == IGNORED, torch.nan)
 
 
 def by_position(losses_NL: torch.Tensor, *, first: int = 256) -> dict[str, float]:
     """The mean loss of the first `first` tokens, of as many behind them, of twice as many behind those, and so on.
 
     A model that uses what it read long ago does better the further it has come; one that does not stays where it was,
-    and one that reads beyond what it was trained on gets worse.
+    and one that reads beyond what it was trained on gets worse. Losses that are nan count for nothing.
     """
-    length = losses_NL.shape[1]
-    edges = [0, min(first, length)]
-    while edges[-1] < length:
-        edges.append(min(2 * edges[-1], length))
     return {
-        f"{start}-{end}": round(float(losses_NL[:, start:end].mean()), 4)
-        for start, end in zip(edges, edges[1:], strict=False)
+        f"{start}-{end}": round(float(losses_NL[:, start:end].nanmean()), 4)
+        for start, end in doubling(losses_NL.shape[1], first=first)
     }
 
 
-def _losses(hidden_MD: torch.Tensor, ids_M: torch.Tensor, to_logits: Callable[..., torch.Tensor]) -> torch.Tensor:
-    return nn.functional.cross_entropy(to_logits(hidden_MD).float(), ids_M, reduction="none")
-
-
-def _width(to_logits: Any) -> int:
-    return len(to_logits.weight)
+def doubling(length: int, *, first: int = 256) -> list[tuple[int, int]]:
+    """Stretches of 0 to `length`: `first` positions, as many behind them, twice as many behind those, and so on."""
+    edges = [0, min(first, length)]
+    while edges[-1] < length:
+        edges.append(min(2 * edges[-1], length))
+    return list(zip(edges, edges[1:], strict=False))

@@ -23,6 +23,7 @@ from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.prompt import HubTokenizer
 from longtake.train.corpus import Corpus, Source, find_files
 from longtake.train.language import Start, Turning, from_folder, from_scratch, train_tokenizer, turned
+from longtake.train.lengths import MoreLong
 from longtake.train.lessons import Lesson, Meter, Pace, finish, measured_once, plan, run_lessons, tell_plan
 from longtake.train.loop import Optimisers, Stage
 from longtake.train.packing import Packer, Rows
@@ -74,7 +75,8 @@ def train_text(recipe: TextRecipe, folder: Path, *, device: str, plan_only: bool
 def _source(recipe: TextRecipe) -> Source:
     if recipe.data == ("world",):
         return World()
-    return Corpus(find_files(recipe.data), recipe.text_field, recipe.held_out, recipe.shuffle_buffer)
+    corpus = Corpus(find_files(recipe.data), recipe.text_field, recipe.held_out, recipe.shuffle_buffer)
+    return MoreLong(corpus, recipe.long_characters, recipe.long_share) if recipe.long_share else corpus
 
 
 def _start(recipe: TextRecipe, source: Source, folder: Path, device: torch.device) -> Start:
@@ -152,6 +154,7 @@ class _Course:
             pieces=stage.pieces,
             half=recipe.precision == "bfloat16",
             exam_NL=exam_NL,
+            end_id=self.start.end_id if recipe.apart else None,
         )
 
     def _lesson(self, stage: TextStage, reading: ReadingOn, meter: Meter) -> Lesson:
@@ -184,5 +187,5 @@ def _measured(language: nn.Module, stage: ReadingOn) -> dict[str, Any] | None:
     """Loss of the held-out rows, also by position; None where nothing was held out."""
     if not len(stage.exam_NL):
         return None
-    losses_NL = examined(language, stage.exam_NL, half=stage.half)
-    return {"loss": round(float(losses_NL.mean()), 4), "by_position": by_position(losses_NL)}
+    losses_NL = examined(language, stage.exam_NL, half=stage.half, end_id=stage.end_id)
+    return {"loss": round(float(losses_NL.nanmean()), 4), "by_position": by_position(losses_NL)}
