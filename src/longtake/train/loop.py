@@ -1,7 +1,7 @@
 """train/loop: a stage in, its trained module out. One small loop for every stage; knows nothing of what is learned.
 
-Every batch draws its data from (seed, stage, step, its number in the step) alone, so that a run which was stopped and goes
-on from its last checkpoint takes the very steps that it would have taken, and several ranks take them together.
+Every batch draws its data from (seed, stage, step, its number in the step) alone. So a run which was stopped and goes
+on from its last checkpoint takes the very steps that it would have taken, and several ranks share a step's batches.
 """
 
 from __future__ import annotations
@@ -22,7 +22,19 @@ from torch import nn
 from longtake.train.saving import Optimisers, load_module, restore, save
 from longtake.train.spread import ONE, Spread
 
-__all__ = ["Manner", "Optimisers", "Rates", "Stage", "drawing", "gradients", "load_module", "logged", "muon_and_adam", "run", "spent_s"]
+__all__ = [
+    "Manner",
+    "Optimisers",
+    "Rates",
+    "Stage",
+    "drawing",
+    "gradients",
+    "load_module",
+    "logged",
+    "muon_and_adam",
+    "run",
+    "spent_s",
+]
 
 LOG_EVERY = 20
 SAVE_EVERY = 200

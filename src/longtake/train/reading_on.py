@@ -156,8 +156,10 @@ def _all_losses(language: Any, ids_BL: torch.Tensor, *, half: bool, spread: Spre
 def _shared_losses(
     language: Any, ids_BL: torch.Tensor, positions_BL: torch.Tensor | None, *, half: bool, spread: Spread
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(B, S) losses of what follows each position that this rank of the ring holds, 0 where nothing does; and (B, S) what
-    does, or NO_TARGET."""
+    """What follows each position that a rank of a ring holds: (B, S) its losses, and (B, S) what it is.
+
+    0 and NO_TARGET where nothing does.
+    """
     ring, length = spread.ring, ids_BL.shape[1]
     ids_BL = ids_BL.to(ring.device)
     places_BL = torch.arange(length)[None].expand_as(ids_BL) if positions_BL is None else positions_BL

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import nn
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load as read
+from torch.distributed.checkpoint.state_dict_saver import save as write
 
 from longtake.train.sharding import like
 from longtake.train.spread import ONE, Spread
@@ -49,7 +50,11 @@ def save(path: Path, module: nn.Module, optimisers: Optimisers, *, step: int, sp
         torch.save({"module": module.state_dict(), "optimisers": states, "step": step}, partial)
         os.replace(partial, folder / f"{name}.pt")
     else:
-        _save_together(folder, name, module, optimisers, step=step, spread=spread)
+        # A process that was killed may have left a part of one.
+        partial = folder / f"{name}-{step}.ranks{PARTIAL}"
+        spread.led(lambda: shutil.rmtree(partial, ignore_errors=True))
+        write(_state(module, optimisers), checkpoint_id=partial, process_group=spread.ranks.group)
+        spread.led(lambda: _rename(partial, folder / f"{name}-{step}.ranks"))
     if spread.leads:
         _drop_others(folder, name, step, alone=alone)
 
@@ -84,18 +89,8 @@ def load_module(folder: Path, name: str, module: nn.Module) -> None:
         return
     state = {"module": module.state_dict()}
     with _one_process():
-        dcp.load(state, checkpoint_id=found[0], no_dist=True)
+        read(state, checkpoint_id=found[0], no_dist=True)
     module.load_state_dict(state["module"])
-
-
-def _save_together(
-    folder: Path, name: str, module: nn.Module, optimisers: Optimisers, *, step: int, spread: Spread
-) -> None:
-    partial = folder / f"{name}-{step}.ranks{PARTIAL}"
-    # A process that was killed may have left a part of one.
-    spread.led(lambda: shutil.rmtree(partial, ignore_errors=True))
-    dcp.save(_state(module, optimisers), checkpoint_id=partial, process_group=spread.ranks.group)
-    spread.led(lambda: _rename(partial, folder / f"{name}-{step}.ranks"))
 
 
 def _rename(partial: Path, whole: Path) -> None:
@@ -131,10 +126,10 @@ def _state(module: nn.Module, optimisers: Optimisers) -> dict[str, Any]:
 def _restore_together(place: Path, module: nn.Module, optimisers: Optimisers) -> None:
     state = _state(module, optimisers)
     if torch.distributed.is_initialized():
-        dcp.load(state, checkpoint_id=place)
+        read(state, checkpoint_id=place)
     else:
         with _one_process():
-            dcp.load(state, checkpoint_id=place, no_dist=True)
+            read(state, checkpoint_id=place, no_dist=True)
     set_state_dict(
         module,
         [optimiser for optimiser, _ in optimisers],
@@ -146,7 +141,9 @@ def _restore_together(place: Path, module: nn.Module, optimisers: Optimisers) ->
 def _restore_whole(place: Path, module: nn.Module, optimisers: Optimisers) -> None:
     saved = torch.load(place, weights_only=True, map_location="cpu", mmap=True)
     now = module.state_dict()
-    module.load_state_dict({key: like(tensor, now[key]) if key in now else tensor for key, tensor in saved["module"].items()})
+    module.load_state_dict(
+        {key: like(tensor, now[key]) if key in now else tensor for key, tensor in saved["module"].items()}
+    )
     for (optimiser, _), state in zip(optimisers, saved["optimisers"], strict=True):
         parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         held = {

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
+from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from longtake.checkpoint import without_memory
+from longtake.parallel.attending import RING, How, attending_together
 from longtake.train.spread import Spread
 
 TURNS = "rotary_emb"
@@ -31,21 +33,30 @@ class _Root(nn.Module):
         self.language = language
 
     def forward(self, work: Callable[[], torch.Tensor]) -> torch.Tensor:
-        return work()
+        # FSDP hangs a hook on what comes out, which a view might lose.
+        return work().clone()
 
 
 def sharded(languages: Sequence[Any], spread: Spread, *, half: bool) -> Spread:
-    """Shard the parameters that these models share over all ranks; the spread with what is to be computed `within`.
+    """Let these models attend as a ring, where there is one, and their parameters be held as `spread` says.
 
     Args:
         languages: transformers causal language models of the same parameters that turn positions differently. They
             share all their modules but that from here on.
         half: gather and compute in bfloat16; on a processor autocast does the latter.
+
+    Returns:
+        The spread with what is to be computed `within`.
     """
+    if spread.mesh is None:
+        return spread
     first = languages[0]
     for other in languages[1:]:
         _share_modules(first, other)
-    if spread.hold == "whole" or spread.mesh is None:
+    if spread.ring.size > 1:
+        for language in languages:
+            attending_together(language, cast(How, RING))
+    if spread.hold == "whole":
         return spread
     pinned = spread.ranks.device.type != "cpu"
     how: dict[str, Any] = {
@@ -55,7 +66,15 @@ def sharded(languages: Sequence[Any], spread: Spread, *, half: bool) -> Spread:
     }
     for layer in first.model.layers:
         fully_shard(layer, **how)
-    return replace(spread, within=fully_shard(_Root(first), **how))
+    return replace(spread, within=partial(_within, fully_shard(_Root(first), **how)))
+
+
+def _within(root: FSDPModule, work: Callable[[], torch.Tensor]) -> torch.Tensor:
+    found: torch.Tensor = cast(nn.Module, root)(work)
+    if not found.requires_grad:
+        # Else the backward pass gives the parameters of no layer back.
+        root.reshard()
+    return found
 
 
 def gathered(language: Any, spread: Spread) -> Any:

@@ -25,7 +25,7 @@ from longtake.parallel import ALONE, Ranks
 Found = TypeVar("Found")
 
 Hold = Literal["whole", "sharded", "aside"]
-"""How ranks hold parameters and what optimisers keep of them: all of it on each; each a part (FSDP2); each a part, which
+"""How ranks hold parameters and what optimisers keep of them: all of it on each; each a part (FSDP2); each a part that
 lies in the processor's memory and is brought to the device for each layer."""
 
 NUMBERS_AT_ONCE = 2**24
@@ -151,11 +151,12 @@ def spread_over(ranks: Ranks, *, ring: int, hold: Hold) -> Spread:
         reason = f"{ranks.size} ranks make no rings of {ring}"
         advice = "start a multiple of it by torchrun --nproc-per-node, or take --ring 1"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--ring {ring}", reason, advice)
+    alone = Ranks(0, 1, ranks.device)
     if ranks.group is None:
-        return ONE if ranks.device == ALONE.device else Spread(ranks, ranks)
+        return Spread(ranks, alone)
     line = init_device_mesh(ranks.device.type, (ranks.size,), mesh_dim_names=("ranks",))
     if ring == 1:
-        return Spread(ranks, Ranks(0, 1, ranks.device), hold, line)
+        return Spread(ranks, alone, hold, line)
     both = init_device_mesh(ranks.device.type, (ranks.size // ring, ring), mesh_dim_names=("data", "ring"))
     own = Ranks(ranks.rank % ring, ring, ranks.device, both["ring"].get_group())
     return Spread(ranks, own, hold, line)
