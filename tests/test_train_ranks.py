@@ -50,7 +50,7 @@ def model() -> Qwen2ForCausalLM:
         torch.manual_seed(0)
         sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 101}
         heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
-        return Qwen2ForCausalLM(Qwen2Config(**sizes, **heads, initializer_range=0.1, tie_word_embeddings=True))
+        return Qwen2ForCausalLM(Qwen2Config(**sizes, **heads, initializer_range=0.3, tie_word_embeddings=True))
 
 
 def stream() -> Iterator[list[int]]:
@@ -88,7 +88,7 @@ def reading(spread: Spread, *, span: int = 0, rows_at_once: int = 1) -> tuple[Re
     def optimisers(_: Any) -> Any:
         return adam({"all": language}, {"all": 2e-2}, decay=0.1)
 
-    manner = Manner(optimisers, batches, log_every=2, save_every=2, before_step=seek, spread=spread)
+    manner = Manner(optimisers, batches, log_every=2, save_every=STEPS, before_step=seek, spread=spread)
     return stage, manner
 
 
@@ -227,8 +227,16 @@ def alone(folder: Path) -> list[float]:
     return trained(ONE, folder / "alone")
 
 
-def test_one_process_learns_something(alone: list[float]) -> None:
-    assert len(alone) == STEPS and alone[-1] < alone[0] - 0.3
+@pytest.fixture(scope="module")
+def stretched(folder: Path) -> list[float]:
+    """The same with positions spread over 200."""
+    return trained(ONE, folder / "stretched", span=200)
+
+
+def test_one_process_learns_something(alone: list[float], stretched: list[float], tmp_path: Path) -> None:
+    assert len(alone) == STEPS and alone[-1] < alone[0] - 1
+    assert abs(alone[0] - stretched[0]) > 1e-2
+    assert trained(ONE, tmp_path / "two at once", span=200, rows_at_once=2) == pytest.approx(stretched, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", WAYS)
@@ -240,18 +248,14 @@ def test_ten_steps_lose_the_same_however_they_are_spread(
     rows = [json.loads(line) for line in (folder / name / "read.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [2, 4, 6, 8, 10], "the leading rank alone writes them"
     mine = [json.loads(line) for line in (folder / "alone" / "read.jsonl").read_text().splitlines()]
-    exam = [row["held_out_loss"] for row in mine]
-    assert [row["held_out_loss"] for row in rows] == pytest.approx(exam, abs=2e-4)
+    assert rows[-1]["held_out_loss"] == pytest.approx(mine[-1]["held_out_loss"], abs=2e-4)
 
 
 @pytest.mark.parametrize("name", WAYS)
 def test_stretched_positions_are_of_the_row_whoever_reads_it(
-    name: str, two: list[dict[str, Any]], folder: Path, tmp_path: Path
+    name: str, two: list[dict[str, Any]], stretched: list[float]
 ) -> None:
-    mine = [trained(ONE, tmp_path / str(rows), span=200, rows_at_once=rows) for rows in (1, 2)]
-    assert mine[1] == pytest.approx(mine[0], abs=1e-4)
-    assert two[0][f"{name}, stretched"] == pytest.approx(mine[0], abs=1e-4)
-    assert abs(mine[0][0] - two[0][name][0]) > 1e-3, "they are stretched"
+    assert two[0][f"{name}, stretched"] == pytest.approx(stretched, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", WAYS)
@@ -318,3 +322,89 @@ def test_sharded_ranks_hold_half_each(two: list[dict[str, Any]]) -> None:
 
 def test_what_the_leading_rank_refuses_all_refuse(two: list[dict[str, Any]]) -> None:
     assert [rank["refused"] for rank in two] == ["error[disk.write]: here: is full (go elsewhere)"] * 2
+
+
+TOML = """
+vocabulary = 300
+held_out = 0.2
+held_out_rows = 4
+step_tokens = 256
+tokens_at_once = 64
+precision = "float32"
+log_every = 1
+save_every = 4
+warm_up_steps = 3
+shuffle_buffer = 20
+[model]
+width = 32
+layers = 1
+[[stages]]
+length = 32
+steps = 30
+[[stages]]
+length = 64
+steps = 10
+theta = 100000.0
+span = 256
+"""
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A hundred documents of a few words each, and the recipe."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for _ in range(100):
+        words = [("red", "blue")[rng.integers(2)] + " " + ("star", "moon")[rng.integers(2)] for _ in range(12)]
+        lines.append(json.dumps({"text": "the " + " and the ".join(words) + "."}))
+    (tmp_path / "data.jsonl").write_text("\n".join(lines) + "\n")
+    (tmp_path / "recipe.toml").write_text(TOML)
+    return tmp_path
+
+
+def start(corpus: Path, folder: str, *more: str) -> subprocess.Popen[str]:
+    """`longtake train text` on two ranks, by torchrun."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    told = ["--recipe", "recipe.toml", "--data", "data.jsonl", "--output", folder, *more]
+    command = [*torchrun, "-m", "longtake", "train", "text", *told]
+    piped: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=corpus, env=os.environ | {"OMP_NUM_THREADS": "1"}, **piped)
+
+
+def kill_one(running: subprocess.Popen[str], log: Path, rank: int) -> None:
+    """Kill one rank, as if its machine were gone, once a checkpoint has been written and some more steps taken."""
+    while not log.exists() or len(log.read_text().splitlines()) < 6:
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.02)
+    workers = [child for child in psutil.Process(running.pid).children() if child.environ().get("RANK") == str(rank)]
+    workers[0].send_signal(signal.SIGKILL)
+
+
+def bits(folder: Path) -> dict[str, Any]:
+    """What two runs have to agree about: each step's loss, and the weights."""
+    from longtake.train.curves import read_log
+
+    rows = {name: [row["loss"] for row in read_log(folder / f"{name}.jsonl")] for name in ("text-1", "text-2")}
+    return {**rows, "weights": (folder / "model" / "model.safetensors").read_bytes()}
+
+
+def test_one_rank_is_killed_the_other_ends_and_the_same_command_goes_on_bit_for_bit(corpus: Path) -> None:
+    whole = start(corpus, "whole", "--ring", "2", "--json")
+    told, err = whole.communicate(timeout=300)
+    assert whole.returncode == 0, err
+    summary = json.loads(told)
+    assert summary["tokens"] == 40 * 256, "counted once, and told by one rank"
+
+    killed = start(corpus, "killed", "--ring", "2")
+    kill_one(killed, corpus / "killed" / "text-1.jsonl", rank=1)
+    # A rank that waited for the dead one would wait for half an hour.
+    killed.communicate(timeout=120)
+    assert killed.returncode != 0
+    assert not (corpus / "killed" / "model").exists()
+    left = kept(corpus / "killed", "text-1")
+    assert left is not None and 4 <= left[1] < 30
+
+    again = start(corpus, "killed", "--ring", "2")
+    _, err = again.communicate(timeout=300)
+    assert again.returncode == 0, err
+    assert bits(corpus / "killed") == bits(corpus / "whole")
