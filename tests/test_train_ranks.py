@@ -14,7 +14,6 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from torch.distributed.tensor import DTensor
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.parallel import ALONE, Ranks
+from longtake.parallel import Ranks
 from longtake.train.loop import Manner, Rates, gradients, run
 from longtake.train.packing import Rows
 from longtake.train.reading_on import ReadingOn, examined
@@ -36,12 +35,13 @@ from longtake.train.saving import kept
 from longtake.train.schedule import Schedule, adam
 from longtake.train.sharding import gathered, sharded
 from longtake.train.spread import ONE, Hold, Spread, spread_over
-from longtake.train.text_recipe import TextRecipe, TextStage
 from ranks import run_ranks
 
 STEPS, STOP = 10, 6
 ROWS, LENGTH = 4, 37
 """A ring of two pads 37 positions to 40."""
+END = 21
+"""A token of every row, some earlier and some later: documents may end with it."""
 
 
 def model() -> Qwen2ForCausalLM:
@@ -60,7 +60,9 @@ def stream() -> Iterator[list[int]]:
         yield [int(number) for number in (rng.integers(10) + np.arange(LENGTH)) % 10 * 7]
 
 
-def reading(spread: Spread, *, span: int = 0, rows_at_once: int = 1) -> tuple[ReadingOn, Manner]:
+def reading(
+    spread: Spread, *, span: int = 0, end_id: int | None = None, rows_at_once: int = 1
+) -> tuple[ReadingOn, Manner]:
     """A stage and how it is run: ROWS rows a step, whoever reads them."""
     language = model()
     spread = sharded([language], spread, half=False)
@@ -76,6 +78,7 @@ def reading(spread: Spread, *, span: int = 0, rows_at_once: int = 1) -> tuple[Re
         pieces=3,
         half=False,
         exam_NL=exam_NL,
+        end_id=end_id,
         rows_a_step=ROWS,
         spread=spread,
     )
@@ -182,6 +185,7 @@ def on_two(ranks: Ranks, folder: Path) -> dict[str, Any]:
     for name, spread in spreads.items():
         told[name] = trained(spread, folder / name)
         told[f"{name}, stretched"] = trained(spread, folder / f"{name} stretched", span=200)
+        told[f"{name}, apart"] = trained(spread, folder / f"{name} apart", end_id=END)
         told[f"{name}, clipped"] = clipped(spread)
         told[f"{name}, stopped"] = trained(spread, folder / f"{name} stopped", stop=STOP)
         if name in ("data", "sharded"):
@@ -256,6 +260,16 @@ def test_stretched_positions_are_of_the_row_whoever_reads_it(
     name: str, two: list[dict[str, Any]], stretched: list[float]
 ) -> None:
     assert two[0][f"{name}, stretched"] == pytest.approx(stretched, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_documents_apart_are_so_whoever_reads_them(
+    name: str, two: list[dict[str, Any]], alone: list[float], tmp_path: Path
+) -> None:
+    """The rows of a step ask of different numbers of tokens, and a ring's halves too."""
+    mine = trained(ONE, tmp_path / "apart", end_id=END)
+    assert abs(mine[0] - alone[0]) > 1e-2
+    assert two[0][f"{name}, apart"] == pytest.approx(mine, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", WAYS)

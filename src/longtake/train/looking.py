@@ -20,8 +20,8 @@ from longtake.families import Model
 from longtake.layouts import Piece
 from longtake.prompt import VISUAL_PLACE
 from longtake.train.dialogues import Dialogue, write_dialogue
+from longtake.train.entropy import losses_of
 from longtake.train.llava import Sample, open_picture
-from longtake.train.reading_on import losses_of
 from longtake.train.schedule import Schedule
 from longtake.vision import FeatureGrid
 from longtake.vision.encoding import Encoder
