@@ -27,14 +27,15 @@ from torch.distributed.tensor import DTensor
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.parallel import Ranks
+from longtake.parallel import ALONE, Ranks
 from longtake.train.loop import Manner, Rates, gradients, run
 from longtake.train.packing import Rows
 from longtake.train.reading_on import ReadingOn, examined
 from longtake.train.saving import kept
 from longtake.train.schedule import Schedule, adam
 from longtake.train.sharding import gathered, sharded
-from longtake.train.spread import ONE, Hold, Spread, spread_over
+from longtake.train.spread import ONE, Hold, Spread, heard, spread_over
+from longtake.train.text_recipe import TextRecipe, TextStage
 from ranks import run_ranks
 
 STEPS, STOP = 10, 6
@@ -199,7 +200,17 @@ def on_two(ranks: Ranks, folder: Path) -> dict[str, Any]:
     told["examined"] = examined(stage.module, stage.exam_NL, half=False, spread=stage.spread)
     told["held"] = sum(p.to_local().numel() for p in reading(spreads["sharded"])[0].module.parameters())  # type: ignore[attr-defined]
     told["refused"] = refused(spreads["data"])
+    if ranks.leads:
+        told["left"] = left(spreads["data"])
     return told
+
+
+def left(spread: Spread) -> str:
+    """What the leading rank is told when it waits for the other, which has nothing more to do and ends."""
+    with pytest.raises(LongtakeError) as caught, heard(spread, "runs/long"):
+        spread.wait()
+    assert caught.value.code is ErrorCode.RANKS_LOST
+    return str(caught.value)
 
 
 def refused(spread: Spread) -> str:
@@ -336,6 +347,41 @@ def test_sharded_ranks_hold_half_each(two: list[dict[str, Any]]) -> None:
 
 def test_what_the_leading_rank_refuses_all_refuse(two: list[dict[str, Any]]) -> None:
     assert [rank["refused"] for rank in two] == ["error[disk.write]: here: is full (go elsewhere)"] * 2
+
+
+def test_a_rank_that_the_others_left_says_so(two: list[dict[str, Any]]) -> None:
+    assert two[0]["left"].startswith("error[ranks.lost]: runs/long: another of the 2 ranks has ended")
+
+
+def test_rings_that_do_not_divide_the_ranks_are_refused() -> None:
+    with pytest.raises(LongtakeError, match=r"--ring 2: 1 ranks make no rings of 2 \(start a multiple of it"):
+        spread_over(ALONE, ring=2, hold="whole")
+
+
+def test_batches_are_shared_in_order_by_whole_rings() -> None:
+    second = [Spread(Ranks(rank, 4, ALONE.device), Ranks(rank % 2, 2, ALONE.device)) for rank in range(4)]
+    assert [list(spread.own(6)) for spread in second] == [[0, 1, 2], [0, 1, 2], [3, 4, 5], [3, 4, 5]]
+    with pytest.raises(ValueError, match="5 batches of a step over 2 data ranks"):
+        second[0].own(5)
+
+
+@pytest.mark.parametrize("length", [32, 100, 4000, 9000])
+@pytest.mark.parametrize(("data_ranks", "ring"), [(1, 1), (2, 1), (4, 2), (1, 8)])
+def test_a_step_has_the_same_rows_over_any_ranks(length: int, data_ranks: int, ring: int) -> None:
+    stage = TextStage(length, steps=1)
+    recipe = TextRecipe(step_tokens=32_768, tokens_at_once=8192, stages=(stage,))
+    alone, rows = recipe.rows_at_once(stage), recipe.rows_a_step(stage)
+    assert rows == alone * recipe.batches(stage) and alone == max(1, 8192 // length)
+    if rows % data_ranks == 0:
+        at_once = recipe.rows_at_once(stage, data_ranks=data_ranks, ring=ring)
+        batches = recipe.batches(stage, data_ranks=data_ranks, ring=ring)
+        assert at_once * batches == rows and batches % data_ranks == 0
+        assert at_once * length <= max(8192 * ring, length)
+
+
+def test_muon_wants_whole_matrices() -> None:
+    with pytest.raises(ValueError, match="weights is sharded, and Muon turns whole matrices"):
+        TextRecipe(optimiser="muon", weights="sharded")
 
 
 TOML = """

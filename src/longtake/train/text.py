@@ -35,13 +35,15 @@ from longtake.train.recipes import keep_recipe
 from longtake.train.schedule import Schedule, adam, muon
 from longtake.train.sharding import gathered, sharded
 from longtake.train.showing import Teller
-from longtake.train.spread import Hold, Spread, spread_over
+from longtake.train.spread import Hold, Spread, heard, spread_over
 from longtake.train.text_recipe import TextRecipe, TextStage
 from longtake.train.worldly import World
 
 
 def train_text(recipe: TextRecipe, folder: Path, *, device: str, plan_only: bool, teller: Teller) -> dict[str, Any]:
     """Train a language model into `folder`/model, going on from what `folder` holds.
+
+    Alone, or as one of the ranks that torchrun started, all of which call it; the leading one writes and speaks.
 
     Args:
         device: as `checkpoint.placement` takes it.
@@ -52,13 +54,14 @@ def train_text(recipe: TextRecipe, folder: Path, *, device: str, plan_only: bool
 
     Raises:
         LongtakeError: `usage.bad_option` for data that is not there or a folder of another training, `data.bad`,
-            `model.bad_checkpoint`, `interrupted` after Ctrl-C, `disk.write`.
+            `model.bad_checkpoint`, `interrupted` after Ctrl-C, `disk.write`, `ranks.lost` if another rank has ended.
     """
     with joined(placement(device, "float32").device) as ranks:
         spread = spread_over(ranks, ring=recipe.ring, hold=_hold(recipe, ranks))
         _check_rows(recipe, spread)
         training = _Training(recipe, folder, _source(recipe), spread, teller if ranks.leads else Teller(quiet=True))
-        return training.run(plan_only=plan_only)
+        with heard(spread, str(folder)):
+            return training.run(plan_only=plan_only)
 
 
 def _hold(recipe: TextRecipe, ranks: Ranks) -> Hold:
