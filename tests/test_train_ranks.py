@@ -242,7 +242,15 @@ def two(folder: Path) -> list[dict[str, Any]]:
     """What two ranks told; before that one process has begun a stage for each of their ways."""
     for name in WAYS:
         trained(ONE, folder / f"one for {name}", stop=STOP)
+        torn(folder / f"one for {name}")
     return run_ranks(on_two, 2, folder)
+
+
+def torn(folder: Path) -> None:
+    """Leave behind what ranks do that are killed while they write a checkpoint."""
+    partial = folder / f"read-{STEPS}.ranks.partial"
+    partial.mkdir()
+    (partial / "__0_0.distcp").write_bytes(b"half")
 
 
 @pytest.fixture(scope="module")
@@ -307,6 +315,7 @@ def test_what_two_began_one_goes_on_with_and_the_other_way_round(
     assert two[0][f"{name}, stopped"] == pytest.approx(alone[:STOP], abs=1e-4)
     found = kept(folder / f"{name} stopped", "read")
     assert found is not None and found[0].name == f"read-{STOP}.ranks" and found[1] == STOP
+    torn(folder / f"{name} stopped")
     assert trained(ONE, folder / f"{name} stopped") == pytest.approx(alone[STOP:], abs=1e-4)
     assert two[0][f"{name}, from one"] == pytest.approx(alone[STOP:], abs=1e-4)
     assert sorted(path.name for path in (folder / f"{name} stopped").iterdir()) == ["read.jsonl", "read.pt"]
