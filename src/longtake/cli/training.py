@@ -15,11 +15,14 @@ from longtake.errors import ErrorCode, LongtakeError, writing
 
 def train_nano(output: str, *, share: float, seed: int, questions: int, as_json: bool) -> None:
     """`longtake train nano`: train, then print how many held-out questions the model gets right, by kind."""
+    from longtake.parallel.joining import leads
     from longtake.train.nano import train
 
     recipe = _nano_recipe(share, seed, questions)
     with writing(output):
         figures = train(Path(output), recipe)
+    if not leads():
+        return
     if as_json:
         say_json(figures)
         return
@@ -105,12 +108,15 @@ class Told:
 
 def train_on_text(told: Told, output: str, *, device: str, plan: bool, show: Show) -> None:
     """`longtake train text`: train, then print what held-out text lost, by position."""
+    from longtake.parallel.joining import leads
     from longtake.train.showing import Teller
     from longtake.train.text import train_text
     from longtake.train.text_recipe import TextRecipe
 
     recipe = told.read(TextRecipe)
     summary = train_text(recipe, Path(output), device=device, plan_only=plan, teller=Teller(quiet=not show.talks))
+    if not leads():
+        return
     if show.as_json:
         say_json(summary)
     elif not plan:
@@ -119,10 +125,12 @@ def train_on_text(told: Told, output: str, *, device: str, plan: bool, show: Sho
 
 def align_with_pictures(told: Told, output: str, *, device: str, plan: bool, show: Show) -> None:
     """`longtake train align`: train, then print what held-out answers lost."""
+    from longtake.parallel.joining import alone
     from longtake.train.align_recipe import AlignRecipe
     from longtake.train.alignment import train_align
     from longtake.train.showing import Teller
 
+    alone("train align")
     recipe = told.read(AlignRecipe)
     summary = train_align(recipe, Path(output), device=device, plan_only=plan, teller=Teller(quiet=not show.talks))
     if show.as_json:

@@ -7,15 +7,19 @@ kept apart, only those of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from longtake.train.entropy import IGNORED, counted, losses_of
+from longtake.train.entropy import IGNORED, losses_of
+from longtake.train.loop import drawing
 from longtake.train.packing import Rows, documents_of, places_in, stretched
+from longtake.train.ringed import WholeRows, shared_losses, whole_losses
 from longtake.train.schedule import Schedule
+from longtake.train.spread import ONE, Spread
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,14 @@ class ReadingOn:
         module: the language model.
         rows: where the text comes from, in rows of one length.
         rows_at_once: in one batch.
+        rows_a_step: in all batches of a step, on all ranks; and the seed: how the positions of each row are spread
+            follows from these and the row's number, whoever reads it.
         span: positions are spread over so many (`packing.stretched`); 0 counts them one by one.
         pieces: that a row is cut into for that.
         half: compute in bfloat16 where torch's autocast does.
         exam_NL: held-out rows; none where nothing was held out.
         end_id: of the token that ends each document, where they do not see one another; None where they do.
+        spread: of the stage over ranks; those of a ring read the same rows.
     """
 
     name: str
@@ -44,22 +51,43 @@ class ReadingOn:
     half: bool
     exam_NL: torch.Tensor
     end_id: int | None = None
+    rows_a_step: int = 1
+    seed: int = 0
+    spread: Spread = ONE
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
-        """The mean loss of the next rows."""
+        """(M,) the losses of the next rows' tokens, of which this rank reads what stands before them."""
+        first = self.rows.next_row
         ids_BL = self.rows.take(self.rows_at_once)
-        rows, length = ids_BL.shape
-        places_BL = stretched(rng, rows, length, span=self.span, pieces=self.pieces) if self.span else None
-        losses_BK = next_losses(self.module, ids_BL, places_BL, half=self.half, end_id=self.end_id)
-        return losses_BK.sum() / counted(next_ids(ids_BL, self.end_id)).clamp(min=1).to(losses_BK.device)
+        places_BL = self._places(first, *ids_BL.shape) if self.span else None
+        if self.spread.ring.size > 1:
+            rows = _whole_rows(ids_BL, places_BL, self.end_id)
+            losses_BS, asked_BS = shared_losses(self.module, rows, self.spread, half=self.half)
+            return losses_BS[asked_BS != IGNORED]
+
+        def work() -> torch.Tensor:
+            return next_losses(self.module, ids_BL, places_BL, half=self.half, end_id=self.end_id)
+
+        losses_BK = self.spread.within(work)
+        if self.end_id is None:
+            return losses_BK.flatten()
+        return losses_BK[next_ids(ids_BL, self.end_id).to(losses_BK.device) != IGNORED]
 
     def figures(self) -> dict[str, float]:
         """The mean loss of the held-out rows."""
         if not len(self.exam_NL):
             return {}
-        return {
-            "held_out_loss": float(examined(self.module, self.exam_NL, half=self.half, end_id=self.end_id).nanmean())
-        }
+        return {"held_out_loss": float(self.examined(self.module).nanmean())}
+
+    def examined(self, language: nn.Module) -> torch.Tensor:
+        """(N, L - 1) what a language model loses of the held-out rows; see `examined`."""
+        return examined(language, self.exam_NL, half=self.half, end_id=self.end_id, spread=self.spread)
+
+    def _places(self, first: int, rows: int, length: int) -> torch.Tensor:
+        """Those of the rows from number `first` on: each step draws anew, row after row."""
+        step, before = divmod(first, self.rows_a_step)
+        rng = drawing(self.seed, self.name, step)
+        return stretched(rng, before + rows, length, span=self.span, pieces=self.pieces)[before:]
 
 
 def next_ids(ids_BL: torch.Tensor, end_id: int | None = None) -> torch.Tensor:
@@ -105,14 +133,37 @@ def next_losses(
     return losses_M.view(len(ids_BL), -1)
 
 
-@torch.inference_mode()
-def examined(language: nn.Module, rows_NL: torch.Tensor, *, half: bool, end_id: int | None = None) -> torch.Tensor:
-    """(N, L - 1) losses of rows, read one by one in evaluation mode; nan where nothing is asked."""
+# Not in inference mode: what FSDP gathers there could not be learned with any more.
+@torch.no_grad()
+def examined(
+    language: nn.Module, rows_NL: torch.Tensor, *, half: bool, end_id: int | None = None, spread: Spread = ONE
+) -> torch.Tensor:
+    """(N, L - 1) losses of rows, read one by one in evaluation mode; nan where nothing is asked.
+
+    Every rank calls it, and gets all of them.
+    """
     learning = language.training
     language.eval()
-    losses = [next_losses(language, row_L[None], half=half, end_id=end_id).cpu() for row_L in rows_NL]
+    losses = []
+    for row_L in rows_NL:
+        row_1L = row_L[None]
+        if spread.ring.size > 1:
+            losses_1L = whole_losses(language, _whole_rows(row_1L, None, end_id), spread, half=half)
+            losses.append(losses_1L[:, :-1].cpu())
+        else:
+            read = partial(next_losses, language, row_1L, half=half, end_id=end_id)
+            losses.append(spread.within(read).cpu())
     language.train(learning)
     return torch.cat(losses).masked_fill(next_ids(rows_NL, end_id) == IGNORED, torch.nan)
+
+
+def _whole_rows(ids_BL: torch.Tensor, places_BL: torch.Tensor | None, end_id: int | None) -> WholeRows:
+    following_BL = nn.functional.pad(next_ids(ids_BL, end_id), (0, 1), value=IGNORED)
+    if end_id is not None:
+        documents_BL = documents_of(ids_BL, end_id)
+        return WholeRows(ids_BL, places_in(documents_BL), following_BL, documents_BL)
+    counted_BL = torch.arange(ids_BL.shape[1]).expand_as(ids_BL)
+    return WholeRows(ids_BL, counted_BL if places_BL is None else places_BL, following_BL)
 
 
 def by_position(losses_NL: torch.Tensor, *, first: int = 256) -> dict[str, float]:
