@@ -28,7 +28,7 @@ from running import LONGTAKE, ONE_LINE, Cli
 
 BY_HAND = {
     ErrorCode.INTERRUPTED: "needs a signal: test_interrupted below",
-    ErrorCode.RANKS_LOST: "needs ranks: test_train_ranks.py",
+    ErrorCode.RANKS_LOST: "needs a process that is killed: test_cli_ranks",
 }
 
 
