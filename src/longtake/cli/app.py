@@ -8,6 +8,7 @@ import typer
 
 from longtake.cli import options as opt
 from longtake.cli.opening import Way
+from longtake.cli.plan_train_app import TwoWords, with_plan_train
 from longtake.cli.store_app import with_store
 from longtake.cli.train_app import with_train
 
@@ -15,6 +16,7 @@ app = with_store(
     with_train(
         typer.Typer(
             name="longtake",
+            cls=TwoWords,
             help="Ask questions about hour-long videos, on your own machine.",
             add_completion=False,
             rich_markup_mode="rich",
@@ -241,6 +243,9 @@ def plan(
     wish = Wish(question, Drawing(max_new_tokens, 0.0, 0), Absent(duration, size), calibrate)
     looks = [dataclasses.replace(looked_at, path=path) for path in files or ("",)]
     plan_and_print(looks, choice, wish=wish, show=opt.Show(as_json, quiet))
+
+
+with_plan_train(app)
 
 
 @app.command()

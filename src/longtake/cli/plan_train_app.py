@@ -1,0 +1,91 @@
+"""cli/plan_train_app: `longtake plan train` and its options; and how a command comes to have a name of two words."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from longtake.cli import options as opt
+from longtake.cli.train_app import RecipeSettings
+
+Recipe = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe of `longtake train`; recipes/ has some.", show_default=False)
+]
+Kind = Annotated[
+    Literal["text", "align", "dpo"] | None,
+    typer.Option("--kind", help="The command that the recipe is for; else the one that its keys fit."),
+]
+PlannedModel = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="In place of the recipe's: a name, or a folder; config.json is enough."),
+]
+RankCount = Annotated[int, typer.Option("--ranks", help="Devices, with a process each.", min=1)]
+RingSize = Annotated[
+    int | None,
+    typer.Option("--ring", help="So many of them share a row; else all of text, one of pictures.", min=1),
+]
+Ulysses = Annotated[
+    bool, typer.Option("--ulysses", help="They change heads for positions; else keys and values go round.")
+]
+Offload = Annotated[bool, typer.Option("--offload", help="Weights and optimiser states wait in main memory.")]
+Recompute = Annotated[
+    bool | None,
+    typer.Option("--recompute/--no-recompute", help="Keep only each layer's input; else as the recipe says."),
+]
+DeviceFlops = Annotated[
+    float, typer.Option("--device-flops", help="That a device can do in a second; 312e12: an A100 in bfloat16.", min=1.0)
+]
+Utilisation = Annotated[
+    float,
+    typer.Option(
+        "--utilisation", help="The share of them that is used; 0.5: as in LongVA's training of two days.", min=0.001, max=1
+    ),
+]
+SampleCount = Annotated[int, typer.Option("--samples", help="Of the data, where a stage goes through all.", min=0)]
+SampleTokens = Annotated[
+    int, typer.Option("--sample-tokens", help="Of a usual sample with pictures; else the longest there may be.", min=0)
+]
+
+
+class TwoWords(TyperGroup):
+    """Commands whose name may be two words: `plan train` is one, and a video named train is planned as ./train."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first words name, and what is left of them."""
+        if (name := " ".join(args[:2])) in self.commands:
+            args = [name, *args[2:]]
+        return super().resolve_command(ctx, args)
+
+
+def with_plan_train(app: typer.Typer) -> typer.Typer:
+    """`app` with the command of this file; `app` is a group of TwoWords."""
+
+    @app.command("plan train")
+    def plan_train(
+        recipe: Recipe,
+        kind: Kind = None,
+        model: PlannedModel = None,
+        ranks: RankCount = 1,
+        ring: RingSize = None,
+        ulysses: Ulysses = False,
+        offload: Offload = False,
+        recompute: Recompute = None,
+        device_memory: opt.DeviceMemory = None,
+        device_flops: DeviceFlops = 312e12,
+        utilisation: Utilisation = 0.5,
+        samples: SampleCount = 0,
+        sample_tokens: SampleTokens = 0,
+        settings: RecipeSettings = None,
+        as_json: opt.AsJson = False,
+    ) -> None:
+        """Tell what training by a recipe would take on given devices: memory of each, bytes sent, hours. Trains nothing."""
+        from longtake.cli.plan_train import Course, Machines, plan_train_and_print
+        from longtake.train.planned import Sizes
+
+        course = Course(recipe, kind, model, tuple(settings or ()), Sizes(samples, sample_tokens))
+        machines = Machines(ranks, ring, ulysses, offload, recompute, device_memory, device_flops, utilisation)
+        plan_train_and_print(course, machines, show=opt.Show(as_json, quiet=False))
+
+    return app

@@ -1,0 +1,165 @@
+"""train/planned: a recipe in; what each of its stages computes, as `costs.training` reckons with it, out. Trains nothing.
+
+Rows of text are as long as the recipe says. Samples with pictures are not: memory is reckoned for the longest that a
+recipe lets in, hours for samples of a usual length, if somebody says it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoModelForCausalLM
+
+from longtake.checkpoint import without_memory
+from longtake.costs.training import Load, Networks
+from longtake.train.align_recipe import AlignRecipe
+from longtake.train.language import Turning, scratch_config
+from longtake.train.recipes import bad_recipe, read_recipe
+from longtake.train.text_recipe import TextRecipe
+
+KINDS: Mapping[str, type[Any]] = {"text": TextRecipe, "align": AlignRecipe}
+"""Recipes by the command that reads them: `longtake train KIND --recipe FILE`."""
+WORDS_TOKENS = 512
+"""Tokens of a sample's words, questions and answers, where nobody says how long samples are."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a recipe does not say of its data.
+
+    Attributes:
+        samples: how many there are; 0: nobody knows.
+        tokens: of a usual sample; 0: as many as of the longest.
+    """
+
+    samples: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage of a recipe.
+
+    Attributes:
+        longest: with the longest rows that may come, for memory.
+        usual: with rows of the usual length, for hours.
+    """
+
+    longest: Load
+    usual: Load
+
+
+def kind_of(path: str) -> str:
+    """Which command a recipe is for: the one that knows most of its keys.
+
+    Raises:
+        LongtakeError: `usage.bad_option` for a file that is no TOML, or fits two commands as well.
+    """
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise bad_recipe(path, f"cannot be read as TOML: {error}", "see the recipes that ship: recipes/") from error
+    known = {name: _known(table, kind) for name, kind in KINDS.items()}
+    best = max(known.values())
+    fitting = [name for name, count in known.items() if count == best]
+    if len(fitting) > 1:
+        reason = f"may be for {' or '.join(fitting)}"
+        raise bad_recipe(path, reason, f"say which: --kind {fitting[0]}")
+    return fitting[0]
+
+
+def read_for(kind: str, path: str, settings: Sequence[str], given: Mapping[str, Any]) -> Any:
+    """The recipe in `path`, as `longtake train KIND` reads it.
+
+    Raises:
+        LongtakeError: `usage.bad_option`.
+    """
+    return read_recipe(KINDS[kind], path, settings, given)
+
+
+def model_of(recipe: Any) -> str:
+    """The model that a recipe starts from; empty for one from scratch."""
+    return str(getattr(recipe, "start", "") if isinstance(recipe, TextRecipe) else recipe.model)
+
+
+def untrained(recipe: TextRecipe) -> Any:
+    """The language model that a recipe would make from scratch, without its numbers."""
+    config = scratch_config(recipe.model, recipe.vocabulary, Turning(0.0, "keep", 0.0, 2), end_id=0)
+    with without_memory():
+        return AutoModelForCausalLM.from_config(config)
+
+
+def stages_of(recipe: Any, networks: Networks, sizes: Sizes) -> list[PlannedStage]:
+    """What a recipe's stages compute.
+
+    Raises:
+        LongtakeError: `usage.bad_option` where nobody says how many samples there are.
+    """
+    made: Callable[..., list[PlannedStage]] = next(
+        make for kind, make in _STAGES.items() if isinstance(recipe, kind)
+    )
+    return made(recipe, networks, sizes)
+
+
+def _text_stages(recipe: TextRecipe, networks: Networks, sizes: Sizes) -> list[PlannedStage]:
+    stages = []
+    for number, stage in enumerate(recipe.stages, 1):
+        load = Load(
+            f"text-{number}",
+            steps=recipe.steps(stage),
+            passes=recipe.batches(stage),
+            rows=recipe.rows_at_once(stage),
+            length=stage.length,
+            half=recipe.precision == "bfloat16",
+        )
+        stages.append(PlannedStage(load, load))
+    return stages
+
+
+def _align_stages(recipe: AlignRecipe, networks: Networks, sizes: Sizes) -> list[PlannedStage]:
+    stages = []
+    for number, stage in enumerate(recipe.stages, 1):
+        if not stage.steps and not sizes.samples and recipe.data != ("world",):
+            reason = f"stage {number} goes through all samples, and nobody has counted them"
+            raise bad_recipe("recipe", reason, "say how many there are: --samples 558128")
+        samples = sizes.samples or recipe.world_samples
+        longest = recipe.tiles * networks.view_tokens + WORDS_TOKENS
+        load = Load(
+            f"align-{number}",
+            steps=recipe.steps(stage, samples),
+            passes=recipe.batches,
+            rows=recipe.batch_samples,
+            length=longest,
+            views=recipe.batch_samples * recipe.tiles,
+            learning=frozenset(stage.train),
+            half=recipe.precision == "bfloat16",
+        )
+        stages.append(PlannedStage(load, _usual(load, sizes.tokens, networks)))
+    return stages
+
+
+def _usual(load: Load, tokens: int, networks: Networks) -> Load:
+    """The same of samples that have so many tokens; all but the words of them are pictures."""
+    if not tokens:
+        return load
+    views = max(1, round((tokens - min(WORDS_TOKENS, tokens // 2)) / max(1, networks.view_tokens)))
+    return dataclasses.replace(load, length=tokens, views=load.rows * views)
+
+
+def _known(table: Mapping[str, Any], kind: type[Any]) -> int:
+    """How many keys of a recipe, and of its first stage, such recipes have, less those that they have not."""
+    names = {field.name: field for field in dataclasses.fields(kind)}
+    count = sum(1 if key in names else -1 for key in table)
+    stages = table.get("stages")
+    if isinstance(stages, list) and stages and isinstance(stages[0], Mapping) and "stages" in names:
+        stage = {field.name for field in dataclasses.fields(names["stages"].default[0])}
+        count += sum(1 if key in stage else -1 for key in stages[0])
+    return count
+
+
+_STAGES: Mapping[type[Any], Callable[..., list[PlannedStage]]] = {TextRecipe: _text_stages, AlignRecipe: _align_stages}
