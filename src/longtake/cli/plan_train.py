@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from longtake.cli.means import Means
 from longtake.cli.options import Show
@@ -13,16 +13,17 @@ from longtake.errors import ErrorCode, LongtakeError
 from longtake.video.times import spoken_s
 
 if TYPE_CHECKING:
-    from longtake.costs.training import Networks, Spread
+    from longtake.costs.training import Hold, Networks, Spread, Together
     from longtake.train.planned import PlannedStage, Sizes
 
 GIB = 2**30
-KINDS = ("weights", "gradients", "optimiser", "gathered", "activations", "logits", "ring")
+KINDS = ("weights", "gradients", "optimiser", "working", "activations", "logits", "ring")
 PURPOSES = {
     "ring": "keys and values round the ring",
     "all_to_all": "heads for positions",
     "gathers": "weights gathered",
     "reduces": "gradients summed",
+    "averages": "gradients averaged",
 }
 
 
@@ -50,9 +51,10 @@ class Machines:
     """What it would run on, as the user put it.
 
     Attributes:
-        ranks, ring: as `costs.training.Spread`; ring None: all ranks share a row of text, none one of pictures.
+        ranks: processes, one to a device.
+        ring: so many of them share a row; None: as the recipe says.
         ulysses: ranks that share a row change heads for positions.
-        offload: weights and all that belongs to them wait in main memory.
+        weights: how ranks hold them; None: as the recipe says.
         recompute: None: as the recipe says.
         memory: of one device, like 80GiB.
         flops: that one device can do in a second.
@@ -62,13 +64,13 @@ class Machines:
     ranks: int
     ring: int | None
     ulysses: bool
-    offload: bool
+    weights: Hold | None
     recompute: bool | None
     memory: str | None
     flops: float
     utilisation: float
 
-    def spread(self, recipe: Any, *, ring: int) -> Spread:
+    def spread(self, recipe: Any) -> Spread:
         """The same in numbers, for a recipe.
 
         Raises:
@@ -77,10 +79,20 @@ class Machines:
         from longtake.costs.training import Spread
 
         again = getattr(recipe, "recompute", False) if self.recompute is None else self.recompute
+        ring = self.ring or int(getattr(recipe, "ring", 1))
+        together: Together = "ulysses" if self.ulysses else "ring"
         try:
-            return Spread(self.ranks, ring, "ulysses" if self.ulysses else "ring", self.offload, bool(again))
+            return Spread(self.ranks, ring, together, self._hold(recipe), bool(again))
         except ValueError as error:
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--ring", str(error), "see docs/training.md") from error
+
+    def _hold(self, recipe: Any) -> Hold:
+        if self.weights is not None:
+            return self.weights
+        told: Hold | Literal["auto"] = getattr(recipe, "weights", "auto")
+        if told == "auto":
+            return "sharded" if self.ranks > 1 and getattr(recipe, "optimiser", "adamw") != "muon" else "whole"
+        return told
 
 
 def plan_train_and_print(course: Course, machines: Machines, *, show: Show) -> None:
@@ -90,13 +102,11 @@ def plan_train_and_print(course: Course, machines: Machines, *, show: Show) -> N
     kind = course.kind or planned.kind_of(course.path)
     given = {} if course.model is None else {"start" if kind == "text" else "model": course.model}
     recipe = planned.read_for(kind, course.path, course.settings, given)
-    networks = networks_for(recipe)
-    ring = machines.ring or (machines.ranks if kind == "text" else 1)
-    spread = machines.spread(recipe, ring=ring)
+    networks, spread = networks_for(recipe, kind), machines.spread(recipe)
     room = Means(None, machines.memory).room(device="cuda", apart=True)
     stages = [
         _stage(networks, stage, spread, machines, None if room is None else room.bytes)
-        for stage in planned.stages_of(recipe, networks, course.sizes)
+        for stage in planned.stages_of(recipe, networks, course.sizes, spread)
     ]
     facts: dict[str, Any] = {
         "recipe": course.path,
@@ -106,7 +116,7 @@ def plan_train_and_print(course: Course, machines: Machines, *, show: Show) -> N
         "ranks": spread.ranks,
         "ring": spread.ring,
         "together": spread.together,
-        "offload": spread.offload,
+        "weights": spread.hold,
         "recompute": spread.recompute,
         "device_memory_bytes": None if room is None else room.bytes,
         "device_flops": machines.flops,
@@ -121,7 +131,7 @@ def plan_train_and_print(course: Course, machines: Machines, *, show: Show) -> N
         _print(facts)
 
 
-def networks_for(recipe: Any) -> Networks:
+def networks_for(recipe: Any, kind: str) -> Networks:
     """Those of the model that a recipe starts from, or of one from scratch.
 
     Raises:
@@ -133,7 +143,8 @@ def networks_for(recipe: Any) -> Networks:
 
     name = model_of(recipe)
     if name:
-        return networks_of(name, half=recipe.precision == "bfloat16")
+        found = networks_of(name, half=recipe.precision == "bfloat16")
+        return Networks(found.decoder, {}) if kind == "text" else found
     return Networks(decoder_of(untrained(recipe)), {})
 
 
@@ -141,15 +152,15 @@ def _stage(
     networks: Networks, stage: PlannedStage, spread: Spread, machines: Machines, room_bytes: int | None
 ) -> dict[str, Any]:
     """Everything that is told of one stage."""
-    from longtake.costs import training
+    from longtake.costs import holding, moving
     from longtake.costs.arranging import longest_row, ways
 
     load, usual = stage.longest, stage.usual
-    moments = training.memory(networks, load, spread)
+    moments = holding.memory(networks, load, spread)
     peak = max(moments, key=lambda moment: moment.total_bytes)
-    work = training.flops(networks, usual, spread)
+    work = moving.flops(networks, usual, spread)
     pace = {"device_flops": machines.flops, "utilisation": machines.utilisation}
-    seconds = training.seconds(networks, usual, spread, **pace)
+    seconds = moving.seconds(networks, usual, spread, **pace)
     fits = None if room_bytes is None else peak.total_bytes <= room_bytes
     told: dict[str, Any] = {
         "name": load.name,
@@ -161,9 +172,9 @@ def _stage(
         "memory_bytes": peak.total_bytes,
         "widest": peak.name,
         "bytes": {kind: peak.bytes[kind] for kind in KINDS if peak.bytes.get(kind)},
-        "moments": {moment.name: moment.total_bytes for moment in moments},
-        "offloaded_bytes": training.offloaded_bytes(networks, load, spread),
-        "sent_bytes_a_step": {key: round(count) for key, count in training.sent_bytes(networks, usual, spread).items()},
+        "moments": {moment.name: dict(moment.bytes) for moment in moments},
+        "aside_bytes": holding.aside_bytes(networks, load, spread),
+        "sent_bytes_a_step": {key: round(count) for key, count in moving.sent_bytes(networks, usual, spread).items()},
         "flops_a_step": work.useful,
         "computed_flops_a_step": work.computed,
         "hours": round(seconds / 3600, 3),
@@ -190,8 +201,8 @@ def _print(facts: Mapping[str, Any]) -> None:
     how = [f"{facts['ranks']} rank{'s' * (facts['ranks'] > 1)}"]
     if facts["ring"] > 1:
         how.append(f"{facts['ring']} of them share a row by {facts['together']}")
-    how += [word for word in ("offload", "recompute") if facts[word]]
-    say(f"{facts['kind']} of {facts['model']}: {parts} parameters")
+    how += [f"weights {facts['weights']}"] + ["recompute"] * facts["recompute"]
+    say(f"{facts['kind']}, {facts['model']}: {parts} parameters")
     say(f"on {', '.join(how)}; {facts['device_flops']:.3g} FLOP/s each, {facts['utilisation']:.0%} of them used")
     for stage in facts["stages"]:
         _print_stage(stage, facts["device_memory_bytes"])
@@ -203,13 +214,22 @@ def _print(facts: Mapping[str, Any]) -> None:
 def _print_stage(stage: Mapping[str, Any], room_bytes: int | None) -> None:
     say("")
     rows = [
-        (stage["name"], f"{stage['steps']:,} steps; {', '.join(stage['learns'])} learn{'s' * (len(stage['learns']) < 2)}"),
-        ("step", f"{stage['rows_a_step']:,} rows, {stage['tokens_a_step']:,} tokens; rows of up to {stage['row_tokens']:,}"),
-        ("memory", f"{_gib(stage['memory_bytes'])} on each device, {MOMENTS[stage['widest']]}{_verdict(stage, room_bytes)}"),
+        (
+            stage["name"],
+            f"{stage['steps']:,} steps; {', '.join(stage['learns'])} learn{'s' * (len(stage['learns']) < 2)}",
+        ),
+        (
+            "step",
+            f"{stage['rows_a_step']:,} rows, {stage['tokens_a_step']:,} tokens; rows of up to {stage['row_tokens']:,}",
+        ),
+        (
+            "memory",
+            f"{_gib(stage['memory_bytes'])} on each device, {MOMENTS[stage['widest']]}{_verdict(stage, room_bytes)}",
+        ),
         *((f"  {kind}", _gib(count)) for kind, count in stage["bytes"].items()),
     ]
-    if stage["offloaded_bytes"]:
-        rows.append(("offloaded", f"{_gib(stage['offloaded_bytes'])} of main memory for each rank"))
+    if stage["aside_bytes"]:
+        rows.append(("aside", f"{_gib(stage['aside_bytes'])} of main memory for each rank"))
     if stage["sent_bytes_a_step"]:
         sent = (f"{_gib(count)} {PURPOSES[key]}" for key, count in stage["sent_bytes_a_step"].items())
         rows.append(("sent a step", f"by each rank {', '.join(sent)}"))
@@ -223,8 +243,10 @@ def _print_stage(stage: Mapping[str, Any], room_bytes: int | None) -> None:
 
 
 MOMENTS = {
-    "logits": "at the loss",
-    "layer": "on the way back through a layer",
+    "start": "when weights are read",
+    "loss": "at the loss",
+    "perceptron": "on the way back through a perceptron",
+    "attention": "on the way back through attention",
     "step": "at the optimiser's step",
 }
 

@@ -9,9 +9,11 @@ from typer.core import TyperGroup
 
 from longtake.cli import options as opt
 from longtake.cli.train_app import RecipeSettings
+from longtake.errors import ErrorCode, LongtakeError
 
 Recipe = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe of `longtake train`; recipes/ has some.", show_default=False)
+    str | None,
+    typer.Argument(metavar="RECIPE", help="A recipe of `longtake train`; recipes/ has some.", show_default=False),
 ]
 Kind = Annotated[
     Literal["text", "align", "dpo"] | None,
@@ -24,23 +26,34 @@ PlannedModel = Annotated[
 RankCount = Annotated[int, typer.Option("--ranks", help="Devices, with a process each.", min=1)]
 RingSize = Annotated[
     int | None,
-    typer.Option("--ring", help="So many of them share a row; else all of text, one of pictures.", min=1),
+    typer.Option("--ring", help="So many of them share a row, each some positions; else as the recipe says.", min=1),
 ]
 Ulysses = Annotated[
     bool, typer.Option("--ulysses", help="They change heads for positions; else keys and values go round.")
 ]
-Offload = Annotated[bool, typer.Option("--offload", help="Weights and optimiser states wait in main memory.")]
+Weights = Annotated[
+    Literal["whole", "sharded", "aside"] | None,
+    typer.Option(
+        "--weights",
+        help="How ranks hold weights and what belongs to them: whole on each; each a part; each a part in main memory. "
+        "Else as the recipe says.",
+    ),
+]
 Recompute = Annotated[
     bool | None,
     typer.Option("--recompute/--no-recompute", help="Keep only each layer's input; else as the recipe says."),
 ]
 DeviceFlops = Annotated[
-    float, typer.Option("--device-flops", help="That a device can do in a second; 312e12: an A100 in bfloat16.", min=1.0)
+    float,
+    typer.Option("--device-flops", help="That a device can do in a second; 312e12: an A100 in bfloat16.", min=1.0),
 ]
 Utilisation = Annotated[
     float,
     typer.Option(
-        "--utilisation", help="The share of them that is used; 0.5: as in LongVA's training of two days.", min=0.001, max=1
+        "--utilisation",
+        help="The share of them that is used; 0.5: as in LongVA's training of two days.",
+        min=0.001,
+        max=1,
     ),
 ]
 SampleCount = Annotated[int, typer.Option("--samples", help="Of the data, where a stage goes through all.", min=0)]
@@ -64,13 +77,13 @@ def with_plan_train(app: typer.Typer) -> typer.Typer:
 
     @app.command("plan train")
     def plan_train(
-        recipe: Recipe,
+        recipe: Recipe = None,
         kind: Kind = None,
         model: PlannedModel = None,
         ranks: RankCount = 1,
         ring: RingSize = None,
         ulysses: Ulysses = False,
-        offload: Offload = False,
+        weights: Weights = None,
         recompute: Recompute = None,
         device_memory: opt.DeviceMemory = None,
         device_flops: DeviceFlops = 312e12,
@@ -80,12 +93,15 @@ def with_plan_train(app: typer.Typer) -> typer.Typer:
         settings: RecipeSettings = None,
         as_json: opt.AsJson = False,
     ) -> None:
-        """Tell what training by a recipe would take on given devices: memory of each, bytes sent, hours. Trains nothing."""
+        """Tell what training by a recipe would take: memory of each device, bytes sent, hours. Trains nothing."""
         from longtake.cli.plan_train import Course, Machines, plan_train_and_print
         from longtake.train.planned import Sizes
 
+        if recipe is None:
+            advice = "name a file such as recipes/text_small.toml; a video called train is planned as ./train"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "", "no RECIPE", advice)
         course = Course(recipe, kind, model, tuple(settings or ()), Sizes(samples, sample_tokens))
-        machines = Machines(ranks, ring, ulysses, offload, recompute, device_memory, device_flops, utilisation)
+        machines = Machines(ranks, ring, ulysses, weights, recompute, device_memory, device_flops, utilisation)
         plan_train_and_print(course, machines, show=opt.Show(as_json, quiet=False))
 
     return app

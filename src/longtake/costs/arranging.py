@@ -1,13 +1,15 @@
-"""costs.arranging: a step of training that may be too large in; what would make it fit, and how long rows may be, out."""
+"""costs.arranging: a step of training that may be too large in; what would make it fit, and the longest row, out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from longtake.costs.training import Load, Networks, Spread, peak
+from longtake.costs.holding import peak
+from longtake.costs.training import Hold, Load, Networks, Spread
 
 MOST_RANKS = 4096
+_HOLDS: tuple[Hold, ...] = ("whole", "sharded", "aside")
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,10 @@ def longest_row(networks: Networks, load: Load, spread: Spread, room_bytes: int)
 def _on_as_many(spread: Spread) -> Iterator[Spread]:
     rings = [ring for ring in range(spread.ring, spread.ranks + 1) if spread.ranks % ring == 0]
     again = (True,) if spread.recompute else (False, True)
-    away = (True,) if spread.offload else (False, True)
-    for offload in away:
+    for hold in _HOLDS[_HOLDS.index(spread.hold) :]:
         for ring in rings:
             for recompute in again:
-                yield replace(spread, ring=ring, recompute=recompute, offload=offload)
+                yield replace(spread, ring=ring, recompute=recompute, hold=hold)
 
 
 def _on_more(spread: Spread) -> Iterator[Spread]:
@@ -72,7 +73,8 @@ def _on_more(spread: Spread) -> Iterator[Spread]:
     ranks = 2 * spread.ranks
     while ranks <= MOST_RANKS:
         for ring in (spread.ring, 2 * spread.ring, ranks):
-            yield replace(spread, ranks=ranks, ring=ring, recompute=True)
+            hold = "sharded" if spread.hold == "whole" else spread.hold
+            yield replace(spread, ranks=ranks, ring=ring, recompute=True, hold=hold)
         ranks *= 2
 
 
@@ -84,6 +86,6 @@ def _told(old: Spread, new: Spread) -> str:
         words.append(f"--ring {new.ring}")
     if new.recompute and not old.recompute:
         words.append("--recompute")
-    if new.offload and not old.offload:
-        words.append("--offload")
+    if new.hold != old.hold:
+        words.append(f"--weights {new.hold}")
     return " ".join(words)

@@ -1,19 +1,6 @@
-"""costs.training: shapes of networks, a step of training and ranks in; bytes held, bytes sent and FLOPs out.
+"""costs.training: what a training is reckoned by: shapes of networks, a step's work, and how it lies on devices.
 
-Formulas only: nothing is built, read or asked here. Each is held against what is counted (tests/test_costs_training.py).
-Of one decoder layer the way back keeps, for each token, in numbers of b bytes (the counting of Korthikanti and others,
-arXiv 2205.05198, section 4.1, for RMSNorm, grouped-query heads and SwiGLU in place of GPT's parts):
-
-    two norms        2 x (4 + b + b) x width     its input in float32, normalised, and times its weight
-    attention        b x 2 x heads x head width  queries, output
-                     b x 2 x key heads x head width  keys, values
-                     4 x heads                   log-sum-exp (FlashAttention, arXiv 2205.14135): no L x L weights
-    perceptron       b x 4 x hidden              gate, its SiLU, up, their product
-
-With recomputation it keeps `b x width`, the layer's input, and all of the above for one layer at a time.
-Optimiser states, gradients and weights are shared out among all ranks (ZeRO stage 3, arXiv 1910.02054, section 5; here
-torch's FSDP2); a layer's weights are gathered when they are wanted. A row is shared among the ranks of a ring
-(arXiv 2310.01889): keys and values go round; or heads change places with positions (Ulysses, arXiv 2309.14509).
+Values only; `costs.holding` says what a device holds, `costs.moving` what is computed and sent.
 """
 
 from __future__ import annotations
@@ -22,21 +9,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from longtake.costs import Stage
-
 Together = Literal["ring", "ulysses"]
 """How ranks that share a row attend to all of it."""
+Hold = Literal["whole", "sharded", "aside"]
+"""How ranks hold weights, as recipes say it: whole on each; each a part; each a part, in the processor's memory."""
 
 MASTER_BYTES = 4
-"""Weights that learn, their gradients and both AdamW moments are kept in float32."""
-MOMENTS = 2
-"""AdamW's (arXiv 1711.05101)."""
-LOGITS_AT_ONCE = 2**25
-"""So many logits are held at a time (train/reading_on.py)."""
-LOGIT_BYTES = 4 + 4 + 4
-"""Of each of them: itself in float32, its log probability, its gradient; beside them in the numbers computed with."""
-ATTEND_BACK = 2.5
-"""Attention's way back over its way there: five products for two, as weights are computed again (arXiv 2205.14135)."""
+"""Weights, their gradients and both AdamW moments are kept in float32."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a training computes with, in bytes.
+
+    Attributes:
+        computed: of a number inside a layer.
+        stream: of a number of the residual stream.
+        norms: that a layer's two norms, and the matrices behind them, keep of each number of the stream.
+    """
+
+    computed: int
+    stream: int
+    norms: int
+
+
+FLOAT32 = Numbers(4, 4, 2 * (4 + 4 + 4))
+BFLOAT16 = Numbers(2, 2, 2 * (4 + 2 + 2))
+"""Weights are gathered in bfloat16, as FSDP2 does on graphics cards."""
+AUTOCAST = Numbers(2, 4, 2 * (4 + 4) + 5 * 2)
+"""Weights are float32 and torch's autocast narrows what each of the five matrices behind a norm is given, and those."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Seeing:
-    """A network that is computed for each view: a vision tower, or a projector. Its figures are rehearsed, not reckoned.
+    """A network that is computed for each view: a vision tower, or a projector. Its figures are rehearsed.
 
     Attributes:
         parameters: numbers that could learn.
@@ -120,6 +121,7 @@ class Load:
         read_only: passes through the model that are computed without a way back, for each pass that has one (DPO's
             reference, once for all rounds).
         half: computed in bfloat16.
+        adapters: numbers of low-rank adapters, which learn in place of the parts (LoRA, arXiv 2106.09685); 0: none.
     """
 
     name: str
@@ -131,11 +133,7 @@ class Load:
     learning: frozenset[str] = frozenset({"language"})
     read_only: float = 0.0
     half: bool = True
-
-    @property
-    def number_bytes(self) -> int:
-        """Of what is computed."""
-        return 2 if self.half else 4
+    adapters: int = 0
 
     @property
     def tokens(self) -> int:
@@ -148,27 +146,44 @@ class Spread:
     """How a training lies on devices.
 
     Attributes:
-        ranks: processes, one to a device; weights, gradients and optimiser states are shared out among all of them.
+        ranks: processes, one to a device.
         ring: so many of them share one row; the others read other rows.
         together: how those attend to the whole row.
-        offload: weights, gradients and optimiser states wait in the processor's memory.
+        hold: how weights, gradients and optimiser states are held.
         recompute: keep only each layer's input for the way back.
     """
 
     ranks: int = 1
     ring: int = 1
     together: Together = "ring"
-    offload: bool = False
+    hold: Hold = "sharded"
     recompute: bool = False
 
     def __post_init__(self) -> None:
         if self.ranks < 1 or self.ring < 1 or self.ranks % self.ring:
-            raise ValueError(f"ranks is {self.ranks} and ring {self.ring}; want ranks a multiple of ring, both at least 1")
+            raise ValueError(f"ranks is {self.ranks} and ring {self.ring}; want ranks a multiple of ring, at least 1")
 
     @property
     def data(self) -> int:
         """Rings that each read other rows."""
         return self.ranks // self.ring
+
+    @property
+    def parts(self) -> int:
+        """That weights are cut into."""
+        return 1 if self.hold == "whole" else self.ranks
+
+    @property
+    def gathers(self) -> bool:
+        """Whether weights have to be brought together for computing."""
+        return self.hold == "aside" or self.parts > 1
+
+
+def numbers_of(load: Load, spread: Spread) -> Numbers:
+    """What is computed with."""
+    if not load.half:
+        return FLOAT32
+    return BFLOAT16 if spread.gathers else AUTOCAST
 
 
 def share_tokens(load: Load, spread: Spread) -> int:
@@ -177,179 +192,13 @@ def share_tokens(load: Load, spread: Spread) -> int:
     return load.rows * whole // spread.ring
 
 
-def layer_saved_bytes(decoder: Decoder, number_bytes: int) -> int:
-    """What one layer keeps of a token for the way back."""
-    norms = 2 * ((MASTER_BYTES + 2 * number_bytes) * decoder.width + MASTER_BYTES)
-    attended = 2 * decoder.heads * decoder.head_width + decoder.key_value_width
-    return norms + number_bytes * (attended + 4 * decoder.hidden) + MASTER_BYTES * decoder.heads
-
-
-def layer_back_bytes(decoder: Decoder, number_bytes: int) -> int:
-    """Of a token, what lives beside that at the widest moment of a layer's way back.
-
-    Gradients of SwiGLU's two branches, and of what comes in and goes out of the layer; measured with torch's own
-    operations watched (tests), where hidden is at least three times width.
-    """
-    return number_bytes * (2 * decoder.hidden + 2 * decoder.width)
-
-
-def activations(networks: Networks, load: Load, spread: Spread) -> dict[str, int]:
-    """What lives on one device for the way back: `kept` of all layers, and `layer`: one layer's while it is gone through.
-
-    A frozen tower keeps nothing. A language model that is frozen still hands gradients on to what stands before it.
-    """
-    decoder, held, size = networks.decoder, share_tokens(load, spread), load.number_bytes
-    saved = layer_saved_bytes(decoder, size)
-    seen = load.views * sum(part.saved_bytes for name, part in networks.parts.items() if name in load.learning)
-    kept = decoder.layers * (size * decoder.width if spread.recompute else saved)
-    layer = layer_back_bytes(decoder, size) + (saved if spread.recompute else 0)
-    return {"kept": held * kept + seen, "layer": held * layer}
-
-
-def logits_bytes(networks: Networks, load: Load, spread: Spread) -> int:
-    """What is held of the logits: a handful at a time, however long the row; and the last norm's part of the row."""
-    at_once = min(LOGITS_AT_ONCE, share_tokens(load, spread) * networks.decoder.vocabulary)
-    return at_once * (LOGIT_BYTES + 2 * (load.number_bytes % 4))
-
-
-def gathered_bytes(networks: Networks, load: Load, spread: Spread) -> dict[str, int]:
-    """Whole weights and gradients for which a rank has room while it computes; nothing where one rank has all.
-
-    `outer`: embeddings and head stay gathered from the first to the last use. `layer`: one layer's weights, the next
-    one's that are on their way, the gradients, and what they are summed in, in float32.
-    """
-    if spread.ranks == 1 and not spread.offload:
-        return {"outer": 0, "layer": 0}
-    decoder, size = networks.decoder, load.number_bytes
-    learns = "language" in load.learning
-    layer = decoder.layer_parameters * (2 * size + (size + MASTER_BYTES if learns else 0))
-    outer = decoder.outer_parameters * (size + (size if learns else 0))
-    return {"outer": outer, "layer": layer}
-
-
-def ring_bytes(networks: Networks, load: Load, spread: Spread) -> int:
-    """Keys and values under way in one layer's way back: what is attended to, what arrives, and their gradients.
-
-    Ulysses instead holds queries, keys, values and outputs, and their gradients, once more in the other order.
-    """
-    if spread.ring == 1:
-        return 0
-    decoder, held, size = networks.decoder, share_tokens(load, spread), load.number_bytes
-    if spread.together == "ulysses":
-        return 2 * held * size * (2 * decoder.heads * decoder.head_width + decoder.key_value_width)
-    return held * decoder.key_value_width * (2 * size + 2 * MASTER_BYTES)
-
-
-def states_bytes(networks: Networks, load: Load, spread: Spread) -> dict[str, int]:
-    """Of one rank: its share of weights, gradients and optimiser states, wherever they wait."""
-    everything = sum(networks.parameters.values())
-    learning = sum(count for name, count in networks.parameters.items() if name in load.learning)
-    share = -(-learning // spread.ranks) * MASTER_BYTES
-    return {
-        "weights": -(-everything // spread.ranks) * MASTER_BYTES,
-        "gradients": share,
-        "optimiser": MOMENTS * share,
-    }
-
-
-def memory(networks: Networks, load: Load, spread: Spread) -> tuple[Stage, ...]:
-    """What is alive at once on one device, at the moments that may be the widest.
-
-    Returns:
-        `logits`: the loss of the last token's handful, all layers' activations kept; `layer`: the way back through the
-        last layer; `step`: the optimiser.
-    """
-    states = states_bytes(networks, load, spread)
-    held = {} if spread.offload else states
-    alive, whole = activations(networks, load, spread), gathered_bytes(networks, load, spread)
-    logits = {**held, "gathered": whole["outer"], "activations": alive["kept"]}
-    layer = {
-        **held,
-        "gathered": whole["outer"] + whole["layer"],
-        "activations": alive["kept"] + alive["layer"],
-        "ring": ring_bytes(networks, load, spread),
-    }
-    return (
-        Stage("logits", {**logits, "logits": logits_bytes(networks, load, spread)}),
-        Stage("layer", layer),
-        Stage("step", {**held, "gathered": 0}),
-    )
-
-
-def offloaded_bytes(networks: Networks, load: Load, spread: Spread) -> int:
-    """What waits in the processor's memory for one rank."""
-    return sum(states_bytes(networks, load, spread).values()) if spread.offload else 0
-
-
-def peak(networks: Networks, load: Load, spread: Spread) -> Stage:
-    """The widest moment on a device."""
-    return max(memory(networks, load, spread), key=lambda stage: stage.total_bytes)
-
-
-@dataclass(frozen=True)
-class Flops:
-    """Floating point operations of one step, all ranks together.
-
-    Attributes:
-        useful: of the way there and the way back, nothing twice (what MFU counts; PaLM, arXiv 2204.02311, appendix B).
-        computed: with what is computed again: layers under recomputation, weights of attention, handfuls of logits.
-    """
-
-    useful: float
-    computed: float
-
-
-def flops(networks: Networks, load: Load, spread: Spread) -> Flops:
-    """Of one step. Two a multiplication; attention's causal half only; norms and the like left out."""
-    decoder, tokens = networks.decoder, load.tokens
-    matrices = 2.0 * tokens * decoder.layers * decoder.layer_matrices
-    pairs = load.rows * load.length * (load.length + 1) / 2
-    attended = 4.0 * pairs * decoder.layers * decoder.heads * decoder.head_width
-    head = 2.0 * tokens * decoder.vocabulary * decoder.width
-    # A frozen matrix has no gradient of its own, only one to hand on.
-    back = 2.0 if "language" in load.learning else 1.0
-    again = 1.0 if spread.recompute else 0.0
-    useful = (matrices + head) * (1 + back) + 3 * attended
-    computed = matrices * (1 + back + again) + attended * (1 + ATTEND_BACK + again) + head * (2 + back)
-    for name, part in networks.parts.items():
-        seen = load.views * part.flops * (3.0 if name in load.learning else 1.0)
-        useful, computed = useful + seen, computed + seen
-    reading = load.read_only * (matrices + attended + head)
-    return Flops(load.passes * (useful + reading), load.passes * (computed + reading))
-
-
-def sent_bytes(networks: Networks, load: Load, spread: Spread) -> dict[str, float]:
-    """What one rank sends in one step, by what it is for.
-
-    `ring`: R - 1 times its keys and values on the way there (and once more where layers are recomputed); on the way
-    back as often, and their gradients R times in float32. `all_to_all`: (R - 1) / R of its queries, keys, values and
-    outputs, there and back. `gathers`: (S - 1) / S of all weights, there and back. `reduces`: likewise of the gradients
-    of what learns, once a pass. Of S ranks each sends its own share S - 1 times, or adds to the others' as often.
-    """
-    decoder, size, ranks, ring = networks.decoder, load.number_bytes, spread.ranks, spread.ring
-    held, passes = share_tokens(load, spread), passes_of_rank(load, spread)
-    there = 1 + (1 if spread.recompute else 0) + load.read_only
-    found: dict[str, float] = {}
-    keys = held * decoder.key_value_width * decoder.layers
-    if ring > 1 and spread.together == "ring":
-        found["ring"] = passes * keys * ((there + 1) * (ring - 1) * size + ring * MASTER_BYTES)
-    elif ring > 1:
-        moved = held * decoder.layers * (2 * decoder.heads * decoder.head_width + decoder.key_value_width)
-        found["all_to_all"] = passes * moved * size * (there + 1) * (ring - 1) / ring
-    if ranks > 1:
-        everything = sum(networks.parameters.values())
-        learning = sum(count for name, count in networks.parameters.items() if name in load.learning)
-        found["gathers"] = passes * (2 + load.read_only) * everything * size * (ranks - 1) / ranks
-        found["reduces"] = passes * learning * MASTER_BYTES * (ranks - 1) / ranks
-    return found
-
-
 def passes_of_rank(load: Load, spread: Spread) -> int:
     """Passes that one rank computes in a step: rings share them; the last ones wait where they do not divide."""
     return -(-load.passes // spread.data)
 
 
-def seconds(networks: Networks, load: Load, spread: Spread, *, device_flops: float, utilisation: float) -> float:
-    """Of the whole stage, at so much of the device's peak; communication is in the utilisation."""
-    busy = flops(networks, load, spread).computed * (passes_of_rank(load, spread) * spread.data / load.passes)
-    return load.steps * busy / (spread.ranks * device_flops * utilisation)
+def learning_parameters(networks: Networks, load: Load) -> int:
+    """How many numbers learn."""
+    if load.adapters:
+        return load.adapters
+    return sum(count for name, count in networks.parameters.items() if name in load.learning)

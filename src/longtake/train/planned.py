@@ -1,4 +1,4 @@
-"""train/planned: a recipe in; what each of its stages computes, as `costs.training` reckons with it, out. Trains nothing.
+"""train/planned: a recipe in; what each of its stages computes, as `costs.training` reckons with it, out.
 
 Rows of text are as long as the recipe says. Samples with pictures are not: memory is reckoned for the longest that a
 recipe lets in, hours for samples of a usual length, if somebody says it.
@@ -16,7 +16,7 @@ from typing import Any
 from transformers import AutoModelForCausalLM
 
 from longtake.checkpoint import without_memory
-from longtake.costs.training import Load, Networks
+from longtake.costs.training import Load, Networks, Spread
 from longtake.train.align_recipe import AlignRecipe
 from longtake.train.language import Turning, scratch_config
 from longtake.train.recipes import bad_recipe, read_recipe
@@ -94,19 +94,17 @@ def untrained(recipe: TextRecipe) -> Any:
         return AutoModelForCausalLM.from_config(config)
 
 
-def stages_of(recipe: Any, networks: Networks, sizes: Sizes) -> list[PlannedStage]:
-    """What a recipe's stages compute.
+def stages_of(recipe: Any, networks: Networks, sizes: Sizes, spread: Spread) -> list[PlannedStage]:
+    """What a recipe's stages compute, on ranks that lie so.
 
     Raises:
         LongtakeError: `usage.bad_option` where nobody says how many samples there are.
     """
-    made: Callable[..., list[PlannedStage]] = next(
-        make for kind, make in _STAGES.items() if isinstance(recipe, kind)
-    )
-    return made(recipe, networks, sizes)
+    made: Callable[..., list[PlannedStage]] = next(make for kind, make in _STAGES.items() if isinstance(recipe, kind))
+    return made(recipe, networks, sizes, spread)
 
 
-def _text_stages(recipe: TextRecipe, networks: Networks, sizes: Sizes) -> list[PlannedStage]:
+def _text_stages(recipe: TextRecipe, networks: Networks, sizes: Sizes, spread: Spread) -> list[PlannedStage]:
     stages = []
     for number, stage in enumerate(recipe.stages, 1):
         load = Load(
@@ -121,7 +119,7 @@ def _text_stages(recipe: TextRecipe, networks: Networks, sizes: Sizes) -> list[P
     return stages
 
 
-def _align_stages(recipe: AlignRecipe, networks: Networks, sizes: Sizes) -> list[PlannedStage]:
+def _align_stages(recipe: AlignRecipe, networks: Networks, sizes: Sizes, spread: Spread) -> list[PlannedStage]:
     stages = []
     for number, stage in enumerate(recipe.stages, 1):
         if not stage.steps and not sizes.samples and recipe.data != ("world",):
@@ -157,7 +155,8 @@ def _known(table: Mapping[str, Any], kind: type[Any]) -> int:
     count = sum(1 if key in names else -1 for key in table)
     stages = table.get("stages")
     if isinstance(stages, list) and stages and isinstance(stages[0], Mapping) and "stages" in names:
-        stage = {field.name for field in dataclasses.fields(names["stages"].default[0])}
+        defaults: Any = names["stages"].default
+        stage = {field.name for field in dataclasses.fields(defaults[0])}
         count += sum(1 if key in stage else -1 for key in stages[0])
     return count
 

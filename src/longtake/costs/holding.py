@@ -1,0 +1,186 @@
+"""costs.holding: networks, a step of training and ranks in; what one device holds at its widest moments out.
+
+Formulas only, each held against what is counted (tests/test_costs_training.py, benchmarks/training.py). Of one decoder
+layer the way back keeps, for each token, in numbers of b bytes (the counting of Korthikanti and others, arXiv
+2205.05198, section 4.1, for RMSNorm, grouped-query heads and SwiGLU in place of GPT's parts):
+
+    two norms        2 x (4 + b + b) x width     its input in float32, normalised, and times its weight
+    attention        b x 2 x heads x head width  queries, output
+                     b x 2 x key heads x head width  keys, values
+                     4 x heads                   log-sum-exp (FlashAttention, arXiv 2205.14135): no L x L weights
+    perceptron       b x 4 x hidden              gate, its SiLU, up, their product
+
+With recomputation it keeps the layer's input, and all of the above for one layer at a time. Optimiser states, gradients
+and weights are shared out among all ranks (ZeRO stage 3, arXiv 1910.02054, section 5; here torch's FSDP2); a layer's
+weights are gathered when they are wanted. A row is shared among the ranks of a ring (arXiv 2310.01889): keys and values
+go round; or heads change places with positions (Ulysses, arXiv 2309.14509).
+"""
+
+from __future__ import annotations
+
+from longtake.costs import Stage
+from longtake.costs.training import (
+    MASTER_BYTES,
+    Decoder,
+    Load,
+    Networks,
+    Numbers,
+    Spread,
+    learning_parameters,
+    numbers_of,
+    share_tokens,
+)
+
+MOMENTS = 2
+"""AdamW's (arXiv 1711.05101), in float32."""
+BLOCK_TOKENS = BLOCK_WORDS = 4096
+"""Logits are made in blocks of so many tokens by so many words (train/entropy.py)."""
+
+
+def attention_saved_bytes(decoder: Decoder, numbers: Numbers, *, ring: bool = False) -> int:
+    """What attention keeps of a token; in a ring its output twice, as it was made and as the next matrix takes it."""
+    outputs = 3 if ring else 2
+    wide = outputs * decoder.heads * decoder.head_width + decoder.key_value_width
+    return numbers.computed * wide + MASTER_BYTES * decoder.heads
+
+
+def layer_saved_bytes(decoder: Decoder, numbers: Numbers, *, ring: bool = False) -> int:
+    """What one layer keeps of a token for the way back."""
+    norms = numbers.norms * decoder.width + 2 * MASTER_BYTES
+    perceptron = numbers.computed * 4 * decoder.hidden
+    return norms + attention_saved_bytes(decoder, numbers, ring=ring) + perceptron
+
+
+def perceptron_back_bytes(decoder: Decoder, numbers: Numbers) -> int:
+    """Of a token, what lives beside that at the widest moment of the way back through a perceptron.
+
+    Gradients of SwiGLU's two branches, and of what comes in and goes out; measured with torch's own operations watched
+    (tests), where hidden is at least three times width.
+    """
+    return numbers.computed * 2 * decoder.hidden + numbers.stream * 2 * decoder.width
+
+
+def attention_back_bytes(decoder: Decoder, numbers: Numbers, spread: Spread) -> int:
+    """Of a token that a rank holds, what lives on the way back through attention, beside what the layers keep.
+
+    The perceptron behind it is done. Gradients of the stream, of the output, of queries, keys and values; in a ring the
+    latter in float32, and keys and values under way: those attended to, those that arrive, and their gradients as they
+    are made, sent and received. Ulysses holds queries, keys, values and outputs, and their gradients, in both orders.
+    """
+    outputs, keys = decoder.heads * decoder.head_width, decoder.key_value_width
+    kept = numbers.norms // 2 * decoder.width + MASTER_BYTES
+    kept += attention_saved_bytes(decoder, numbers, ring=spread.ring > 1 and spread.together == "ring")
+    kept += numbers.stream * decoder.width + numbers.computed * outputs
+    if spread.ring == 1:
+        return kept + numbers.computed * (outputs + keys)
+    if spread.together == "ulysses":
+        return kept + 2 * numbers.computed * (2 * outputs + keys)
+    return kept + MASTER_BYTES * outputs + round_bytes(decoder, numbers)
+
+
+def round_bytes(decoder: Decoder, numbers: Numbers) -> int:
+    """Of a token that a rank holds: keys and values under way in a ring, and their gradients."""
+    return decoder.key_value_width * (2 * numbers.computed + 3 * MASTER_BYTES)
+
+
+def kept_bytes(networks: Networks, load: Load, spread: Spread) -> int:
+    """What all layers keep on one device for the way back; a tower and a projector that learn keep theirs."""
+    decoder, numbers = networks.decoder, numbers_of(load, spread)
+    ring = spread.ring > 1 and spread.together == "ring"
+    each = numbers.stream * decoder.width if spread.recompute else layer_saved_bytes(decoder, numbers, ring=ring)
+    seen = sum(part.saved_bytes for name, part in networks.parts.items() if name in load.learning)
+    return share_tokens(load, spread) * decoder.layers * each + load.views * seen
+
+
+def logits_bytes(networks: Networks, load: Load, spread: Spread) -> int:
+    """What is held of the logits: one block at a time however long the row, with its product before it is float32 or
+    its gradient behind it; the block's hidden states, their gradient and what is added to it; the block's rows of the
+    matrix. And of the whole row what the last norm keeps, and the gradient that it gets.
+    """
+    decoder, numbers = networks.decoder, numbers_of(load, spread)
+    half, held = numbers.computed % 4, share_tokens(load, spread)
+    tokens, words = min(BLOCK_TOKENS, held), min(BLOCK_WORDS, decoder.vocabulary)
+    block = tokens * words * (4 + half) + (tokens * (4 + 2 * half) + words * 2 * half) * decoder.width
+    return block + held * (numbers.norms // 2 + numbers.stream) * decoder.width
+
+
+def working_bytes(networks: Networks, load: Load, spread: Spread) -> dict[str, int]:
+    """Whole weights and gradients on a device only while it computes with them.
+
+    Gathered, `outer` ones (embeddings, head) stay from the first to the last use, with their gradients; of `layer` ones
+    there are one layer's weights, the next one's that are on their way, the gradients, and their sum in float32. Under
+    autocast on one device there are copies in bfloat16 instead: all layers' to the end of the way there (`outer`), then
+    one layer's, or all where nothing is recomputed.
+    """
+    decoder, size = networks.decoder, numbers_of(load, spread).computed
+    learns = "language" in load.learning
+    if spread.gathers:
+        layer = decoder.layer_parameters * (2 * size + (size + MASTER_BYTES if learns else 0))
+        return {"outer": decoder.outer_parameters * (2 if learns else 1) * size, "layer": layer}
+    copies = decoder.layer_matrices * size if load.half else 0
+    return {"outer": decoder.layers * copies, "layer": (1 - decoder.layers if spread.recompute else 0) * copies}
+
+
+def states_bytes(networks: Networks, load: Load, spread: Spread) -> dict[str, int]:
+    """Of one rank: its share of weights, gradients and optimiser states, wherever they wait."""
+    everything = sum(networks.parameters.values())
+    learning = learning_parameters(networks, load)
+    share = -(-learning // spread.parts) * MASTER_BYTES
+    return {
+        "weights": -(-everything // spread.parts) * MASTER_BYTES,
+        "gradients": share,
+        "optimiser": MOMENTS * share,
+    }
+
+
+def memory(networks: Networks, load: Load, spread: Spread) -> tuple[Stage, ...]:
+    """What is alive at once on one device, at the moments that may be the widest.
+
+    Returns:
+        `start`: weights are read whole before they are cut into parts; `loss`: a block of logits, while all layers keep
+        theirs; `perceptron` and `attention` of the last layer's way back; `step`: the optimiser, and a root of its
+        second moments.
+    """
+    states, numbers = states_bytes(networks, load, spread), numbers_of(load, spread)
+    held = {} if spread.hold == "aside" else states
+    kept, whole, tokens = (
+        kept_bytes(networks, load, spread),
+        working_bytes(networks, load, spread),
+        share_tokens(load, spread),
+    )
+    decoder = networks.decoder
+    ring = spread.ring > 1 and spread.together == "ring"
+    again = layer_saved_bytes(decoder, numbers, ring=ring) if spread.recompute else 0
+    # Without recomputation what the attention moment counts as kept is among what the layers keep.
+    attention = attention_back_bytes(decoder, numbers, spread) - (
+        0 if spread.recompute else _kept_of_attention(decoder, numbers, ring)
+    )
+    passing = round_bytes(decoder, numbers) if ring else 0
+    working = whole["outer"] + whole["layer"]
+    back = {
+        "perceptron": {"activations": kept + tokens * (again + perceptron_back_bytes(decoder, numbers))},
+        "attention": {"activations": kept + tokens * (attention - passing), "ring": tokens * passing},
+    }
+    return (
+        Stage("start", {"weights": sum(networks.parameters.values()) * MASTER_BYTES}),
+        Stage(
+            "loss",
+            {**held, "working": whole["outer"], "activations": kept, "logits": logits_bytes(networks, load, spread)},
+        ),
+        *(Stage(name, {**held, "working": working, **counts}) for name, counts in back.items()),
+        Stage("step", {**held, "working": states["gradients"] if held else 0}),
+    )
+
+
+def _kept_of_attention(decoder: Decoder, numbers: Numbers, ring: bool) -> int:
+    return numbers.norms // 2 * decoder.width + MASTER_BYTES + attention_saved_bytes(decoder, numbers, ring=ring)
+
+
+def aside_bytes(networks: Networks, load: Load, spread: Spread) -> int:
+    """What waits in the processor's memory for one rank."""
+    return sum(states_bytes(networks, load, spread).values()) if spread.hold == "aside" else 0
+
+
+def peak(networks: Networks, load: Load, spread: Spread) -> Stage:
+    """The widest moment on a device."""
+    return max(memory(networks, load, spread), key=lambda stage: stage.total_bytes)
