@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import socket
 import traceback
 from collections.abc import Callable
@@ -50,7 +51,7 @@ def run_ranks(function: Callable[..., Any], size: int, *arguments: Any) -> list[
 
 def _result(pipe: Connection, rank: int) -> Any:
     assert pipe.poll(PATIENCE_S), f"rank {rank} says nothing"
-    well, told = pipe.recv()
+    well, told = pickle.loads(pipe.recv_bytes())
     assert well, f"rank {rank}:\n{told}"
     return told
 
@@ -61,9 +62,10 @@ def _alone(function: Callable[..., Any], arguments: tuple[Any, ...], place: dict
     try:
         with joined(torch.device("cpu")) as ranks:
             told = function(ranks, *arguments)
-        pipe.send((True, told))
+        # Not `send`: it would only lend a tensor's memory, which is gone when this process is.
+        pipe.send_bytes(pickle.dumps((True, told)))
     except Exception:  # noqa: BLE001  whatever it is, the parent is told all of it
-        pipe.send((False, traceback.format_exc()))
+        pipe.send_bytes(pickle.dumps((False, traceback.format_exc())))
 
 
 def _free_port() -> int:

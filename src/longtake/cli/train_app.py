@@ -32,6 +32,12 @@ RecipeSettings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="A key of the recipe, also stages.0.steps=20; repeatable."),
 ]
+Ring = Annotated[
+    int | None,
+    typer.Option(
+        "--ring", help="Ranks that share each row, where torchrun starts several; others read other rows.", min=1
+    ),
+]
 Plan = Annotated[bool, typer.Option("--plan", help="Time a few steps, say what it would take, and stop.")]
 
 Controls = Annotated[
@@ -79,6 +85,7 @@ def text(
     output: RunFolder = "runs/text",
     seed: RunSeed = None,
     device: opt.Device = "auto",
+    ring: Ring = None,
     settings: RecipeSettings = None,
     plan: Plan = False,
     as_json: opt.AsJson = False,
@@ -87,7 +94,8 @@ def text(
     """Train a language model on long text, from scratch or further; goes on where it was stopped."""
     from longtake.cli.training import Told, train_on_text
 
-    told = Told(recipe, (*(data or ()), *(more_data or ())), {"start": start, "seed": seed}, tuple(settings or ()))
+    given = {"start": start, "seed": seed, "ring": ring}
+    told = Told(recipe, (*(data or ()), *(more_data or ())), given, tuple(settings or ()))
     train_on_text(told, output, device=device, plan=plan, show=opt.Show(as_json, quiet))
 
 

@@ -105,12 +105,15 @@ class Told:
 
 def train_on_text(told: Told, output: str, *, device: str, plan: bool, show: Show) -> None:
     """`longtake train text`: train, then print what held-out text lost, by position."""
+    from longtake.parallel.joining import leads
     from longtake.train.showing import Teller
     from longtake.train.text import train_text
     from longtake.train.text_recipe import TextRecipe
 
     recipe = told.read(TextRecipe)
     summary = train_text(recipe, Path(output), device=device, plan_only=plan, teller=Teller(quiet=not show.talks))
+    if not leads():
+        return
     if show.as_json:
         say_json(summary)
     elif not plan:

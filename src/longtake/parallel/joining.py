@@ -22,6 +22,11 @@ def is_started() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
+def leads() -> bool:
+    """Whether this process speaks for all that were started together; true of one alone."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def joined(device: torch.device, *, ranks: int | None = None) -> Iterator[Ranks]:
     """Join the others, and leave them in the end; alone where nobody started others.
@@ -44,7 +49,8 @@ def joined(device: torch.device, *, ranks: int | None = None) -> Iterator[Ranks]
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    # Gloo also between graphics cards, for what lies in the processor's memory.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size(), device, dist.group.WORLD)
     finally:

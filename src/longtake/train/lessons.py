@@ -17,9 +17,11 @@ import torch
 
 from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.train.curves import draw_curves, read_log
-from longtake.train.loop import Manner, Optimisers, Stage, run
+from longtake.train.loop import Manner, Optimisers, Stage, gradients, run
 from longtake.train.recipes import write_whole
+from longtake.train.saving import kept
 from longtake.train.showing import Teller, stop_between_steps
+from longtake.train.spread import ONE, Spread
 from longtake.video.times import spoken_s
 
 BEFORE = "before.json"
@@ -55,6 +57,7 @@ class Lesson:
         seek: makes the batches of this step the next ones.
         meter: counts the tokens of the stage's batches.
         told: what the plan says of it.
+        spread: of it over ranks, every one of which has this lesson.
     """
 
     stage: Stage
@@ -63,6 +66,15 @@ class Lesson:
     seek: Callable[[int], None]
     told: dict[str, Any]
     meter: Meter = field(default_factory=Meter)
+    spread: Spread = ONE
+
+    def manner(self, **more: Any) -> Manner:
+        """How its stage is run; `more` as `Manner` has it."""
+        return Manner(optimisers=self.optimisers, batches=self.batches, spread=self.spread, **more)
+
+    def tokens(self) -> int:
+        """Those that all ranks have read since the last time. Every rank calls it."""
+        return round(self.spread.summed(self.meter.take())[0] / self.spread.ring.size)
 
 
 @dataclass(frozen=True)
@@ -77,9 +89,9 @@ class Pace:
 def timed(lesson: Lesson) -> tuple[float, float]:
     """Seconds and tokens of one step, measured: forward, back, and an optimiser's step at a rate of nothing.
 
-    Parameters stay as they are. The first step is not counted: what is made once is made there.
+    Parameters stay as they are. Every rank calls it. The first step is not counted: what is made once is made there.
     """
-    stage, rng = lesson.stage, np.random.default_rng(0)
+    stage, spread = lesson.stage, lesson.spread
     lesson.seek(0)
     stage.module.train()
     optimisers = lesson.optimisers(stage)
@@ -88,15 +100,15 @@ def timed(lesson: Lesson) -> tuple[float, float]:
         while len(spent) < 2 or (spent[0] < LONG_STEP_S and len(spent) < 4):
             lesson.meter.take()
             started_s = time.perf_counter()
-            for _ in range(lesson.batches):
-                (stage.loss(rng) / lesson.batches).backward()
+            gradients(stage, lesson.manner(), seed=0, step=0)
             for optimiser, _ in optimisers:
                 optimiser.step()
                 optimiser.zero_grad()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            spent.append(time.perf_counter() - started_s)
-    return float(np.mean(spent[1:])), float(lesson.meter.take())
+            # Of all ranks, so that all take as many.
+            spent.append(spread.summed(time.perf_counter() - started_s)[0] / spread.ranks.size)
+    return float(np.mean(spent[1:])), float(lesson.tokens())
 
 
 _TOLD_ALOUD = ("name", "steps", "done_steps", "seconds_a_step", "tokens_a_step", "seconds")
@@ -136,14 +148,12 @@ def tell_plan(planned: dict[str, Any], teller: Teller) -> None:
 
 def done_steps(folder: Path, stage: Stage, pace: Pace) -> int:
     """The steps that the stage's last checkpoint holds."""
-    path = folder / f"{stage.name}.pt"
-    if not path.exists():
-        return 0
-    return int(torch.load(path, weights_only=True, mmap=True)["step"])
+    found = kept(folder, stage.name)
+    return found[1] if found else 0
 
 
 def run_lessons(lessons: Sequence[Lesson], folder: Path, pace: Pace, teller: Teller) -> None:
-    """Run the stages in order, each from its last checkpoint in `folder`.
+    """Run the stages in order, each from its last checkpoint in `folder`. Every rank calls it.
 
     Raises:
         LongtakeError: `interrupted` after Ctrl-C, when the step that was under way is done and kept;
@@ -151,11 +161,9 @@ def run_lessons(lessons: Sequence[Lesson], folder: Path, pace: Pace, teller: Tel
     """
     with stop_between_steps() as stop:
         for lesson in lessons:
-            stage, clock = lesson.stage, _Clock(lesson.meter)
+            stage, clock = lesson.stage, _Clock(lesson)
             with teller.stage(stage.name, stage.steps, stop) as hear:
-                manner = Manner(
-                    optimisers=lesson.optimisers,
-                    batches=lesson.batches,
+                manner = lesson.manner(
                     log_every=pace.log_every,
                     save_every=pace.save_every,
                     before_step=lesson.seek,
@@ -174,18 +182,24 @@ def run_lessons(lessons: Sequence[Lesson], folder: Path, pace: Pace, teller: Tel
                     raise LongtakeError(ErrorCode.INTERRUPTED, str(folder), reason, advice) from None
 
 
-def measured_once(folder: Path, measure: Callable[[], Any]) -> Any:
+def measured_once(folder: Path, measure: Callable[[], Any], spread: Spread = ONE) -> Any:
     """What `measure` finds before the first step, as JSON values; whoever goes on takes what was found then.
+
+    Every rank calls it, and all measure.
 
     Raises:
         LongtakeError: `disk.write`.
     """
-    kept = folder / BEFORE
-    if not kept.exists():
+    path = folder / BEFORE
+    if not spread.led(path.exists):
         found = json.dumps(measure()) + "\n"
-        with writing(str(folder)):
-            write_whole(kept, found)
-    return json.loads(kept.read_text(encoding="utf-8"))
+        spread.led(lambda: _keep(path, found))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _keep(path: Path, text: str) -> None:
+    with writing(str(path.parent)):
+        write_whole(path, text)
 
 
 def finish(folder: Path, lessons: Sequence[Lesson], more: dict[str, Any]) -> dict[str, Any]:
@@ -207,11 +221,11 @@ def finish(folder: Path, lessons: Sequence[Lesson], more: dict[str, Any]) -> dic
 class _Clock:
     """What a row of the log says of tokens and time."""
 
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
+    def __init__(self, lesson: Lesson) -> None:
+        self._lesson = lesson
         self._since_s = time.monotonic()
 
     def told(self) -> dict[str, Any]:
-        now_s, tokens = time.monotonic(), self._meter.take()
+        now_s, tokens = time.monotonic(), self._lesson.tokens()
         spent_s, self._since_s = now_s - self._since_s, now_s
         return {"tokens": tokens, "tokens_a_second": round(tokens / max(spent_s, 1e-6))}

@@ -1,13 +1,13 @@
 """train/loop: a stage in, its trained module out. One small loop for every stage; knows nothing of what is learned.
 
-Every step draws its data from (seed, stage, step) alone, so that a run which was stopped and goes on from its last
-checkpoint takes the very steps that it would have taken.
+Every batch draws its data from (seed, stage, step, its number in the step) alone. So a run which was stopped and goes
+on from its last checkpoint takes the very steps that it would have taken, and several ranks share a step's batches.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import math
 import time
 import zlib
 from collections.abc import Callable
@@ -18,6 +18,23 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import nn
+
+from longtake.train.saving import Optimisers, load_module, restore, save
+from longtake.train.spread import ONE, Spread
+
+__all__ = [
+    "Manner",
+    "Optimisers",
+    "Rates",
+    "Stage",
+    "drawing",
+    "gradients",
+    "load_module",
+    "logged",
+    "muon_and_adam",
+    "run",
+    "spent_s",
+]
 
 LOG_EVERY = 20
 SAVE_EVERY = 200
@@ -59,16 +76,14 @@ class Stage(Protocol):
         ...
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
-        """The loss of one batch, drawn with `rng`."""
+        """The losses of one batch, drawn with `rng`: one number of each target that this rank has, or one of the batch
+        where that counts as one target.
+        """
         ...
 
     def figures(self) -> dict[str, float]:
         """Shares of held-out things that are right now."""
         ...
-
-
-Optimisers = list[tuple[torch.optim.Optimizer, float]]
-"""Each with its full learning rate."""
 
 
 def run(stage: Stage, folder: Path, *, seed: int, manner: Manner | None = None) -> None:
@@ -81,23 +96,19 @@ def run(stage: Stage, folder: Path, *, seed: int, manner: Manner | None = None) 
         KeyboardInterrupt: `manner.after_step` wanted to stop; the checkpoint is of that step.
     """
     manner = manner or Manner()
+    spread, place = manner.spread, folder / stage.name
     optimisers = manner.optimisers(stage)
-    state = folder / f"{stage.name}.pt"
-    began = _restore(state, stage, optimisers) if state.exists() else 0
-    log_path = folder / f"{stage.name}.jsonl"
+    began = restore(place, stage.module, optimisers, spread)
     stage.module.train()
     started, losses = time.monotonic(), list[float]()
     for step in range(began, stage.steps):
         manner.before_step(step)
         _set_rates(optimisers, stage.rates.share(step, stage.steps))
-        number = zlib.crc32(stage.name.encode())
-        torch.manual_seed(int(np.random.SeedSequence([seed, number, step]).generate_state(1)[0]))
-        rng = np.random.default_rng([seed, number, step])
-        loss = _take_step(stage, optimisers, rng, step=step, batches=manner.batches)
+        loss = _take_step(stage, optimisers, manner, seed=seed, step=step)
         losses.append(loss)
         done = step + 1
         last = done == stage.steps
-        stop = manner.after_step(done, loss)
+        stop = spread.any(manner.after_step(done, loss))
         # Also where it stops: who goes on knows nothing of the steps since the last row.
         if done % manner.log_every == 0 or last or stop:
             row: dict[str, Any] = {"step": done, "steps": stage.steps, "loss": round(float(np.mean(losses)), 4)}
@@ -107,9 +118,10 @@ def run(stage: Stage, folder: Path, *, seed: int, manner: Manner | None = None) 
             if done % manner.save_every == 0 or last:
                 row |= _figures(stage)
             if done % manner.save_every == 0 or last or stop:
-                _save(state, stage, optimisers, done)
-            with log_path.open("a") as log:
-                log.write(json.dumps(row) + "\n")
+                save(place, stage.module, optimisers, step=done, spread=spread)
+            if spread.leads:
+                with (folder / f"{stage.name}.jsonl").open("a") as log:
+                    log.write(json.dumps(row) + "\n")
         if stop and not last:
             raise KeyboardInterrupt
     stage.module.eval()
@@ -122,19 +134,53 @@ def _set_rates(optimisers: Optimisers, share: float) -> None:
         optimiser.zero_grad()
 
 
-def _take_step(stage: Stage, optimisers: Optimisers, rng: np.random.Generator, *, step: int, batches: int) -> float:
-    """One step on the mean gradient of `batches` batches; returns their mean loss."""
-    lost = 0.0
-    for _ in range(batches):
-        loss = stage.loss(rng) / batches
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss of stage {stage.name} is {loss.item()} at step {step}")
+def gradients(stage: Stage, manner: Manner, *, seed: int, step: int) -> float:
+    """Add to each parameter the gradient of the mean loss of a step's targets, over all batches and ranks; that mean.
+
+    Every rank calls it.
+    """
+    spread = manner.spread
+    own = spread.own(manner.batches)
+    lost = targets = unit = 0.0
+    for batch in own:
+        torch.manual_seed(int(np.random.SeedSequence(_place(seed, stage.name, step, batch)).generate_state(1)[0]))
+        losses = stage.loss(drawing(seed, stage.name, step, batch))
+        # What a batch counts by on average, so that numbers keep their size; which it is does not matter in the end.
+        unit = unit or max(1.0, spread.summed(losses.numel())[0] / spread.ranks.size)
+        targets += losses.numel()
+        loss = losses.sum() / unit / len(own)
         loss.backward()
         lost += loss.item()
+    lost, targets = spread.summed(lost, targets)
+    spread.average(stage.module)
+    # Of which the gradients are: the mean over ranks of each one's sum / unit / batches.
+    share = spread.ranks.size * len(own) * unit / max(1.0, targets)
+    if share != 1.0:
+        for parameter in stage.module.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(share)
+    return lost / spread.ranks.size * share
+
+
+def drawing(seed: int, name: str, step: int, batch: int = 0) -> np.random.Generator:
+    """What a batch of a step draws with, whoever reads it."""
+    return np.random.default_rng(_place(seed, name, step, batch))
+
+
+def _place(seed: int, name: str, step: int, batch: int) -> list[int]:
+    # A step's first batch has what steps of one batch always had.
+    return [seed, zlib.crc32(name.encode()), step, *([batch] if batch else [])]
+
+
+def _take_step(stage: Stage, optimisers: Optimisers, manner: Manner, *, seed: int, step: int) -> float:
+    """One step; returns its loss."""
+    loss = gradients(stage, manner, seed=seed, step=step)
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"the loss of stage {stage.name} is {loss} at step {step}")
     nn.utils.clip_grad_norm_(stage.module.parameters(), 1.0)
     for optimiser, _ in optimisers:
         optimiser.step()
-    return lost
+    return loss
 
 
 def _figures(stage: Stage) -> dict[str, float]:
@@ -142,11 +188,6 @@ def _figures(stage: Stage) -> dict[str, float]:
     figures = {name: round(share, 4) for name, share in stage.figures().items()}
     stage.module.train()
     return figures
-
-
-def load_module(folder: Path, name: str, module: nn.Module) -> None:
-    """Give `module` the weights that stage `name` ended with."""
-    module.load_state_dict(torch.load(folder / f"{name}.pt", weights_only=True)["module"])
 
 
 def logged(folder: Path, name: str) -> dict[str, Any]:
@@ -186,12 +227,13 @@ class Manner:
 
     Attributes:
         optimisers: makes the optimisers of a stage, each with its full rate.
-        batches: so many make the gradient of one step.
+        batches: so many make the gradient of one step, on all ranks together.
         log_every: steps to a row of the log.
         save_every: steps to a checkpoint; a multiple of `log_every`.
         before_step: hears the number of the step whose batches are drawn next.
         after_step: hears the steps done and the loss; true asks for a checkpoint and an end here.
-        told: more to write into a row of the log.
+        told: more to write into a row of the log; every rank is asked.
+        spread: of the stage over ranks.
     """
 
     optimisers: Callable[[Stage], Optimisers] = muon_and_adam
@@ -201,23 +243,9 @@ class Manner:
     before_step: Callable[[int], None] = lambda step: None
     after_step: Callable[[int, float], bool] = lambda done, loss: False
     told: Callable[[], dict[str, Any]] = dict
+    spread: Spread = ONE
 
     def __post_init__(self) -> None:
         if min(self.batches, self.log_every, self.save_every) < 1 or self.save_every % self.log_every:
             counts = f"{self.batches} batches, log every {self.log_every}, save every {self.save_every}"
             raise ValueError(f"{counts}; want at least 1 each, and save_every a multiple of log_every")
-
-
-def _save(path: Path, stage: Stage, optimisers: Optimisers, step: int) -> None:
-    partial = path.with_suffix(".partial")
-    optimiser_states = [optimiser.state_dict() for optimiser, _ in optimisers]
-    torch.save({"module": stage.module.state_dict(), "optimisers": optimiser_states, "step": step}, partial)
-    os.replace(partial, path)
-
-
-def _restore(path: Path, stage: Stage, optimisers: Optimisers) -> int:
-    saved = torch.load(path, weights_only=True)
-    stage.module.load_state_dict(saved["module"])
-    for (optimiser, _), state in zip(optimisers, saved["optimisers"], strict=True):
-        optimiser.load_state_dict(state)
-    return int(saved["step"])

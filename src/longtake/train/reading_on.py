@@ -14,9 +14,15 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from longtake.parallel.attending import reading
+from longtake.parallel.order import gathered, share
+from longtake.train.loop import drawing
 from longtake.train.packing import Rows, stretched
 from longtake.train.schedule import Schedule
+from longtake.train.spread import ONE, Spread
 
+NO_TARGET = -100
+"""What torch's cross-entropy leaves out."""
 LOGITS_AT_ONCE = 2**25
 """So many logits are held at once: with 152,000 words those of a 224,000-token row would take 136 GB."""
 
@@ -29,10 +35,13 @@ class ReadingOn:
         module: the language model.
         rows: where the text comes from, in rows of one length.
         rows_at_once: in one batch.
+        rows_a_step: in all batches of a step, on all ranks; and the seed: how the positions of each row are spread
+            follows from these and the row's number, whoever reads it.
         span: positions are spread over so many (`packing.stretched`); 0 counts them one by one.
         pieces: that a row is cut into for that.
         half: compute in bfloat16 where torch's autocast does.
         exam_NL: held-out rows; none where nothing was held out.
+        spread: of the stage over ranks; those of a ring read the same rows.
     """
 
     name: str
@@ -45,19 +54,44 @@ class ReadingOn:
     pieces: int
     half: bool
     exam_NL: torch.Tensor
+    rows_a_step: int = 1
+    seed: int = 0
+    spread: Spread = ONE
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
-        """The mean loss of the next rows."""
+        """(M,) the losses of the next rows' tokens, of which this rank reads what stands before them."""
+        first = self.rows.next_row
         ids_BL = self.rows.take(self.rows_at_once)
-        rows, length = ids_BL.shape
-        places_BL = stretched(rng, rows, length, span=self.span, pieces=self.pieces) if self.span else None
-        return next_losses(self.module, ids_BL, places_BL, half=self.half).mean()
+        places_BL = self._places(first, *ids_BL.shape) if self.span else None
+        return own_losses(self.module, ids_BL, places_BL, half=self.half, spread=self.spread)
 
     def figures(self) -> dict[str, float]:
         """The mean loss of the held-out rows."""
         if not len(self.exam_NL):
             return {}
-        return {"held_out_loss": float(examined(self.module, self.exam_NL, half=self.half).mean())}
+        losses_NL = examined(self.module, self.exam_NL, half=self.half, spread=self.spread)
+        return {"held_out_loss": float(losses_NL.mean())}
+
+    def _places(self, first: int, rows: int, length: int) -> torch.Tensor:
+        """Those of the rows from number `first` on: each step draws anew, row after row."""
+        step, before = divmod(first, self.rows_a_step)
+        rng = drawing(self.seed, self.name, step)
+        return stretched(rng, before + rows, length, span=self.span, pieces=self.pieces)[before:]
+
+
+def own_losses(
+    language: Any,
+    ids_BL: torch.Tensor,
+    positions_BL: torch.Tensor | None = None,
+    *,
+    half: bool,
+    spread: Spread = ONE,
+) -> torch.Tensor:
+    """(M,) float32: `next_losses` of those tokens that follow what this rank reads. Every rank of a ring calls it."""
+    if spread.ring.size == 1:
+        return spread.within(lambda: next_losses(language, ids_BL, positions_BL, half=half)).flatten()
+    losses_BS, targets_BS = _shared_losses(language, ids_BL, positions_BL, half=half, spread=spread)
+    return losses_BS[targets_BS != NO_TARGET]
 
 
 def next_losses(
@@ -100,14 +134,46 @@ def losses_of(
 _ONCE_MORE: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
 
 
-@torch.inference_mode()
-def examined(language: nn.Module, rows_NL: torch.Tensor, *, half: bool) -> torch.Tensor:
-    """(N, L - 1) losses of rows, read one by one in evaluation mode."""
+# Not in inference mode: what FSDP gathers there could not be learned with any more.
+@torch.no_grad()
+def examined(language: nn.Module, rows_NL: torch.Tensor, *, half: bool, spread: Spread = ONE) -> torch.Tensor:
+    """(N, L - 1) losses of rows, read one by one in evaluation mode. Every rank calls it, and gets all of it."""
     learning = language.training
     language.eval()
-    losses = [next_losses(language, row_L[None], half=half).cpu() for row_L in rows_NL]
+    losses = [_all_losses(language, row_L[None], half=half, spread=spread).cpu() for row_L in rows_NL]
     language.train(learning)
     return torch.cat(losses)
+
+
+def _all_losses(language: Any, ids_BL: torch.Tensor, *, half: bool, spread: Spread) -> torch.Tensor:
+    """`next_losses`, also where a ring shares the rows."""
+    if spread.ring.size == 1:
+        return spread.within(lambda: next_losses(language, ids_BL, half=half))
+    losses_BS, _ = _shared_losses(language, ids_BL, None, half=half, spread=spread)
+    return gathered(losses_BS, spread.ring, ids_BL.shape[1])[:, :-1]
+
+
+def _shared_losses(
+    language: Any, ids_BL: torch.Tensor, positions_BL: torch.Tensor | None, *, half: bool, spread: Spread
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What follows each position that a rank of a ring holds: (B, S) its losses, and (B, S) what it is.
+
+    0 and NO_TARGET where nothing does.
+    """
+    ring, length = spread.ring, ids_BL.shape[1]
+    ids_BL = ids_BL.to(ring.device)
+    places_BL = torch.arange(length)[None].expand_as(ids_BL) if positions_BL is None else positions_BL
+    # Before the row is shared: what follows a rank's last position may be another's.
+    following_BL = nn.functional.pad(ids_BL[:, 1:], (0, 1), value=NO_TARGET)
+    ids_BS, targets_BS = share(ids_BL, ring), share(following_BL, ring, pad=NO_TARGET)
+    places_BS = share(places_BL.to(ring.device), ring)
+
+    def work() -> torch.Tensor:
+        with reading(ring, length), torch.autocast(ring.device.type, torch.bfloat16, enabled=half):
+            hidden_BSD = language.model(input_ids=ids_BS, position_ids=places_BS, use_cache=False).last_hidden_state
+            return losses_of(hidden_BSD.flatten(0, 1), targets_BS.flatten(), language.lm_head)
+
+    return spread.within(work).view_as(targets_BS), targets_BS
 
 
 def by_position(losses_NL: torch.Tensor, *, first: int = 256) -> dict[str, float]:

@@ -8,6 +8,7 @@ in whatever way, goes on there and ends with the very weights it would have had 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -20,6 +21,8 @@ from transformers import PreTrainedModel
 
 from longtake.checkpoint import DTYPES, TOKENIZER, placement
 from longtake.errors import ErrorCode, LongtakeError, writing
+from longtake.parallel import Ranks
+from longtake.parallel.joining import joined
 from longtake.prompt import HubTokenizer
 from longtake.train.corpus import Corpus, Source, find_files
 from longtake.train.language import Start, Turning, from_folder, from_scratch, train_tokenizer, turned
@@ -29,7 +32,9 @@ from longtake.train.packing import Packer, Rows
 from longtake.train.reading_on import ReadingOn, by_position, examined
 from longtake.train.recipes import keep_recipe
 from longtake.train.schedule import Schedule, adam, muon
+from longtake.train.sharding import gathered, sharded
 from longtake.train.showing import Teller
+from longtake.train.spread import Hold, Spread, spread_over
 from longtake.train.text_recipe import TextRecipe, TextStage
 from longtake.train.worldly import World
 
@@ -48,48 +53,111 @@ def train_text(recipe: TextRecipe, folder: Path, *, device: str, plan_only: bool
         LongtakeError: `usage.bad_option` for data that is not there or a folder of another training, `data.bad`,
             `model.bad_checkpoint`, `interrupted` after Ctrl-C, `disk.write`.
     """
-    source = _source(recipe)
-    start = _start(recipe, source, folder, placement(device, "float32").device)
-    if not plan_only:
+    with joined(placement(device, "float32").device) as ranks:
+        spread = spread_over(ranks, ring=recipe.ring, hold=_hold(recipe, ranks))
+        _check_rows(recipe, spread)
+        training = _Training(recipe, folder, _source(recipe), spread, teller if ranks.leads else Teller(quiet=True))
+        return training.run(plan_only=plan_only)
+
+
+def _hold(recipe: TextRecipe, ranks: Ranks) -> Hold:
+    """How ranks hold the weights.
+
+    Raises:
+        LongtakeError: `usage.bad_option` for weights aside where torch was not told of any ranks.
+    """
+    if recipe.weights == "auto":
+        return "sharded" if ranks.size > 1 and recipe.optimiser != "muon" else "whole"
+    if recipe.weights == "aside" and ranks.group is None:
+        reason, advice = (
+            "only ranks put weights aside, and one may do so alone",
+            "start it by torchrun --nproc-per-node 1",
+        )
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "weights = aside", reason, advice)
+    return recipe.weights if ranks.group is not None else "whole"
+
+
+def _check_rows(recipe: TextRecipe, spread: Spread) -> None:
+    for stage in recipe.stages:
+        rows = recipe.rows_a_step(stage)
+        if rows % spread.data_ranks:
+            reason = (
+                f"{rows} rows of {stage.length:,} tokens a step are not to be shared by {spread.data_ranks} data ranks"
+            )
+            advice = "change step_tokens, the number of ranks, or let more of them share a row by --ring"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"step_tokens = {recipe.step_tokens}", reason, advice)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """One run of a recipe, as each rank has it."""
+
+    recipe: TextRecipe
+    folder: Path
+    source: Source
+    spread: Spread
+    teller: Teller
+
+    def run(self, *, plan_only: bool) -> dict[str, Any]:
+        """See `train_text`."""
+        recipe, folder, teller = self.recipe, self.folder, self.teller
+        start = self._start()
+        if not plan_only:
+            self.spread.led(lambda: self._keep(start))
+        parameters = _parameters(start.language)
+        course = _course(recipe, start, self.source, self.spread)
+        lessons, spread = course.lessons(), course.spread
+        pace = Pace(recipe.log_every, recipe.save_every, recipe.seed)
+        planned = {"start": start.kind, **plan(lessons, parameters, pace, folder)}
+        tell_plan(planned, teller)
+        if plan_only:
+            return planned
+        last: Any = lessons[-1].stage
+        # With positions turned as they came.
+        before = measured_once(folder, lambda: _measured(start.language, last), spread)
+        run_lessons(lessons, folder, pace, teller)
+        held_out = {"before": before, "after": _measured(last.module, last)}
+        whole = gathered(last.module, spread)
+        return spread.led(lambda: self._finish(start, whole, lessons, held_out))
+
+    def _start(self) -> Start:
+        recipe, device = self.recipe, self.spread.ranks.device
+        if recipe.start:
+            if not Path(recipe.start).is_dir():
+                advice = "give the folder of a language model or of a nano"
+                raise LongtakeError(ErrorCode.MODEL_NOT_FOUND, recipe.start, "is no folder", advice)
+            return from_folder(Path(recipe.start), device)
+        tokenizer = self.spread.led(self._tokenizer)
+        return from_scratch(recipe.model, tokenizer, _turning(recipe.stages[0]), seed=recipe.seed, device=device)
+
+    def _tokenizer(self) -> HubTokenizer:
+        recipe = self.recipe
+        kept = Path(recipe.tokenizer) if recipe.tokenizer else self.folder / TOKENIZER
+        if recipe.tokenizer or kept.is_file():
+            return HubTokenizer.from_file(kept)
+        documents = self.source.training([recipe.seed])
+        return train_tokenizer(documents, vocabulary=recipe.vocabulary, characters=recipe.tokenizer_characters)
+
+    def _keep(self, start: Start) -> None:
+        # A training may go on over other ranks.
+        told = {key: value for key, value in asdict(self.recipe).items() if key not in ("ring", "weights")}
+        with writing(str(self.folder)):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            keep_recipe(self.folder, {"command": "text", **told, **self.source.told()})
+            _keep_tokenizer(start, self.folder / TOKENIZER)
+
+    def _finish(self, start: Start, whole: Any, lessons: list[Lesson], held_out: dict[str, Any]) -> dict[str, Any]:
+        recipe, folder = self.recipe, self.folder
         with writing(str(folder)):
-            folder.mkdir(parents=True, exist_ok=True)
-            keep_recipe(folder, {"command": "text", **asdict(recipe), **source.told()})
-            _keep_tokenizer(start, folder / TOKENIZER)
-    lessons = _Course(recipe, start, source).lessons()
-    pace = Pace(recipe.log_every, recipe.save_every, recipe.seed)
-    planned = {"start": start.kind, **plan(lessons, _parameters(start.language), pace, folder)}
-    tell_plan(planned, teller)
-    if plan_only:
-        return planned
-    last: Any = lessons[-1].stage
-    # With positions turned as they came.
-    before = measured_once(folder, lambda: _measured(start.language, last))
-    run_lessons(lessons, folder, pace, teller)
-    with writing(str(folder)):
-        dtype = None if recipe.dtype == "keep" else DTYPES[recipe.dtype]
-        start.write(folder / "model", last.module, dtype, max(stage.context for stage in recipe.stages))
-        return finish(folder, lessons, {"held_out": {"before": before, "after": _measured(last.module, last)}})
+            dtype = None if recipe.dtype == "keep" else DTYPES[recipe.dtype]
+            start.write(folder / "model", whole, dtype, max(stage.context for stage in recipe.stages))
+            return finish(folder, lessons, {"held_out": held_out})
 
 
 def _source(recipe: TextRecipe) -> Source:
     if recipe.data == ("world",):
         return World()
     return Corpus(find_files(recipe.data), recipe.text_field, recipe.held_out, recipe.shuffle_buffer)
-
-
-def _start(recipe: TextRecipe, source: Source, folder: Path, device: torch.device) -> Start:
-    if recipe.start:
-        if not Path(recipe.start).is_dir():
-            advice = "give the folder of a language model or of a nano"
-            raise LongtakeError(ErrorCode.MODEL_NOT_FOUND, recipe.start, "is no folder", advice)
-        return from_folder(Path(recipe.start), device)
-    kept = Path(recipe.tokenizer) if recipe.tokenizer else folder / TOKENIZER
-    if recipe.tokenizer or kept.is_file():
-        tokenizer = HubTokenizer.from_file(kept)
-    else:
-        documents = source.training([recipe.seed])
-        tokenizer = train_tokenizer(documents, vocabulary=recipe.vocabulary, characters=recipe.tokenizer_characters)
-    return from_scratch(recipe.model, tokenizer, _turning(recipe.stages[0]), seed=recipe.seed, device=device)
 
 
 def _keep_tokenizer(start: Start, path: Path) -> None:
@@ -103,26 +171,52 @@ def _turning(stage: TextStage) -> Turning:
     return Turning(stage.theta, stage.scaling, stage.factor, stage.context)
 
 
+def _course(recipe: TextRecipe, start: Start, source: Source, spread: Spread) -> _Course:
+    """The stages' models share one set of parameters, held as `spread` says."""
+    languages = [start.language]
+    for stage in recipe.stages:
+        languages.append(turned(languages[-1], _turning(stage), first_context=start.context))
+    if recipe.recompute:
+        for language in languages:
+            _recompute(cast(PreTrainedModel, language))
+    spread = sharded(languages, spread, half=recipe.precision == "bfloat16")
+    return _Course(recipe, start, source, spread, tuple(languages[1:]))
+
+
+def _recompute(language: PreTrainedModel) -> None:
+    with warnings.catch_warnings():
+        # The newer name for it is not in every release 5 of transformers.
+        warnings.filterwarnings("ignore", "`gradient_checkpointing_enable`", FutureWarning)
+        language.gradient_checkpointing_enable()
+
+
 @dataclass(frozen=True)
 class _Course:
-    """The stages of a recipe, made into lessons that share one set of parameters."""
+    """The stages of a recipe, made into lessons; each turns positions in its own way.
+
+    Attributes:
+        languages: of each stage.
+    """
 
     recipe: TextRecipe
     start: Start
     source: Source
+    spread: Spread
+    languages: tuple[nn.Module, ...]
 
     def lessons(self) -> list[Lesson]:
-        """In order; each turns positions in its own way."""
-        language, lessons = self.start.language, []
+        """In order."""
+        lessons = []
         exam_NL = self._exam()
         for number, stage in enumerate(self.recipe.stages, 1):
-            language = turned(language, _turning(stage), first_context=self.start.context)
-            if self.recipe.recompute:
-                cast(PreTrainedModel, language).gradient_checkpointing_enable()
             meter = Meter()
             rows = Rows(self._stream([self.recipe.seed, number], stage.length), meter.add)
-            lessons.append(self._lesson(stage, self._reading(number, language, rows=rows, exam_NL=exam_NL), meter))
+            lessons.append(self._lesson(stage, self._reading(number, rows=rows, exam_NL=exam_NL), meter))
         return lessons
+
+    @property
+    def _ranks(self) -> dict[str, int]:
+        return {"data_ranks": self.spread.data_ranks, "ring": self.spread.ring.size}
 
     @property
     def _packer(self) -> Packer:
@@ -137,7 +231,7 @@ class _Course:
     def _stream(self, seed: Sequence[int], length: int) -> Callable[[], Iterator[list[int]]]:
         return lambda: self._packer.rows(self.source.training(seed), length)
 
-    def _reading(self, number: int, language: nn.Module, *, rows: Rows, exam_NL: torch.Tensor) -> ReadingOn:
+    def _reading(self, number: int, *, rows: Rows, exam_NL: torch.Tensor) -> ReadingOn:
         recipe, stage = self.recipe, self.recipe.stages[number - 1]
         rate = stage.rate or recipe.rate
         matrix_rate = recipe.matrix_rate * (rate / recipe.rate if recipe.rate else 1.0)
@@ -145,9 +239,12 @@ class _Course:
             name=f"text-{number}",
             steps=recipe.steps(stage),
             rates=Schedule(matrix_rate, rate, recipe.warm_up_steps, recipe.hold, recipe.schedule),
-            module=language,
+            module=self.languages[number - 1],
             rows=rows,
-            rows_at_once=recipe.rows_at_once(stage),
+            rows_at_once=recipe.rows_at_once(stage, **self._ranks),
+            rows_a_step=recipe.rows_a_step(stage),
+            seed=recipe.seed,
+            spread=self.spread,
             span=stage.span,
             pieces=stage.pieces,
             half=recipe.precision == "bfloat16",
@@ -155,14 +252,15 @@ class _Course:
         )
 
     def _lesson(self, stage: TextStage, reading: ReadingOn, meter: Meter) -> Lesson:
-        batches = self.recipe.batches(stage)
+        batches = self.recipe.batches(stage, **self._ranks)
+        first_batch = self.spread.own(batches).start
         rope = reading.module.config.rope_parameters
         told = {"length": stage.length, "span": stage.span, "theta": rope["rope_theta"], "scaling": rope["rope_type"]}
 
         def seek(step: int) -> None:
-            reading.rows.seek(step * batches * reading.rows_at_once)
+            reading.rows.seek((step * batches + first_batch) * reading.rows_at_once)
 
-        return Lesson(reading, batches, self._optimisers(reading.rates), seek, told, meter)
+        return Lesson(reading, batches, self._optimisers(reading.rates), seek, told, meter, self.spread)
 
     def _optimisers(self, rates: Schedule) -> Callable[[Stage], Optimisers]:
         if self.recipe.optimiser == "muon":
@@ -184,5 +282,5 @@ def _measured(language: nn.Module, stage: ReadingOn) -> dict[str, Any] | None:
     """Loss of the held-out rows, also by position; None where nothing was held out."""
     if not len(stage.exam_NL):
         return None
-    losses_NL = examined(language, stage.exam_NL, half=stage.half)
+    losses_NL = examined(language, stage.exam_NL, half=stage.half, spread=stage.spread)
     return {"loss": round(float(losses_NL.mean()), 4), "by_position": by_position(losses_NL)}

@@ -76,6 +76,9 @@ class TextRecipe:
         decay: of the weights.
         schedule, warm_up_steps, hold: of each stage; see `schedule.Schedule`.
         precision: what autocast computes in.
+        ring: ranks that read the same rows, each its positions; all others read other rows. Where several are started.
+        weights: how ranks hold them: `whole` on each; `sharded`, each a part (FSDP2); `aside`, each a part in the
+            processor's memory; `auto` shards them where there are ranks, unless Muon wants them whole.
         recompute: keep only each layer's input for the way back, and compute the rest again: less memory, more time.
         dtype: of the numbers in the written folder; `keep` writes as they came, float32 from scratch.
         log_every, save_every: steps.
@@ -103,6 +106,8 @@ class TextRecipe:
     warm_up_steps: int = 20
     hold: float = 0.2
     precision: Literal["bfloat16", "float32"] = "bfloat16"
+    ring: int = 1
+    weights: Literal["auto", "whole", "sharded", "aside"] = "auto"
     recompute: bool = False
     dtype: Literal["keep", "float32", "bfloat16", "float16"] = "keep"
     log_every: int = 10
@@ -122,18 +127,28 @@ class TextRecipe:
             raise ValueError(f"save_every is {self.save_every}; want a multiple of log_every, {self.log_every}")
         if min(self.held_out_rows, self.seed, self.warm_up_steps) < 0 or min(self.rate, self.matrix_rate) < 0:
             raise ValueError("held_out_rows, seed, warm_up_steps and the rates are at least 0")
+        if self.ring < 1:
+            raise ValueError(f"ring is {self.ring}; want at least 1")
+        if self.optimiser == "muon" and self.weights in ("sharded", "aside"):
+            raise ValueError(f'weights is {self.weights}, and Muon turns whole matrices; take optimiser = "adamw"')
         if self.vocabulary < 257 and not self.tokenizer and not self.start:
             raise ValueError(f"vocabulary is {self.vocabulary}; want at least 257: every byte and the end of text")
 
-    def rows_at_once(self, stage: TextStage) -> int:
-        """Rows of one pass through the model."""
-        return max(1, min(self.tokens_at_once, self.step_tokens) // stage.length)
+    def rows_a_step(self, stage: TextStage) -> int:
+        """Rows of one step, however they are read."""
+        at_once = max(1, min(self.tokens_at_once, self.step_tokens) // stage.length)
+        return at_once * max(1, self.step_tokens // (at_once * stage.length))
 
-    def batches(self, stage: TextStage) -> int:
-        """Passes that make one step."""
-        return max(1, self.step_tokens // (self.rows_at_once(stage) * stage.length))
+    def rows_at_once(self, stage: TextStage, *, data_ranks: int = 1, ring: int = 1) -> int:
+        """Rows of one pass through the model, on each of `data_ranks` rings of `ring` ranks."""
+        most = max(1, ring * self.tokens_at_once // stage.length)
+        own = self.rows_a_step(stage) // data_ranks
+        return max(rows for rows in range(1, own + 1) if own % rows == 0 and rows <= most)
+
+    def batches(self, stage: TextStage, *, data_ranks: int = 1, ring: int = 1) -> int:
+        """Passes that make one step, on all data ranks together."""
+        return self.rows_a_step(stage) // self.rows_at_once(stage, data_ranks=data_ranks, ring=ring)
 
     def steps(self, stage: TextStage) -> int:
         """Steps of a stage, by its own count or by its share of the tokens."""
-        a_step = self.batches(stage) * self.rows_at_once(stage) * stage.length
-        return stage.steps or max(1, round(stage.share * self.tokens / a_step))
+        return stage.steps or max(1, round(stage.share * self.tokens / (self.rows_a_step(stage) * stage.length)))

@@ -1,0 +1,320 @@
+"""train/loop on several ranks: the losses of one process, however rows, positions and parameters are spread.
+
+Real processes that talk by gloo; few of them, for each takes seconds to start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from torch import nn
+from torch.distributed.tensor import DTensor
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from longtake.errors import ErrorCode, LongtakeError
+from longtake.parallel import ALONE, Ranks
+from longtake.train.loop import Manner, Rates, gradients, run
+from longtake.train.packing import Rows
+from longtake.train.reading_on import ReadingOn, examined
+from longtake.train.saving import kept
+from longtake.train.schedule import Schedule, adam
+from longtake.train.sharding import gathered, sharded
+from longtake.train.spread import ONE, Hold, Spread, spread_over
+from longtake.train.text_recipe import TextRecipe, TextStage
+from ranks import run_ranks
+
+STEPS, STOP = 10, 6
+ROWS, LENGTH = 4, 37
+"""A ring of two pads 37 positions to 40."""
+
+
+def model() -> Qwen2ForCausalLM:
+    """A tiny Qwen2 with grouped-query heads; its last matrix is its first."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 101}
+        heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+        return Qwen2ForCausalLM(Qwen2Config(**sizes, **heads, initializer_range=0.1, tie_word_embeddings=True))
+
+
+def stream() -> Iterator[list[int]]:
+    """Rows in which each token has to do with the one before it."""
+    rng = np.random.default_rng(5)
+    while True:
+        yield [int(number) for number in (rng.integers(10) + np.arange(LENGTH)) % 10 * 7]
+
+
+def reading(spread: Spread, *, span: int = 0, rows_at_once: int = 1) -> tuple[ReadingOn, Manner]:
+    """A stage and how it is run: ROWS rows a step, whoever reads them."""
+    language = model()
+    spread = sharded([language], spread, half=False)
+    exam_NL = torch.tensor(list(islice(stream(), 2)))
+    stage = ReadingOn(
+        name="read",
+        steps=STEPS,
+        rates=Schedule(0.0, 2e-2, warm_up_steps=2, shape="linear"),
+        module=language,
+        rows=Rows(stream),
+        rows_at_once=rows_at_once,
+        span=span,
+        pieces=3,
+        half=False,
+        exam_NL=exam_NL,
+        rows_a_step=ROWS,
+        spread=spread,
+    )
+    batches = ROWS // rows_at_once
+    first = spread.own(batches).start
+
+    def seek(step: int) -> None:
+        stage.rows.seek((step * batches + first) * rows_at_once)
+
+    def optimisers(_: Any) -> Any:
+        return adam({"all": language}, {"all": 2e-2}, decay=0.1)
+
+    manner = Manner(optimisers, batches, log_every=2, save_every=2, before_step=seek, spread=spread)
+    return stage, manner
+
+
+def trained(spread: Spread, folder: Path, *, stop: int = 0, **how: int) -> list[float]:
+    """The losses of the steps that were still to take, of `stop` where that is asked for; every rank's are the same."""
+    stage, manner = reading(spread, **how)
+    losses: list[float] = []
+
+    def hear(done: int, loss: float) -> bool:
+        losses.append(loss)
+        # Only one rank hears that it is to stop.
+        return done == stop and spread.ranks.rank == spread.ranks.size - 1
+
+    if spread.leads:
+        folder.mkdir(exist_ok=True)
+    spread.wait()
+    if stop:
+        with pytest.raises(KeyboardInterrupt):
+            run(stage, folder, seed=0, manner=replace(manner, after_step=hear))
+    else:
+        run(stage, folder, seed=0, manner=replace(manner, after_step=hear))
+    return losses
+
+
+def weights_of(spread: Spread, folder: Path) -> dict[str, torch.Tensor] | None:
+    """What the checkpoint in `folder` holds, whole, on the leading rank."""
+    stage, manner = reading(spread)
+    run(stage, folder, seed=0, manner=manner)
+    whole = gathered(stage.module, stage.spread)
+    return None if whole is None else {name: tensor.clone() for name, tensor in whole.state_dict().items()}
+
+
+@dataclass(frozen=True)
+class Uneven:
+    """A stage whose batches have different numbers of targets: the first as many as 1, the second 9, and so on."""
+
+    module: nn.Linear
+    steps: int = 1
+    name: str = "uneven"
+    rates: Rates = Rates(matrices=0.0, others=0.1)
+
+    def loss(self, rng: np.random.Generator) -> torch.Tensor:
+        points = int(rng.integers(1, 40))
+        losses: torch.Tensor = self.module(torch.from_numpy(rng.normal(size=(points, 3)).astype(np.float32)))
+        return losses.square().sum(1)
+
+    def figures(self) -> dict[str, float]:
+        return {}
+
+
+def uneven(spread: Spread) -> tuple[float, torch.Tensor]:
+    """The loss of a step of two uneven batches, and the gradient."""
+    torch.manual_seed(1)
+    stage = Uneven(nn.Linear(3, 2))
+    loss = gradients(stage, Manner(batches=2, spread=spread), seed=3, step=0)
+    assert stage.module.weight.grad is not None
+    return loss, stage.module.weight.grad
+
+
+def clipped(spread: Spread) -> tuple[float, float]:
+    """The norm of all gradients of the first step, and of what clipping to 0.1 leaves of them."""
+    stage, manner = reading(spread)
+    manner.before_step(0)
+    gradients(stage, manner, seed=0, step=0)
+    before = nn.utils.clip_grad_norm_(stage.module.parameters(), 0.1)
+    after = nn.utils.get_total_norm([p.grad for p in stage.module.parameters() if p.grad is not None])
+    return tuple(float(norm.full_tensor() if isinstance(norm, DTensor) else norm) for norm in (before, after))  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How two ranks train."""
+
+    ring: int
+    hold: Hold
+
+
+WAYS = {
+    "ring": Way(2, "whole"),
+    "data": Way(1, "whole"),
+    "sharded": Way(1, "sharded"),
+    "aside": Way(1, "aside"),
+    "ring aside": Way(2, "aside"),
+}
+
+
+def on_two(ranks: Ranks, folder: Path) -> dict[str, Any]:
+    """All that two ranks are to show; one start of them."""
+    spreads = {name: spread_over(ranks, ring=way.ring, hold=way.hold) for name, way in WAYS.items()}
+    told: dict[str, Any] = {}
+    for name, spread in spreads.items():
+        told[name] = trained(spread, folder / name)
+        told[f"{name}, stretched"] = trained(spread, folder / f"{name} stretched", span=200)
+        told[f"{name}, clipped"] = clipped(spread)
+        told[f"{name}, stopped"] = trained(spread, folder / f"{name} stopped", stop=STOP)
+        if name in ("data", "sharded"):
+            told[f"{name}, gone on"] = trained(spread, folder / f"{name} gone on", stop=STOP)
+            told[f"{name}, gone on"] += trained(spread, folder / f"{name} gone on")
+            told[f"{name}, weights"] = weights_of(spread, folder / name)
+            told[f"{name}, gone on weights"] = weights_of(spread, folder / f"{name} gone on")
+        told[f"{name}, from one"] = trained(spread, folder / f"one for {name}")
+    told["uneven"] = uneven(spreads["data"])
+    stage, _ = reading(spreads["ring"])
+    told["examined"] = examined(stage.module, stage.exam_NL, half=False, spread=stage.spread)
+    told["held"] = sum(p.to_local().numel() for p in reading(spreads["sharded"])[0].module.parameters())  # type: ignore[attr-defined]
+    told["refused"] = refused(spreads["data"])
+    return told
+
+
+def refused(spread: Spread) -> str:
+    """What a rank hears of what the leading one refuses."""
+
+    def refuse() -> None:
+        raise LongtakeError(ErrorCode.DISK_WRITE, "here", "is full", "go elsewhere")
+
+    with pytest.raises(LongtakeError) as caught:
+        spread.led(refuse)
+    return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ranks")
+
+
+@pytest.fixture(scope="module")
+def two(folder: Path) -> list[dict[str, Any]]:
+    """What two ranks told; before that one process has begun a stage for each of their ways."""
+    for name in WAYS:
+        trained(ONE, folder / f"one for {name}", stop=STOP)
+    return run_ranks(on_two, 2, folder)
+
+
+@pytest.fixture(scope="module")
+def alone(folder: Path) -> list[float]:
+    return trained(ONE, folder / "alone")
+
+
+def test_one_process_learns_something(alone: list[float]) -> None:
+    assert len(alone) == STEPS and alone[-1] < alone[0] - 0.3
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_ten_steps_lose_the_same_however_they_are_spread(
+    name: str, two: list[dict[str, Any]], alone: list[float], folder: Path
+) -> None:
+    assert two[0][name] == two[1][name]
+    assert two[0][name] == pytest.approx(alone, abs=1e-4)
+    rows = [json.loads(line) for line in (folder / name / "read.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 4, 6, 8, 10], "the leading rank alone writes them"
+    mine = [json.loads(line) for line in (folder / "alone" / "read.jsonl").read_text().splitlines()]
+    exam = [row["held_out_loss"] for row in mine]
+    assert [row["held_out_loss"] for row in rows] == pytest.approx(exam, abs=2e-4)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_stretched_positions_are_of_the_row_whoever_reads_it(
+    name: str, two: list[dict[str, Any]], folder: Path, tmp_path: Path
+) -> None:
+    mine = [trained(ONE, tmp_path / str(rows), span=200, rows_at_once=rows) for rows in (1, 2)]
+    assert mine[1] == pytest.approx(mine[0], abs=1e-4)
+    assert two[0][f"{name}, stretched"] == pytest.approx(mine[0], abs=1e-4)
+    assert abs(mine[0][0] - two[0][name][0]) > 1e-3, "they are stretched"
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_clipping_goes_by_the_norm_over_all_ranks(name: str, two: list[dict[str, Any]]) -> None:
+    before, after = clipped(ONE)
+    assert before > 0.2
+    for rank in two:
+        assert rank[f"{name}, clipped"] == pytest.approx((before, after), rel=1e-4)
+    assert after == pytest.approx(0.1, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_what_two_began_one_goes_on_with_and_the_other_way_round(
+    name: str, two: list[dict[str, Any]], alone: list[float], folder: Path
+) -> None:
+    assert two[0][f"{name}, stopped"] == pytest.approx(alone[:STOP], abs=1e-4)
+    found = kept(folder / f"{name} stopped", "read")
+    assert found is not None and found[0].name == f"read-{STOP}.ranks" and found[1] == STOP
+    assert trained(ONE, folder / f"{name} stopped") == pytest.approx(alone[STOP:], abs=1e-4)
+    assert two[0][f"{name}, from one"] == pytest.approx(alone[STOP:], abs=1e-4)
+    assert sorted(path.name for path in (folder / f"{name} stopped").iterdir()) == ["read.jsonl", "read.pt"]
+    assert sorted(path.name for path in (folder / f"one for {name}").iterdir()) == ["read-10.ranks", "read.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["data", "sharded"])
+def test_as_many_ranks_go_on_bit_for_bit(name: str, two: list[dict[str, Any]]) -> None:
+    assert two[0][f"{name}, gone on"] == two[0][name]
+    whole, gone_on = two[0][f"{name}, weights"], two[0][f"{name}, gone on weights"]
+    assert whole.keys() == gone_on.keys() == model().state_dict().keys()
+    assert all(torch.equal(whole[key], gone_on[key]) for key in whole)
+    assert not torch.equal(whole["model.norm.weight"], model().model.norm.weight)
+
+
+def test_every_target_counts_as_much_wherever_it_is(two: list[dict[str, Any]]) -> None:
+    loss, gradient = uneven(ONE)
+    torch.manual_seed(1)
+    line = nn.Linear(3, 2)
+    batches = [Uneven(line).loss(rng) for rng in (np.random.default_rng(place) for place in places_of_uneven())]
+    assert len(batches[0]) != len(batches[1])
+    whole = torch.cat(batches).mean()
+    whole.backward()
+    for told, slope in (two[0]["uneven"], two[1]["uneven"], (loss, gradient)):
+        assert told == pytest.approx(whole.item(), rel=1e-5)
+        torch.testing.assert_close(slope, line.weight.grad, rtol=1e-5, atol=1e-6)
+
+
+def places_of_uneven() -> list[list[int]]:
+    step = [3, zlib.crc32(b"uneven"), 0]
+    return [step, [*step, 1]]
+
+
+def test_a_ring_examines_each_token_where_it_stands(two: list[dict[str, Any]]) -> None:
+    stage, _ = reading(ONE)
+    mine = examined(stage.module, stage.exam_NL, half=False)
+    assert mine.shape == (2, LENGTH - 1)
+    torch.testing.assert_close(two[1]["examined"], mine, rtol=1e-4, atol=1e-4)
+
+
+def test_sharded_ranks_hold_half_each(two: list[dict[str, Any]]) -> None:
+    whole = sum(parameter.numel() for parameter in model().parameters())
+    assert two[0]["held"] + two[1]["held"] == whole
+    assert two[0]["held"] == pytest.approx(whole / 2, rel=0.05)
+
+
+def test_what_the_leading_rank_refuses_all_refuse(two: list[dict[str, Any]]) -> None:
+    assert [rank["refused"] for rank in two] == ["error[disk.write]: here: is full (go elsewhere)"] * 2
