@@ -67,6 +67,9 @@ class TextRecipe:
         held_out: share of the documents that is kept from training, to be examined with.
         held_out_rows: so many rows of the last stage's length are examined, at most.
         shuffle_buffer: documents that are held to be mixed.
+        long_share: of each folder's text comes from long documents; 0 takes documents as they come. See `lengths`.
+        long_characters: from how many on a document is long; 16,000 make about 4,096 tokens of English.
+        apart: documents in one row do not see one another, and each counts its positions from 0.
         tokens: of the whole training, which the stages share.
         step_tokens: of one step.
         tokens_at_once: of one pass through the model; a longer row passes alone.
@@ -95,6 +98,9 @@ class TextRecipe:
     held_out: float = 0.01
     held_out_rows: int = 16
     shuffle_buffer: int = 1000
+    long_share: float = 0.0
+    long_characters: int = 16_000
+    apart: bool = False
     tokens: int = 2_000_000
     step_tokens: int = 4096
     tokens_at_once: int = 4096
@@ -123,6 +129,12 @@ class TextRecipe:
         counts = (self.tokens, self.step_tokens, self.tokens_at_once, self.log_every, self.save_every)
         if min(*counts, self.shuffle_buffer, self.vocabulary, self.tokenizer_characters) < 1:
             raise ValueError("counts of tokens, steps, documents and characters are at least 1")
+        if not 0 <= self.long_share < 1 or self.long_characters < 1:
+            raise ValueError("long_share is at least 0, less than 1; long_characters at least 1")
+        if self.long_share and self.data == ("world",):
+            raise ValueError("long_share is for files: what is drawn of the world has no long documents")
+        if self.apart and any(stage.span for stage in self.stages):
+            raise ValueError("apart counts each document's positions from 0, span spreads a row's; want one of them")
         if self.save_every % self.log_every:
             raise ValueError(f"save_every is {self.save_every}; want a multiple of log_every, {self.log_every}")
         if min(self.held_out_rows, self.seed, self.warm_up_steps) < 0 or min(self.rate, self.matrix_rate) < 0:
