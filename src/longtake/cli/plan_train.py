@@ -123,7 +123,7 @@ def plan_train_and_print(course: Course, machines: Machines, *, show: Show) -> N
         "utilisation": machines.utilisation,
         "stages": stages,
         "hours": round(sum(stage["hours"] for stage in stages), 3),
-        "notes": _notes(kind, course.sizes, room is None),
+        "notes": _notes(kind, recipe, course.sizes, unmeasured=room is None, ranks=spread.ranks),
     }
     if show.as_json:
         say_json(facts)
@@ -187,10 +187,12 @@ def _stage(
     return told
 
 
-def _notes(kind: str, sizes: Sizes, unmeasured: bool) -> list[str]:
+def _notes(kind: str, recipe: Any, sizes: Sizes, *, unmeasured: bool, ranks: int) -> list[str]:
     notes = ["all figures are formulas (docs/training.md); hours are at the assumed utilisation, none was measured"]
     if kind != "text" and not sizes.tokens:
         notes.append("hours are for samples as long as the recipe lets in; --sample-tokens says what they usually have")
+    if ranks > 1 and not hasattr(recipe, "ring"):
+        notes.append(f"`longtake train {kind}` itself runs on one device; this is what several would take")
     if unmeasured:
         notes.append("whether it fits is not told: say how much a device has, like --device-memory 80GiB")
     return notes

@@ -117,7 +117,8 @@ def _of_model(name: str, dtype: str) -> Networks:
         "projector": _seeing(projector, lambda count: outline.made.tensor((count, *size), numbers)),
     }
     shape = encoder.shape_of(1, (side_px, side_px), tiled=False)
-    return Networks(decoder_of(engine.language), parts, outline.model.layout.count(shape))
+    frames = int(getattr(outline.model.sampler, "frames", 0))
+    return Networks(decoder_of(engine.language), parts, outline.model.layout.count(shape), frames)
 
 
 def _seeing(network: nn.Module, view: Callable[[int], torch.Tensor]) -> Seeing:

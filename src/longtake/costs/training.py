@@ -95,11 +95,13 @@ class Networks:
     Attributes:
         parts: `vision` and `projector` where there are some.
         view_tokens: visual tokens of one view.
+        frames: that the model sees of a video by default.
     """
 
     decoder: Decoder
     parts: Mapping[str, Seeing]
     view_tokens: int = 0
+    frames: int = 0
 
     @property
     def parameters(self) -> Mapping[str, int]:

@@ -16,13 +16,15 @@ from typing import Any
 from transformers import AutoModelForCausalLM
 
 from longtake.checkpoint import without_memory
-from longtake.costs.training import Load, Networks, Spread
+from longtake.costs.training import Decoder, Load, Networks, Spread
+from longtake.errors import LongtakeError
 from longtake.train.align_recipe import AlignRecipe
+from longtake.train.dpo_recipe import DpoRecipe
 from longtake.train.language import Turning, scratch_config
 from longtake.train.recipes import bad_recipe, read_recipe
 from longtake.train.text_recipe import TextRecipe
 
-KINDS: Mapping[str, type[Any]] = {"text": TextRecipe, "align": AlignRecipe}
+KINDS: Mapping[str, type[Any]] = {"text": TextRecipe, "align": AlignRecipe, "dpo": DpoRecipe}
 """Recipes by the command that reads them: `longtake train KIND --recipe FILE`."""
 WORDS_TOKENS = 512
 """Tokens of a sample's words, questions and answers, where nobody says how long samples are."""
@@ -110,8 +112,8 @@ def _text_stages(recipe: TextRecipe, networks: Networks, sizes: Sizes, spread: S
         load = Load(
             f"text-{number}",
             steps=recipe.steps(stage),
-            passes=recipe.batches(stage),
-            rows=recipe.rows_at_once(stage),
+            passes=recipe.batches(stage, data_ranks=spread.data, ring=spread.ring),
+            rows=recipe.rows_at_once(stage, data_ranks=spread.data, ring=spread.ring),
             length=stage.length,
             half=recipe.precision == "bfloat16",
         )
@@ -123,30 +125,74 @@ def _align_stages(recipe: AlignRecipe, networks: Networks, sizes: Sizes, spread:
     stages = []
     for number, stage in enumerate(recipe.stages, 1):
         if not stage.steps and not sizes.samples and recipe.data != ("world",):
-            reason = f"stage {number} goes through all samples, and nobody has counted them"
-            raise bad_recipe("recipe", reason, "say how many there are: --samples 558128")
+            raise _uncounted(f"stage {number} goes through all samples")
         samples = sizes.samples or recipe.world_samples
-        longest = recipe.tiles * networks.view_tokens + WORDS_TOKENS
+        views = recipe.most_images * recipe.tiles
         load = Load(
             f"align-{number}",
             steps=recipe.steps(stage, samples),
             passes=recipe.batches,
             rows=recipe.batch_samples,
-            length=longest,
-            views=recipe.batch_samples * recipe.tiles,
+            length=views * networks.view_tokens + WORDS_TOKENS,
+            views=recipe.batch_samples * views,
             learning=frozenset(stage.train),
             half=recipe.precision == "bfloat16",
+            adapters=adapters(recipe, networks.decoder) if "language" in stage.train else 0,
         )
-        stages.append(PlannedStage(load, _usual(load, sizes.tokens, networks)))
+        stages.append(PlannedStage(load, _usual(load, sizes.tokens)))
     return stages
 
 
-def _usual(load: Load, tokens: int, networks: Networks) -> Load:
-    """The same of samples that have so many tokens; all but the words of them are pictures."""
+def _dpo_stages(recipe: DpoRecipe, networks: Networks, sizes: Sizes, spread: Spread) -> list[PlannedStage]:
+    """Two rows a pair, of one video; what the untrained model gave them is computed once for all rounds."""
+    if not recipe.steps and not sizes.samples and recipe.data != ("world",):
+        raise _uncounted("it goes through all pairs")
+    frames = recipe.frames or networks.frames
+    longest = min(recipe.most_tokens, frames * networks.view_tokens + WORDS_TOKENS)
+    load = Load(
+        "dpo",
+        steps=recipe.steps_of(sizes.samples or recipe.world_pairs),
+        passes=recipe.batches,
+        rows=2 * recipe.batch_pairs,
+        length=longest,
+        views=recipe.batch_pairs * max(1, (longest - WORDS_TOKENS) // max(1, networks.view_tokens)),
+        learning=frozenset(recipe.train),
+        read_only=1 / max(1.0, recipe.epochs),
+        half=recipe.precision == "bfloat16",
+        adapters=adapters(recipe, networks.decoder),
+    )
+    return [PlannedStage(load, _usual(load, sizes.tokens))]
+
+
+def adapters(recipe: Any, decoder: Decoder) -> int:
+    """Numbers of a recipe's low-rank adapters; 0 where it has none."""
+    lora = getattr(recipe, "lora", None)
+    if lora is None:
+        return 0
+    wide, keys = decoder.heads * decoder.head_width, decoder.key_heads * decoder.head_width
+    sizes = {
+        "q_proj": decoder.width + wide,
+        "k_proj": decoder.width + keys,
+        "v_proj": decoder.width + keys,
+        "o_proj": wide + decoder.width,
+        "gate_proj": decoder.width + decoder.hidden,
+        "up_proj": decoder.width + decoder.hidden,
+        "down_proj": decoder.hidden + decoder.width,
+    }
+    return decoder.layers * int(lora.rank) * sum(sizes[name] for name in lora.modules)
+
+
+def _uncounted(what: str) -> LongtakeError:
+    return bad_recipe("recipe", f"{what}, and nobody has counted them", "say how many there are: --samples 558128")
+
+
+def _usual(load: Load, tokens: int) -> Load:
+    """The same of samples that have so many tokens, with as many fewer pictures."""
     if not tokens:
         return load
-    views = max(1, round((tokens - min(WORDS_TOKENS, tokens // 2)) / max(1, networks.view_tokens)))
-    return dataclasses.replace(load, length=tokens, views=load.rows * views)
+    words = min(WORDS_TOKENS, tokens // 2)
+    share = (tokens - words) / max(1, load.length - WORDS_TOKENS)
+    return dataclasses.replace(load, length=tokens, views=max(1, round(load.views * share)))
 
 
 def _known(table: Mapping[str, Any], kind: type[Any]) -> int:
@@ -161,4 +207,8 @@ def _known(table: Mapping[str, Any], kind: type[Any]) -> int:
     return count
 
 
-_STAGES: Mapping[type[Any], Callable[..., list[PlannedStage]]] = {TextRecipe: _text_stages, AlignRecipe: _align_stages}
+_STAGES: Mapping[type[Any], Callable[..., list[PlannedStage]]] = {
+    TextRecipe: _text_stages,
+    AlignRecipe: _align_stages,
+    DpoRecipe: _dpo_stages,
+}
