@@ -14,14 +14,16 @@ from longtake.cli.train_app import with_train
 
 app = with_store(
     with_train(
-        typer.Typer(
-            name="longtake",
-            cls=TwoWords,
-            help="Ask questions about hour-long videos, on your own machine.",
-            add_completion=False,
-            rich_markup_mode="rich",
-            pretty_exceptions_enable=False,
-            context_settings={"help_option_names": ["-h", "--help"]},
+        with_plan_train(
+            typer.Typer(
+                name="longtake",
+                cls=TwoWords,
+                help="Ask questions about hour-long videos, on your own machine.",
+                add_completion=False,
+                rich_markup_mode="rich",
+                pretty_exceptions_enable=False,
+                context_settings={"help_option_names": ["-h", "--help"]},
+            )
         )
     )
 )
@@ -243,9 +245,6 @@ def plan(
     wish = Wish(question, Drawing(max_new_tokens, 0.0, 0), Absent(duration, size), calibrate)
     looks = [dataclasses.replace(looked_at, path=path) for path in files or ("",)]
     plan_and_print(looks, choice, wish=wish, show=opt.Show(as_json, quiet))
-
-
-with_plan_train(app)
 
 
 @app.command()

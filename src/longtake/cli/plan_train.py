@@ -13,8 +13,7 @@ from longtake.errors import ErrorCode, LongtakeError
 from longtake.video.times import spoken_s
 
 if TYPE_CHECKING:
-    from longtake.costs.training import Hold, Networks, Spread, Together
-    from longtake.train.planned import PlannedStage, Sizes
+    from longtake.costs.training import Hold, Load, Networks, Spread, Together
 
 GIB = 2**30
 KINDS = ("weights", "gradients", "optimiser", "working", "activations", "logits", "ring")
@@ -36,14 +35,16 @@ class Course:
         kind: the command that it is for; None: the one that its keys fit.
         model: in place of the recipe's.
         settings: `KEY=VALUE`, as for `longtake train`.
-        sizes: what a recipe does not say of its data.
+        samples: of the data, where the recipe goes through all; 0: nobody knows.
+        sample_tokens: of a usual sample with pictures; 0: as many as of the longest.
     """
 
     path: str
     kind: str | None
     model: str | None
     settings: tuple[str, ...]
-    sizes: Sizes
+    samples: int
+    sample_tokens: int
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,12 @@ def plan_train_and_print(course: Course, machines: Machines, *, show: Show) -> N
     kind = course.kind or planned.kind_of(course.path)
     given = {} if course.model is None else {"start" if kind == "text" else "model": course.model}
     recipe = planned.read_for(kind, course.path, course.settings, given)
+    sizes = planned.Sizes(course.samples, course.sample_tokens)
     networks, spread = networks_for(recipe, kind), machines.spread(recipe)
     room = Means(None, machines.memory).room(device="cuda", apart=True)
     stages = [
-        _stage(networks, stage, spread, machines, None if room is None else room.bytes)
-        for stage in planned.stages_of(recipe, networks, course.sizes, spread)
+        _stage(networks, (stage.longest, stage.usual), spread, machines, None if room is None else room.bytes)
+        for stage in planned.stages_of(recipe, networks, sizes, spread)
     ]
     facts: dict[str, Any] = {
         "recipe": course.path,
@@ -123,7 +125,7 @@ def plan_train_and_print(course: Course, machines: Machines, *, show: Show) -> N
         "utilisation": machines.utilisation,
         "stages": stages,
         "hours": round(sum(stage["hours"] for stage in stages), 3),
-        "notes": _notes(kind, recipe, course.sizes, unmeasured=room is None, ranks=spread.ranks),
+        "notes": _notes(kind, recipe, course.sample_tokens, unmeasured=room is None, ranks=spread.ranks),
     }
     if show.as_json:
         say_json(facts)
@@ -149,13 +151,13 @@ def networks_for(recipe: Any, kind: str) -> Networks:
 
 
 def _stage(
-    networks: Networks, stage: PlannedStage, spread: Spread, machines: Machines, room_bytes: int | None
+    networks: Networks, loads: tuple[Load, Load], spread: Spread, machines: Machines, room_bytes: int | None
 ) -> dict[str, Any]:
-    """Everything that is told of one stage."""
+    """Everything that is told of one stage: memory for its longest rows, bytes and hours for the usual ones."""
     from longtake.costs import holding, moving
     from longtake.costs.arranging import longest_row, ways
 
-    load, usual = stage.longest, stage.usual
+    load, usual = loads
     moments = holding.memory(networks, load, spread)
     peak = max(moments, key=lambda moment: moment.total_bytes)
     work = moving.flops(networks, usual, spread)
@@ -187,9 +189,9 @@ def _stage(
     return told
 
 
-def _notes(kind: str, recipe: Any, sizes: Sizes, *, unmeasured: bool, ranks: int) -> list[str]:
+def _notes(kind: str, recipe: Any, sample_tokens: int, *, unmeasured: bool, ranks: int) -> list[str]:
     notes = ["all figures are formulas (docs/training.md); hours are at the assumed utilisation, none was measured"]
-    if kind != "text" and not sizes.tokens:
+    if kind != "text" and not sample_tokens:
         notes.append("hours are for samples as long as the recipe lets in; --sample-tokens says what they usually have")
     if ranks > 1 and not hasattr(recipe, "ring"):
         notes.append(f"`longtake train {kind}` itself runs on one device; this is what several would take")

@@ -65,6 +65,12 @@ SampleTokens = Annotated[
 class TwoWords(TyperGroup):
     """Commands whose name may be two words: `plan train` is one, and a video named train is planned as ./train."""
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Those of two words stand behind that of their first."""
+        names = super().list_commands(ctx)
+        places = {name: place for place, name in enumerate(names)}
+        return sorted(names, key=lambda name: (places.get(name.split()[0], places[name]), len(name.split())))
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the first words name, and what is left of them."""
         if (name := " ".join(args[:2])) in self.commands:
@@ -95,12 +101,11 @@ def with_plan_train(app: typer.Typer) -> typer.Typer:
     ) -> None:
         """Tell what training by a recipe would take: memory of each device, bytes sent, hours. Trains nothing."""
         from longtake.cli.plan_train import Course, Machines, plan_train_and_print
-        from longtake.train.planned import Sizes
 
         if recipe is None:
             advice = "name a file such as recipes/text_small.toml; a video called train is planned as ./train"
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "", "no RECIPE", advice)
-        course = Course(recipe, kind, model, tuple(settings or ()), Sizes(samples, sample_tokens))
+        course = Course(recipe, kind, model, tuple(settings or ()), samples, sample_tokens)
         machines = Machines(ranks, ring, ulysses, weights, recompute, device_memory, device_flops, utilisation)
         plan_train_and_print(course, machines, show=opt.Show(as_json, quiet=False))
 
