@@ -6,8 +6,9 @@
 One step made of the training's own parts (loss, way back, AdamW) in float32 over real processes that talk by gloo: one
 alone, a ring of two that share a row, and two that read different rows; weights whole, sharded (FSDP2) or aside; with
 and without recomputation. Sent is counted at torch's own doors, as what the usual ring algorithms send of what they are
-handed; held is the process's peak of resident memory over the step beyond what it had before the model was made. The
-formulas are costs/holding.py and costs/moving.py. On a processor what lies aside is in the same memory as all else.
+handed. Held is the process's peak of resident memory over a step beyond what it had before, weights, gradients and
+moments being there since a step of a short row: activations, logits, what is gathered and what goes round. The formulas
+are costs/holding.py and costs/moving.py.
 
 Ends with one line of JSON: {"figures", "targets", "ok"}.
 """
@@ -31,7 +32,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from longtake.costs.holding import aside_bytes, memory
+from longtake.costs.holding import memory, states_bytes
 from longtake.costs.learning import decoder_of
 from longtake.costs.moving import sent_bytes
 from longtake.costs.training import Load, Networks, Spread
@@ -51,7 +52,7 @@ SHAPE = {
     "vocab_size": 8192,
     "tie_word_embeddings": False,
 }
-LENGTH = 1536
+LENGTH, SHORT = 1536, 32
 TINY = {**SHAPE, "hidden_size": 64, "intermediate_size": 320, "num_attention_heads": 4, "vocab_size": 512}
 TINY_LENGTH = 128
 
@@ -132,27 +133,18 @@ def step(run: Run, shape: dict[str, Any], length: int) -> dict[str, Any]:
     with joined(torch.device("cpu")) as ranks:
         spread = spread_over(ranks, ring=run.ring, hold=run.hold)
         ids_BL = torch.randint(0, shape["vocab_size"], (1, length), generator=torch.Generator().manual_seed(3))
-        # What torch sets up at its first steps is nobody's.
-        one_step(run, TINY, ids_BL[:, :TINY_LENGTH] % TINY["vocab_size"], spread)
+        torch.manual_seed(0)
+        language = Qwen2ForCausalLM(Qwen2Config(**shape)).train()
+        if run.recompute:
+            language.activation_checkpointing_enable()
+        spread = sharded([language], spread, half=False)
+        optimiser = torch.optim.AdamW(language.parameters(), lr=1e-4, foreach=False)
+        work(language, optimiser, ids_BL[:, :SHORT], spread)
         before = resident(peak=False)
-        sending = one_step(run, shape, ids_BL, spread)
-        return {"held": sending.peak - before, "sent": sending.sent}
-
-
-def one_step(run: Run, shape: dict[str, Any], ids_BL: torch.Tensor, spread: Any) -> Any:
-    torch.manual_seed(0)
-    language = Qwen2ForCausalLM(Qwen2Config(**shape)).train()
-    if run.recompute:
-        language.activation_checkpointing_enable()
-    spread = sharded([language], spread, half=False)
-    optimiser = torch.optim.AdamW(language.parameters(), lr=1e-4, foreach=False)
-    # The first step makes the moments, the second is measured.
-    work(language, optimiser, ids_BL, spread)
-    forget()
-    with Sending(run.ranks) as sending:
-        work(language, optimiser, ids_BL, spread)
-    sending.peak = resident(peak=True)
-    return sending
+        forget()
+        with Sending(run.ranks) as sending:
+            work(language, optimiser, ids_BL, spread)
+        return {"held": resident(peak=True) - before, "sent": sending.sent}
 
 
 def work(language: nn.Module, optimiser: torch.optim.Optimizer, ids_BL: torch.Tensor, spread: Any) -> None:
@@ -163,12 +155,13 @@ def work(language: nn.Module, optimiser: torch.optim.Optimizer, ids_BL: torch.Te
 
 
 def told(run: Run, shape: dict[str, Any], length: int) -> tuple[int, dict[str, float]]:
-    """By formula: held at the widest moment of a step, and sent."""
+    """By formula: held at the widest moment of a step beside what always is, and sent."""
     decoder = decoder_of(Qwen2ForCausalLM(Qwen2Config(**shape)))
     load = Load("step", 1, run.ranks // run.ring, 1, length, half=False)
     spread, networks = Spread(run.ranks, run.ring, "ring", run.hold, run.recompute), Networks(decoder, {})
+    always = 0 if run.hold == "aside" else sum(states_bytes(networks, load, spread).values())
     moments = [moment.total_bytes for moment in memory(networks, load, spread) if moment.name != "start"]
-    return max(moments) + aside_bytes(networks, load, spread), sent_bytes(networks, load, spread)
+    return max(moments) - always, sent_bytes(networks, load, spread)
 
 
 def measured(run: Run, shape: dict[str, Any], length: int, folder: Path) -> list[dict[str, Any]]:
@@ -189,6 +182,8 @@ def measured(run: Run, shape: dict[str, Any], length: int, folder: Path) -> list
 
 
 def rank_step(run: Run, shape: dict[str, Any], length: int, place: Path, port: int) -> None:
+    # Large blocks come from the system one by one and go back to it, so that what is resident is what is held.
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = str(2**16)
     os.environ |= {"RANK": place.stem, "LOCAL_RANK": place.stem, "WORLD_SIZE": str(run.ranks)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     place.write_text(json.dumps(step(run, shape, length)))

@@ -125,7 +125,7 @@ def plan_train_and_print(course: Course, machines: Machines, *, show: Show) -> N
         "utilisation": machines.utilisation,
         "stages": stages,
         "hours": round(sum(stage["hours"] for stage in stages), 3),
-        "notes": _notes(kind, recipe, course.sample_tokens, unmeasured=room is None, ranks=spread.ranks),
+        "notes": _notes(kind, recipe, course.sample_tokens, unmeasured=room is None, spread=spread),
     }
     if show.as_json:
         say_json(facts)
@@ -183,18 +183,21 @@ def _stage(
         "fits": fits,
     }
     if room_bytes is not None:
-        told["longest_row"] = longest_row(networks, load, spread, room_bytes)
+        # A longer row of pictures would have more of them.
+        told["longest_row"] = None if load.views else longest_row(networks, load, spread, room_bytes)
         found = [] if fits else ways(networks, load, spread, room_bytes)
         told["ways"] = [{"options": way.told, "memory_bytes": way.bytes} for way in found]
     return told
 
 
-def _notes(kind: str, recipe: Any, sample_tokens: int, *, unmeasured: bool, ranks: int) -> list[str]:
+def _notes(kind: str, recipe: Any, sample_tokens: int, *, unmeasured: bool, spread: Spread) -> list[str]:
     notes = ["all figures are formulas (docs/training.md); hours are at the assumed utilisation, none was measured"]
     if kind != "text" and not sample_tokens:
         notes.append("hours are for samples as long as the recipe lets in; --sample-tokens says what they usually have")
-    if ranks > 1 and not hasattr(recipe, "ring"):
+    if spread.ranks > 1 and not hasattr(recipe, "ring"):
         notes.append(f"`longtake train {kind}` itself runs on one device; this is what several would take")
+    if spread.recompute and not hasattr(recipe, "recompute"):
+        notes.append(f"`longtake train {kind}` itself recomputes nothing; this is what it would take if it did")
     if unmeasured:
         notes.append("whether it fits is not told: say how much a device has, like --device-memory 80GiB")
     return notes

@@ -93,32 +93,35 @@ def kept_bytes(networks: Networks, load: Load, spread: Spread) -> int:
 
 
 def logits_bytes(networks: Networks, load: Load, spread: Spread) -> int:
-    """What is held of the logits: one block at a time however long the row, with its product before it is float32 or
-    its gradient behind it; the block's hidden states, their gradient and what is added to it; the block's rows of the
-    matrix. And of the whole row what the last norm keeps, and the gradient that it gets.
+    """What is held of the logits: two blocks however long the row, the one that is made and the one before it, with the
+    product before it is float32; the block's hidden states, their gradient and what is added to it; the block's rows of
+    the matrix. And of the whole row what the last norm keeps, and the gradient that it gets.
     """
     decoder, numbers = networks.decoder, numbers_of(load, spread)
     half, held = numbers.computed % 4, share_tokens(load, spread)
     tokens, words = min(BLOCK_TOKENS, held), min(BLOCK_WORDS, decoder.vocabulary)
-    block = tokens * words * (4 + half) + (tokens * (4 + 2 * half) + words * 2 * half) * decoder.width
+    block = tokens * words * (2 * 4 + half) + (tokens * (4 + 2 * half) + words * 2 * half) * decoder.width
     return block + held * (numbers.norms // 2 + numbers.stream) * decoder.width
 
 
 def working_bytes(networks: Networks, load: Load, spread: Spread) -> dict[str, int]:
-    """Whole weights and gradients on a device only while it computes with them.
+    """Whole weights and gradients on a device only while it computes with them, at the `loss` and in a `layer`.
 
-    Gathered, `outer` ones (embeddings, head) stay from the first to the last use, with their gradients; of `layer` ones
-    there are one layer's weights, the next one's that are on their way, the gradients, and their sum in float32. Under
-    autocast on one device there are copies in bfloat16 instead: all layers' to the end of the way there (`outer`), then
-    one layer's, or all where nothing is recomputed.
+    Gathered weights of no layer (embeddings, head) stay from the first to the last use, with their gradients; of layers
+    there are one's weights, the next one's that are on their way, its gradients, and their sum in float32. Of weights
+    held whole: the head's gradient before it is added to those of other passes; and under autocast copies in bfloat16,
+    all layers' to the end of the way there, then one layer's, or all where nothing is recomputed.
     """
     decoder, size = networks.decoder, numbers_of(load, spread).computed
-    learns = "language" in load.learning
+    learns = "language" in load.learning and not load.adapters
     if spread.gathers:
-        layer = decoder.layer_parameters * (2 * size + (size + MASTER_BYTES if learns else 0))
-        return {"outer": decoder.outer_parameters * (2 if learns else 1) * size, "layer": layer}
+        outer = decoder.outer_parameters * (2 if learns else 1) * size
+        return {"loss": outer, "layer": outer + decoder.layer_parameters * (2 * size + learns * (size + MASTER_BYTES))}
     copies = decoder.layer_matrices * size if load.half else 0
-    return {"outer": decoder.layers * copies, "layer": (1 - decoder.layers if spread.recompute else 0) * copies}
+    head = learns * decoder.vocabulary * decoder.width * MASTER_BYTES
+    # Autocast keeps copies of what learns only; what does not is kept by the layers that want it again.
+    until_the_loss = decoder.layers * copies if learns or not spread.recompute else 0
+    return {"loss": until_the_loss + head, "layer": (1 if spread.recompute else decoder.layers) * copies}
 
 
 def states_bytes(networks: Networks, load: Load, spread: Spread) -> dict[str, int]:
@@ -141,39 +144,35 @@ def memory(networks: Networks, load: Load, spread: Spread) -> tuple[Stage, ...]:
         theirs; `perceptron` and `attention` of the last layer's way back; `step`: the optimiser, and a root of its
         second moments.
     """
-    states, numbers = states_bytes(networks, load, spread), numbers_of(load, spread)
+    states = states_bytes(networks, load, spread)
     held = {} if spread.hold == "aside" else states
-    kept, whole, tokens = (
-        kept_bytes(networks, load, spread),
-        working_bytes(networks, load, spread),
-        share_tokens(load, spread),
-    )
-    decoder = networks.decoder
-    ring = spread.ring > 1 and spread.together == "ring"
-    again = layer_saved_bytes(decoder, numbers, ring=ring) if spread.recompute else 0
-    # Without recomputation what the attention moment counts as kept is among what the layers keep.
-    attention = attention_back_bytes(decoder, numbers, spread) - (
-        0 if spread.recompute else _kept_of_attention(decoder, numbers, ring)
-    )
-    passing = round_bytes(decoder, numbers) if ring else 0
-    working = whole["outer"] + whole["layer"]
-    back = {
-        "perceptron": {"activations": kept + tokens * (again + perceptron_back_bytes(decoder, numbers))},
-        "attention": {"activations": kept + tokens * (attention - passing), "ring": tokens * passing},
-    }
+    working = working_bytes(networks, load, spread)
+    kept, logits = kept_bytes(networks, load, spread), logits_bytes(networks, load, spread)
+    back = {name: {**held, "working": working["layer"], **counts} for name, counts in _back(networks, load, spread)}
     return (
         Stage("start", {"weights": sum(networks.parameters.values()) * MASTER_BYTES}),
-        Stage(
-            "loss",
-            {**held, "working": whole["outer"], "activations": kept, "logits": logits_bytes(networks, load, spread)},
-        ),
-        *(Stage(name, {**held, "working": working, **counts}) for name, counts in back.items()),
+        Stage("loss", {**held, "working": working["loss"], "activations": kept, "logits": logits}),
+        *(Stage(name, counts) for name, counts in back.items()),
         Stage("step", {**held, "working": states["gradients"] if held else 0}),
     )
 
 
-def _kept_of_attention(decoder: Decoder, numbers: Numbers, ring: bool) -> int:
-    return numbers.norms // 2 * decoder.width + MASTER_BYTES + attention_saved_bytes(decoder, numbers, ring=ring)
+def _back(networks: Networks, load: Load, spread: Spread) -> list[tuple[str, dict[str, int]]]:
+    """Activations, and what is under way in a ring, while the last layer's perceptron, and its attention, go back."""
+    decoder, numbers, tokens = networks.decoder, numbers_of(load, spread), share_tokens(load, spread)
+    ring = spread.ring > 1 and spread.together == "ring"
+    kept, passing = kept_bytes(networks, load, spread), round_bytes(decoder, numbers) if ring else 0
+    perceptron = perceptron_back_bytes(decoder, numbers)
+    attention = attention_back_bytes(decoder, numbers, spread) - passing
+    if spread.recompute:
+        perceptron += layer_saved_bytes(decoder, numbers, ring=ring)
+    else:
+        # What of this layer's attention is counted there is among what the layers keep; its perceptron's is gone.
+        attention -= layer_saved_bytes(decoder, numbers, ring=ring)
+    return [
+        ("perceptron", {"activations": kept + tokens * perceptron}),
+        ("attention", {"activations": kept + tokens * attention, "ring": tokens * passing}),
+    ]
 
 
 def aside_bytes(networks: Networks, load: Load, spread: Spread) -> int:
