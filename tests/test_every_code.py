@@ -26,7 +26,10 @@ from media import numbered
 from media.numbered import Coding
 from running import LONGTAKE, ONE_LINE, Cli
 
-BY_HAND = {ErrorCode.INTERRUPTED: "needs a signal: test_interrupted below"}
+BY_HAND = {
+    ErrorCode.INTERRUPTED: "needs a signal: test_interrupted below",
+    ErrorCode.RANKS_LOST: "needs ranks: test_train_ranks.py",
+}
 
 
 @dataclass(frozen=True)

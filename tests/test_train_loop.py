@@ -16,7 +16,7 @@ from longtake.train.loop import Manner, Rates, logged, run
 
 @dataclass(frozen=True)
 class Slope:
-    """A line through noisy points, in batches of a given size."""
+    """A line through noisy points, in batches of a given size, drawn by each batch or from one stream of points."""
 
     module: nn.Linear
     steps: int = 40
@@ -24,9 +24,10 @@ class Slope:
     name: str = "slope"
     rates: Rates = Rates(matrices=0.02, others=0.02, warm_up_steps=5)
     losses: list[float] = field(default_factory=list)
+    stream: np.random.Generator | None = None
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
-        x = torch.from_numpy(rng.normal(size=(self.points, 4)).astype(np.float32))
+        x = torch.from_numpy((self.stream or rng).normal(size=(self.points, 4)).astype(np.float32))
         loss: torch.Tensor = (self.module(x) - 3 * x - 1).square().mean()
         self.losses.append(loss.item())
         return loss
@@ -54,7 +55,8 @@ def test_a_parameter_that_is_not_to_learn_stays_as_it_is(tmp_path: Path) -> None
 
 
 def test_four_batches_of_eight_are_one_of_thirty_two(tmp_path: Path) -> None:
-    whole, parted = Slope(line()), Slope(line(), points=8)
+    points = [np.random.default_rng(0) for _ in range(2)]
+    whole, parted = Slope(line(), stream=points[0]), Slope(line(), points=8, stream=points[1])
     for name, stage, batches in (("whole", whole, 1), ("parted", parted, 4)):
         (tmp_path / name).mkdir()
         run(stage, tmp_path / name, seed=0, manner=Manner(batches=batches))
@@ -93,3 +95,26 @@ def test_the_newest_row_of_a_log_is_a_whole_one(tmp_path: Path) -> None:
 def test_checkpoints_fall_on_rows_of_the_log() -> None:
     with pytest.raises(ValueError, match="multiple"):
         Manner(log_every=20, save_every=30)
+
+
+def test_each_batch_of_a_step_draws_anew_and_the_first_as_a_step_of_one(tmp_path: Path) -> None:
+    one, two, again = (Slope(line(), steps=1, points=3) for _ in range(3))
+    for name, stage, batches in (("one", one, 1), ("two", two, 2), ("again", again, 2)):
+        (tmp_path / name).mkdir()
+        run(stage, tmp_path / name, seed=4, manner=Manner(batches=batches))
+    assert two.losses == again.losses
+    assert two.losses[0] == one.losses[0] != two.losses[1]
+
+
+def test_losses_of_targets_and_their_mean_are_the_same_to_the_bit(tmp_path: Path) -> None:
+    class Each(Slope):
+        def loss(self, rng: np.random.Generator) -> torch.Tensor:
+            x = torch.from_numpy(rng.normal(size=(self.points, 4)).astype(np.float32))
+            return (self.module(x) - 3 * x - 1).square()
+
+    mean, each = Slope(line()), Each(line())
+    for name, stage in (("mean", mean), ("each", each)):
+        (tmp_path / name).mkdir()
+        run(stage, tmp_path / name, seed=1, manner=Manner(batches=2))
+    assert torch.equal(mean.module.weight, each.module.weight) and torch.equal(mean.module.bias, each.module.bias)
+    assert not torch.equal(mean.module.weight, line().weight)

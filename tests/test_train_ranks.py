@@ -14,7 +14,6 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,13 +34,15 @@ from longtake.train.reading_on import ReadingOn, examined
 from longtake.train.saving import kept
 from longtake.train.schedule import Schedule, adam
 from longtake.train.sharding import gathered, sharded
-from longtake.train.spread import ONE, Hold, Spread, spread_over
+from longtake.train.spread import ONE, Hold, Spread, heard, spread_over
 from longtake.train.text_recipe import TextRecipe, TextStage
 from ranks import run_ranks
 
 STEPS, STOP = 10, 6
 ROWS, LENGTH = 4, 37
 """A ring of two pads 37 positions to 40."""
+END = 21
+"""A token of every row, some earlier and some later: documents may end with it."""
 
 
 def model() -> Qwen2ForCausalLM:
@@ -50,7 +51,7 @@ def model() -> Qwen2ForCausalLM:
         torch.manual_seed(0)
         sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 101}
         heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
-        return Qwen2ForCausalLM(Qwen2Config(**sizes, **heads, initializer_range=0.1, tie_word_embeddings=True))
+        return Qwen2ForCausalLM(Qwen2Config(**sizes, **heads, initializer_range=0.3, tie_word_embeddings=True))
 
 
 def stream() -> Iterator[list[int]]:
@@ -60,7 +61,9 @@ def stream() -> Iterator[list[int]]:
         yield [int(number) for number in (rng.integers(10) + np.arange(LENGTH)) % 10 * 7]
 
 
-def reading(spread: Spread, *, span: int = 0, rows_at_once: int = 1) -> tuple[ReadingOn, Manner]:
+def reading(
+    spread: Spread, *, span: int = 0, end_id: int | None = None, rows_at_once: int = 1
+) -> tuple[ReadingOn, Manner]:
     """A stage and how it is run: ROWS rows a step, whoever reads them."""
     language = model()
     spread = sharded([language], spread, half=False)
@@ -76,6 +79,7 @@ def reading(spread: Spread, *, span: int = 0, rows_at_once: int = 1) -> tuple[Re
         pieces=3,
         half=False,
         exam_NL=exam_NL,
+        end_id=end_id,
         rows_a_step=ROWS,
         spread=spread,
     )
@@ -88,7 +92,7 @@ def reading(spread: Spread, *, span: int = 0, rows_at_once: int = 1) -> tuple[Re
     def optimisers(_: Any) -> Any:
         return adam({"all": language}, {"all": 2e-2}, decay=0.1)
 
-    manner = Manner(optimisers, batches, log_every=2, save_every=2, before_step=seek, spread=spread)
+    manner = Manner(optimisers, batches, log_every=2, save_every=STEPS, before_step=seek, spread=spread)
     return stage, manner
 
 
@@ -182,6 +186,7 @@ def on_two(ranks: Ranks, folder: Path) -> dict[str, Any]:
     for name, spread in spreads.items():
         told[name] = trained(spread, folder / name)
         told[f"{name}, stretched"] = trained(spread, folder / f"{name} stretched", span=200)
+        told[f"{name}, apart"] = trained(spread, folder / f"{name} apart", end_id=END)
         told[f"{name}, clipped"] = clipped(spread)
         told[f"{name}, stopped"] = trained(spread, folder / f"{name} stopped", stop=STOP)
         if name in ("data", "sharded"):
@@ -195,7 +200,17 @@ def on_two(ranks: Ranks, folder: Path) -> dict[str, Any]:
     told["examined"] = examined(stage.module, stage.exam_NL, half=False, spread=stage.spread)
     told["held"] = sum(p.to_local().numel() for p in reading(spreads["sharded"])[0].module.parameters())  # type: ignore[attr-defined]
     told["refused"] = refused(spreads["data"])
+    if ranks.leads:
+        told["left"] = left(spreads["data"])
     return told
+
+
+def left(spread: Spread) -> str:
+    """What the leading rank is told when it waits for the other, which has nothing more to do and ends."""
+    with pytest.raises(LongtakeError) as caught, heard(spread, "runs/long"):
+        spread.wait()
+    assert caught.value.code is ErrorCode.RANKS_LOST
+    return str(caught.value)
 
 
 def refused(spread: Spread) -> str:
@@ -227,8 +242,16 @@ def alone(folder: Path) -> list[float]:
     return trained(ONE, folder / "alone")
 
 
-def test_one_process_learns_something(alone: list[float]) -> None:
-    assert len(alone) == STEPS and alone[-1] < alone[0] - 0.3
+@pytest.fixture(scope="module")
+def stretched(folder: Path) -> list[float]:
+    """The same with positions spread over 200."""
+    return trained(ONE, folder / "stretched", span=200)
+
+
+def test_one_process_learns_something(alone: list[float], stretched: list[float], tmp_path: Path) -> None:
+    assert len(alone) == STEPS and alone[-1] < alone[0] - 1
+    assert abs(alone[0] - stretched[0]) > 1e-2
+    assert trained(ONE, tmp_path / "two at once", span=200, rows_at_once=2) == pytest.approx(stretched, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", WAYS)
@@ -240,18 +263,24 @@ def test_ten_steps_lose_the_same_however_they_are_spread(
     rows = [json.loads(line) for line in (folder / name / "read.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [2, 4, 6, 8, 10], "the leading rank alone writes them"
     mine = [json.loads(line) for line in (folder / "alone" / "read.jsonl").read_text().splitlines()]
-    exam = [row["held_out_loss"] for row in mine]
-    assert [row["held_out_loss"] for row in rows] == pytest.approx(exam, abs=2e-4)
+    assert rows[-1]["held_out_loss"] == pytest.approx(mine[-1]["held_out_loss"], abs=2e-4)
 
 
 @pytest.mark.parametrize("name", WAYS)
 def test_stretched_positions_are_of_the_row_whoever_reads_it(
-    name: str, two: list[dict[str, Any]], folder: Path, tmp_path: Path
+    name: str, two: list[dict[str, Any]], stretched: list[float]
 ) -> None:
-    mine = [trained(ONE, tmp_path / str(rows), span=200, rows_at_once=rows) for rows in (1, 2)]
-    assert mine[1] == pytest.approx(mine[0], abs=1e-4)
-    assert two[0][f"{name}, stretched"] == pytest.approx(mine[0], abs=1e-4)
-    assert abs(mine[0][0] - two[0][name][0]) > 1e-3, "they are stretched"
+    assert two[0][f"{name}, stretched"] == pytest.approx(stretched, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_documents_apart_are_so_whoever_reads_them(
+    name: str, two: list[dict[str, Any]], alone: list[float], tmp_path: Path
+) -> None:
+    """The rows of a step ask of different numbers of tokens, and a ring's halves too."""
+    mine = trained(ONE, tmp_path / "apart", end_id=END)
+    assert abs(mine[0] - alone[0]) > 1e-2
+    assert two[0][f"{name}, apart"] == pytest.approx(mine, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", WAYS)
@@ -318,3 +347,124 @@ def test_sharded_ranks_hold_half_each(two: list[dict[str, Any]]) -> None:
 
 def test_what_the_leading_rank_refuses_all_refuse(two: list[dict[str, Any]]) -> None:
     assert [rank["refused"] for rank in two] == ["error[disk.write]: here: is full (go elsewhere)"] * 2
+
+
+def test_a_rank_that_the_others_left_says_so(two: list[dict[str, Any]]) -> None:
+    assert two[0]["left"].startswith("error[ranks.lost]: runs/long: another of the 2 ranks has ended")
+
+
+def test_rings_that_do_not_divide_the_ranks_are_refused() -> None:
+    with pytest.raises(LongtakeError, match=r"--ring 2: 1 ranks make no rings of 2 \(start a multiple of it"):
+        spread_over(ALONE, ring=2, hold="whole")
+
+
+def test_batches_are_shared_in_order_by_whole_rings() -> None:
+    second = [Spread(Ranks(rank, 4, ALONE.device), Ranks(rank % 2, 2, ALONE.device)) for rank in range(4)]
+    assert [list(spread.own(6)) for spread in second] == [[0, 1, 2], [0, 1, 2], [3, 4, 5], [3, 4, 5]]
+    with pytest.raises(ValueError, match="5 batches of a step over 2 data ranks"):
+        second[0].own(5)
+
+
+@pytest.mark.parametrize("length", [32, 100, 4000, 9000])
+@pytest.mark.parametrize(("data_ranks", "ring"), [(1, 1), (2, 1), (4, 2), (1, 8)])
+def test_a_step_has_the_same_rows_over_any_ranks(length: int, data_ranks: int, ring: int) -> None:
+    stage = TextStage(length, steps=1)
+    recipe = TextRecipe(step_tokens=32_768, tokens_at_once=8192, stages=(stage,))
+    alone, rows = recipe.rows_at_once(stage), recipe.rows_a_step(stage)
+    assert rows == alone * recipe.batches(stage) and alone == max(1, 8192 // length)
+    if rows % data_ranks == 0:
+        at_once = recipe.rows_at_once(stage, data_ranks=data_ranks, ring=ring)
+        batches = recipe.batches(stage, data_ranks=data_ranks, ring=ring)
+        assert at_once * batches == rows and batches % data_ranks == 0
+        assert at_once * length <= max(8192 * ring, length)
+
+
+def test_muon_wants_whole_matrices() -> None:
+    with pytest.raises(ValueError, match="weights is sharded, and Muon turns whole matrices"):
+        TextRecipe(optimiser="muon", weights="sharded")
+
+
+TOML = """
+vocabulary = 300
+held_out = 0.2
+held_out_rows = 4
+step_tokens = 256
+tokens_at_once = 64
+precision = "float32"
+log_every = 1
+save_every = 4
+warm_up_steps = 3
+shuffle_buffer = 20
+[model]
+width = 32
+layers = 1
+[[stages]]
+length = 32
+steps = 30
+[[stages]]
+length = 64
+steps = 10
+theta = 100000.0
+span = 256
+"""
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A hundred documents of a few words each, and the recipe."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for _ in range(100):
+        words = [("red", "blue")[rng.integers(2)] + " " + ("star", "moon")[rng.integers(2)] for _ in range(12)]
+        lines.append(json.dumps({"text": "the " + " and the ".join(words) + "."}))
+    (tmp_path / "data.jsonl").write_text("\n".join(lines) + "\n")
+    (tmp_path / "recipe.toml").write_text(TOML)
+    return tmp_path
+
+
+def start(corpus: Path, folder: str, *more: str) -> subprocess.Popen[str]:
+    """`longtake train text` on two ranks, by torchrun."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    told = ["--recipe", "recipe.toml", "--data", "data.jsonl", "--output", folder, *more]
+    command = [*torchrun, "-m", "longtake", "train", "text", *told]
+    piped: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=corpus, env=os.environ | {"OMP_NUM_THREADS": "1"}, **piped)
+
+
+def kill_one(running: subprocess.Popen[str], log: Path, rank: int) -> None:
+    """Kill one rank, as if its machine were gone, once a checkpoint has been written and some more steps taken."""
+    while not log.exists() or len(log.read_text().splitlines()) < 6:
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.02)
+    workers = [child for child in psutil.Process(running.pid).children() if child.environ().get("RANK") == str(rank)]
+    workers[0].send_signal(signal.SIGKILL)
+
+
+def bits(folder: Path) -> dict[str, Any]:
+    """What two runs have to agree about: each step's loss, and the weights."""
+    from longtake.train.curves import read_log
+
+    rows = {name: [row["loss"] for row in read_log(folder / f"{name}.jsonl")] for name in ("text-1", "text-2")}
+    return {**rows, "weights": (folder / "model" / "model.safetensors").read_bytes()}
+
+
+def test_one_rank_is_killed_the_other_ends_and_the_same_command_goes_on_bit_for_bit(corpus: Path) -> None:
+    whole = start(corpus, "whole", "--ring", "2", "--json")
+    told, err = whole.communicate(timeout=300)
+    assert whole.returncode == 0, err
+    summary = json.loads(told)
+    assert summary["tokens"] == 40 * 256, "counted once, and told by one rank"
+
+    killed = start(corpus, "killed", "--ring", "2")
+    kill_one(killed, corpus / "killed" / "text-1.jsonl", rank=1)
+    # A rank that waited for the dead one would wait for half an hour.
+    killed.communicate(timeout=120)
+    assert killed.returncode != 0
+    assert not (corpus / "killed" / "model").exists()
+    left = kept(corpus / "killed", "text-1")
+    assert left is not None and 4 <= left[1] < 30
+
+    again = start(corpus, "killed", "--ring", "2")
+    _, err = again.communicate(timeout=300)
+    assert again.returncode == 0, err
+    assert bits(corpus / "killed") == bits(corpus / "whole")

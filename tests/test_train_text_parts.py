@@ -18,7 +18,7 @@ from longtake.errors import ErrorCode, LongtakeError
 from longtake.train.corpus import Corpus, Document, find_files, mixed, read_documents
 from longtake.train.language import Turning, turned
 from longtake.train.packing import Packer, Rows, stretched
-from longtake.train.reading_on import by_position, losses_of, next_losses
+from longtake.train.reading_on import by_position, next_losses
 from longtake.train.recipes import keep_recipe, read_recipe
 from longtake.train.schedule import Schedule
 from longtake.train.text_recipe import TextRecipe
@@ -199,18 +199,6 @@ def test_a_stretched_row_still_sees_what_is_before_its_jump() -> None:
     assert bool(((one - two)[0, 6:].abs() > 1e-4).all()), "a changed token behind the jump changes all after it"
     # Why next_losses passes a mask: without one transformers takes the jump for another document.
     assert torch.equal(packed[0, 6:], packed_other[0, 6:])
-
-
-def test_losses_made_in_handfuls_are_those_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = language()
-    hidden = torch.randn(50, 32, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    ids = torch.arange(50)
-    whole = losses_of(hidden, ids, model.lm_head)
-    (expected,) = torch.autograd.grad(whole.mean(), hidden)
-    monkeypatch.setattr("longtake.train.reading_on.LOGITS_AT_ONCE", 97 * 7)
-    parts = losses_of(hidden, ids, model.lm_head)
-    torch.testing.assert_close(parts, whole)
-    torch.testing.assert_close(torch.autograd.grad(parts.mean(), hidden)[0], expected)
 
 
 def test_the_loss_is_transformers_own() -> None:

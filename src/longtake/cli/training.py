@@ -15,11 +15,14 @@ from longtake.errors import ErrorCode, LongtakeError, writing
 
 def train_nano(output: str, *, share: float, seed: int, questions: int, as_json: bool) -> None:
     """`longtake train nano`: train, then print how many held-out questions the model gets right, by kind."""
+    from longtake.parallel.joining import leads
     from longtake.train.nano import train
 
     recipe = _nano_recipe(share, seed, questions)
     with writing(output):
         figures = train(Path(output), recipe)
+    if not leads():
+        return
     if as_json:
         say_json(figures)
         return
@@ -122,10 +125,12 @@ def train_on_text(told: Told, output: str, *, device: str, plan: bool, show: Sho
 
 def align_with_pictures(told: Told, output: str, *, device: str, plan: bool, show: Show) -> None:
     """`longtake train align`: train, then print what held-out answers lost."""
+    from longtake.parallel.joining import alone
     from longtake.train.align_recipe import AlignRecipe
     from longtake.train.alignment import train_align
     from longtake.train.showing import Teller
 
+    alone("train align")
     recipe = told.read(AlignRecipe)
     summary = train_align(recipe, Path(output), device=device, plan_only=plan, teller=Teller(quiet=not show.talks))
     if show.as_json:

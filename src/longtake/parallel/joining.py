@@ -27,6 +27,20 @@ def leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def alone(command: str) -> None:
+    """Refuse what only one process may do.
+
+    Raises:
+        LongtakeError: `usage.bad_option` where several were started.
+    """
+    if is_started() and int(os.environ["WORLD_SIZE"]) > 1:
+        reason, advice = (
+            f"runs in one process, and {os.environ['WORLD_SIZE']} were started",
+            "start it without torchrun",
+        )
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, command, reason, advice)
+
+
 @contextmanager
 def joined(device: torch.device, *, ranks: int | None = None) -> Iterator[Ranks]:
     """Join the others, and leave them in the end; alone where nobody started others.

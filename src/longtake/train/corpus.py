@@ -6,6 +6,7 @@ order and mixes their documents in a small buffer, so that memory does not grow 
 
 from __future__ import annotations
 
+import codecs
 import glob
 import gzip
 import hashlib
@@ -13,6 +14,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +27,10 @@ LINE_ENDINGS = (".jsonl", ".ndjson")
 TABLE_ENDINGS = (".parquet",)
 ENDINGS = (*TEXT_ENDINGS, *LINE_ENDINGS, *TABLE_ENDINGS)
 ROWS_AT_ONCE = 256
+WHOLE_BYTES = 2**22
+"""A longer text file is several documents, cut after a line where there is one: a million tokens, more than a row."""
+MIXED_CHARACTERS = 2**26
+"""So much text, at most, waits to be mixed, however many documents that is."""
 
 
 @dataclass(frozen=True)
@@ -73,19 +79,20 @@ class Corpus:
         Raises:
             LongtakeError: `data.bad`, also when a whole round holds no document.
         """
-        round_ = 0
-        while True:
-            rng = np.random.default_rng([*seed, round_])
-            order = [self.files[number] for number in rng.permutation(len(self.files))]
-            read = (document for path in order for document in read_documents(path, self.field))
+        for number in count():
             empty = True
-            for document in mixed((document for document in read if not self._kept_out(document)), rng, self.buffer):
+            for document in self.round(seed, number):
                 empty = False
                 yield document
             if empty:
-                named = f"{self.files[0]} and {len(self.files) - 1} more" if len(self.files) > 1 else self.files[0]
-                raise bad_data(str(named), "no document to train on", "give more text, or hold out less")
-            round_ += 1
+                raise nothing_to_train_on(self.files)
+
+    def round(self, seed: Sequence[int], number: int) -> Iterator[Document]:
+        """Every document to train on once, in the order of round `number`."""
+        rng = np.random.default_rng([*seed, number])
+        order = [self.files[place] for place in rng.permutation(len(self.files))]
+        read = (document for path in order for document in read_documents(path, self.field))
+        return mixed((document for document in read if not self._kept_out(document)), rng, self.buffer)
 
     def held_out(self) -> Iterator[Document]:
         """Documents kept from training, in the order of the files."""
@@ -137,16 +144,28 @@ def read_documents(path: Path, field: str) -> Iterator[Document]:
 
 
 def mixed(documents: Iterator[Document], rng: np.random.Generator, buffer: int) -> Iterator[Document]:
-    """The same documents in another order: each waits among `buffer` others until it is drawn."""
+    """The same documents in another order: each waits among `buffer` others until it is drawn.
+
+    Among fewer where they are long: no more than MIXED_CHARACTERS wait.
+    """
     waiting: list[Document] = []
+    characters = 0
     for document in documents:
-        if len(waiting) < buffer:
-            waiting.append(document)
-            continue
-        place = int(rng.integers(buffer))
-        drawn, waiting[place] = waiting[place], document
-        yield drawn
+        waiting.append(document)
+        characters += len(document.text)
+        while len(waiting) > buffer or (characters > MIXED_CHARACTERS and len(waiting) > 1):
+            # The newest takes the place of the one that is drawn.
+            place, newest = int(rng.integers(len(waiting) - 1)), waiting.pop()
+            drawn, waiting[place] = waiting[place], newest
+            characters -= len(drawn.text)
+            yield drawn
     yield from (waiting[place] for place in rng.permutation(len(waiting)))
+
+
+def nothing_to_train_on(files: Sequence[Path]) -> LongtakeError:
+    """The refusal of data that a whole round of holds no document."""
+    named = f"{files[0]} and {len(files) - 1} more" if len(files) > 1 else files[0]
+    return bad_data(str(named), "no document to train on", "give more text, or hold out less")
 
 
 def bad_data(place: str, reason: str, advice: str) -> LongtakeError:
@@ -165,9 +184,22 @@ def _open(path: Path) -> io.BufferedIOBase:
 
 
 def _whole(path: Path) -> Iterator[Document]:
-    with _telling(str(path)), _open(path) as file:
-        text = file.read().decode("utf-8")
-    yield Document(text, str(path))
+    """The file as one document, or as several where it is very long; only one of them is held at once."""
+    with _telling(str(path)):
+        file = _open(path)
+    with file:
+        decoder, text, last = codecs.getincrementaldecoder("utf-8")(), "", False
+        for part in count(1):
+            while not last and len(text) < WHOLE_BYTES:
+                with _telling(str(path)):
+                    read = file.read(WHOLE_BYTES)
+                    last = not read
+                    text += decoder.decode(read, final=last)
+            cut = len(text) if last else text.rfind("\n", 0, WHOLE_BYTES) + 1 or WHOLE_BYTES
+            yield Document(text[:cut], str(path) if last and part == 1 else f"{path}: part {part}")
+            text = text[cut:]
+            if last and not text:
+                return
 
 
 def _lines(path: Path, field: str) -> Iterator[Document]:

@@ -20,8 +20,8 @@ from longtake.families import Model
 from longtake.layouts import Piece
 from longtake.prompt import VISUAL_PLACE
 from longtake.train.dialogues import Dialogue, write_dialogue
+from longtake.train.entropy import losses_of
 from longtake.train.llava import Sample, open_picture
-from longtake.train.reading_on import losses_of
 from longtake.train.schedule import Schedule
 from longtake.vision import FeatureGrid
 from longtake.vision.encoding import Encoder
@@ -195,13 +195,13 @@ class Looking:
     exam: Batch
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
-        """The mean loss of the answers' tokens of the next samples."""
+        """(A,) the losses of the answers' tokens of the next samples."""
         losses_A, tokens = self.looker.read(self.queue.take(self.samples), learning="vision" in self.module)
         self.heard(tokens)
         if losses_A.requires_grad:
-            return losses_A.mean()
+            return losses_A
         # Nobody in this batch looked at a picture, and only the eye learns: nothing is learned, and nothing fails.
-        return losses_A.mean() + 0 * next(self.module.parameters()).sum()
+        return losses_A + 0 * next(self.module.parameters()).sum()
 
     def figures(self) -> dict[str, float]:
         """The mean loss of the held-out answers' tokens."""

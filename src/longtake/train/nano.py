@@ -28,16 +28,18 @@ from longtake.checkpoint import CONFIG, TOKENIZER, WEIGHTS, write_sums
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.families.nano import TEMPLATE, NanoModules, build, encoder, write_checkpoint
 from longtake.loading import load
+from longtake.parallel.joining import joined
 from longtake.prompt import HubTokenizer
 from longtake.train.align import MOST_PICTURES, PULL, SHARPNESS, Aligning, make_album
 from longtake.train.card import model_card
 from longtake.train.conversations import TOKENS_A_FRAME, Writer
 from longtake.train.exam import GRADED, REPORTED, Mark, by_length, examine, shares
 from longtake.train.lanes import Lane, progress_bars, run_lanes
-from longtake.train.loop import Rates, load_module, logged, run, spent_s
+from longtake.train.loop import Manner, Rates, Stage, load_module, logged, run, spent_s
 from longtake.train.pictures import draw_pool, read_pool
 from longtake.train.read import LONG, LONG_CUT_SHORT, SHORT, Diet, Reading
 from longtake.train.see import Seeing, Sight
+from longtake.train.spread import ONE, Spread, spread_over
 from longtake.train.start import language_config, word_vectors, write_copying_heads
 from longtake.train.vocabulary import build_tokenizer, word_ids
 from longtake.world.vocabulary import COLOURS, PLACES, SHAPES, WORDS
@@ -116,9 +118,25 @@ class Recipe:
 def train(folder: Path, recipe: Recipe) -> dict[str, Any]:
     """Train a nano into `folder`/model, going on from what `folder` holds; returns the exam's figures.
 
+    One process trains words and eyes in two lanes. Ranks that torchrun started take every stage together, each its part
+    of every step.
+
     Raises:
         LongtakeError: `usage.bad_option` if `folder` holds a training of another recipe; `model.nonfinite`.
     """
+    with joined(torch.device("cpu")) as ranks:
+        spread = spread_over(ranks, ring=1, hold="whole")
+        spread.led(lambda: _drawn(folder, recipe))
+        if spread.ranks.group is None:
+            _run_lanes(folder, recipe)
+        else:
+            # One stage after the other, each over all ranks.
+            for job in (_base, partial(_branch, branch=NANO), _see, _meet, _align):
+                job(folder, recipe, spread=spread)
+        return spread.led(lambda: _finished(folder, recipe))
+
+
+def _drawn(folder: Path, recipe: Recipe) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _keep_recipe(folder, recipe)
     console = Console(stderr=True)
@@ -128,12 +146,20 @@ def train(folder: Path, recipe: Recipe) -> dict[str, Any]:
             Lane((partial(_draw, folder, recipe, shard=shard),), (f"draw {shard}",)) for shard in range(SHARDS + 1)
         ]
         run_lanes(folder, bars, *draws)
+
+
+def _run_lanes(folder: Path, recipe: Recipe) -> None:
+    with progress_bars(Console(stderr=True)) as bars:
         words = Lane(
             (partial(_base, folder, recipe), partial(_branch, folder, recipe, branch=NANO)), ("base", NANO.name)
         )
         eyes = Lane(tuple(partial(job, folder, recipe) for job in (_see, _meet, _align)), ("see", "meet", "align"))
         run_lanes(folder, bars, words, eyes)
-        write_model(folder, recipe, NANO, folder / "model")
+
+
+def _finished(folder: Path, recipe: Recipe) -> dict[str, Any]:
+    write_model(folder, recipe, NANO, folder / "model")
+    with progress_bars(Console(stderr=True)) as bars:
         marks = _examined(folder, recipe, bars)
     return write_card(folder, _figures(folder, recipe, marks))
 
@@ -247,19 +273,20 @@ def _seeing(folder: Path, recipe: Recipe, modules: NanoModules, words_VD: torch.
     )
 
 
-def _see(folder: Path, recipe: Recipe) -> None:
+def _see(folder: Path, recipe: Recipe, *, spread: Spread = ONE) -> None:
     _, modules, _ = first_modules(recipe)
     words_VD = word_vectors(modules.language.config.vocab_size, WIDTH, seed=recipe.seed)
-    run(_seeing(folder, recipe, modules, words_VD), folder, seed=recipe.seed)
+    seen = _seeing(folder, recipe, modules, words_VD)
+    _run(replace(seen, pictures=seen.pictures // spread.data_ranks), folder, recipe, spread)
 
 
-def _base(folder: Path, recipe: Recipe) -> None:
+def _base(folder: Path, recipe: Recipe, *, spread: Spread = ONE) -> None:
     _, modules, tokenizer = first_modules(recipe)
     stage = Reading(modules.language, _writer(tokenizer), steps=recipe.part(BASE_STEPS), name="base")
-    run(stage, folder, seed=recipe.seed)
+    _run(replace(stage, tokens=stage.tokens // spread.data_ranks), folder, recipe, spread)
 
 
-def _branch(folder: Path, recipe: Recipe, *, branch: Branch) -> None:
+def _branch(folder: Path, recipe: Recipe, *, branch: Branch, spread: Spread = ONE) -> None:
     """Read on from `base`; the word vectors stay as they are, so that the same eyes serve every branch."""
     _, modules, tokenizer = first_modules(recipe, branch.theta)
     load_module(folder, branch.from_stage, modules.language)
@@ -274,7 +301,12 @@ def _branch(folder: Path, recipe: Recipe, *, branch: Branch) -> None:
         name=branch.name,
         rates=rates,
     )
-    run(stage, folder, seed=recipe.seed)
+    _run(replace(stage, tokens=stage.tokens // spread.data_ranks), folder, recipe, spread)
+
+
+def _run(stage: Stage, folder: Path, recipe: Recipe, spread: Spread) -> None:
+    """Each rank reads one batch of a step."""
+    run(stage, folder, seed=recipe.seed, manner=Manner(batches=spread.data_ranks, spread=spread))
 
 
 def _wait_for(folder: Path, name: str, steps: int) -> None:
@@ -283,7 +315,7 @@ def _wait_for(folder: Path, name: str, steps: int) -> None:
         time.sleep(1.0)
 
 
-def _meet(folder: Path, recipe: Recipe) -> None:
+def _meet(folder: Path, recipe: Recipe, *, spread: Spread = ONE) -> None:
     _wait_for(folder, "base", recipe.part(BASE_STEPS))
     _, modules, _ = first_modules(recipe)
     load_module(folder, "base", modules.language)
@@ -294,10 +326,10 @@ def _meet(folder: Path, recipe: Recipe) -> None:
     seen.module.shorten(pixels_TCHW, float(words_VD.norm(dim=-1).mean()))
     rates = Rates(matrices=1e-2, others=1.5e-3, hold=0.3)
     stage = replace(seen, name="meet", steps=recipe.part(5_000), sharpness=SHARPNESS, pull=PULL, rates=rates)
-    run(stage, folder, seed=recipe.seed)
+    _run(replace(stage, pictures=stage.pictures // spread.data_ranks), folder, recipe, spread)
 
 
-def _align(folder: Path, recipe: Recipe) -> None:
+def _align(folder: Path, recipe: Recipe, *, spread: Spread = ONE) -> None:
     _, modules, tokenizer = first_modules(recipe)
     load_module(folder, "meet", Sight(modules.vision, modules.projector, tower_width=TOWER_WIDTH))
     load_module(folder, "base", modules.language)
@@ -306,7 +338,7 @@ def _align(folder: Path, recipe: Recipe) -> None:
     pool = read_pool([folder / f"pictures{shard}.npz" for shard in range(SHARDS)])
     album = make_album(modules.vision, pool, encoder(modules).recipe)
     stage = Aligning(modules.projector, modules.language, _writer(tokenizer), album, steps=recipe.part(400))
-    run(stage, folder, seed=recipe.seed)
+    _run(replace(stage, tokens=stage.tokens // spread.data_ranks), folder, recipe, spread)
 
 
 def _examined(folder: Path, recipe: Recipe, bars: Progress) -> list[Mark]:

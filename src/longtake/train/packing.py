@@ -40,22 +40,25 @@ class Packer:
         Raises:
             LongtakeError: `data.bad` if the vocabulary cannot spell it.
         """
-        found: list[int] = []
-        try:
-            for piece in _pieces(document.text):
-                found += self.tokenizer.encode(piece)
-        except LongtakeError as error:
-            raise bad_data(document.place, error.reason, "leave it out, or take another tokenizer") from error
-        return [*found, self.end_id]
+        return [token_id for piece in self._spelt(document) for token_id in piece]
 
     def rows(self, documents: Iterator[Document], length: int) -> Iterator[list[int]]:
         """Rows of `length` ids; what fills no last row is left out."""
         waiting: list[int] = []
-        for document in documents:
-            waiting += self.ids(document)
+        for piece in (piece for document in documents for piece in self._spelt(document)):
+            waiting += piece
             whole = len(waiting) - len(waiting) % length
             yield from (waiting[start : start + length] for start in range(0, whole, length))
             waiting = waiting[whole:]
+
+    def _spelt(self, document: Document) -> Iterator[list[int]]:
+        """What `ids` gives, piece by piece."""
+        for piece in _pieces(document.text):
+            try:
+                yield self.tokenizer.encode(piece)
+            except LongtakeError as error:
+                raise bad_data(document.place, error.reason, "leave it out, or take another tokenizer") from error
+        yield [self.end_id]
 
 
 @dataclass
@@ -107,6 +110,23 @@ def stretched(rng: np.random.Generator, rows: int, length: int, *, span: int, pi
         for cut, before, now in zip(cuts, [0, *moved], moved, strict=False):
             row[cut:] += now - before
     return torch.from_numpy(positions)
+
+
+def documents_of(ids_BL: torch.Tensor, end_id: int) -> torch.Tensor:
+    """(B, L) int64: which document of its row each token belongs to, counted from 0; the token that ends one included.
+
+    What looks like that token in a document is text, so that nothing else is cut.
+    """
+    ended_BL = (ids_BL == end_id).long()
+    return ended_BL.cumsum(1) - ended_BL
+
+
+def places_in(documents_BL: torch.Tensor) -> torch.Tensor:
+    """(B, L) int64: positions that begin at 0 with each document, and with the row."""
+    places_BL = torch.arange(documents_BL.shape[1], device=documents_BL.device).expand_as(documents_BL)
+    begins_BL = torch.ones_like(documents_BL, dtype=torch.bool)
+    begins_BL[:, 1:] = documents_BL[:, 1:] != documents_BL[:, :-1]
+    return places_BL - places_BL.masked_fill(~begins_BL, 0).cummax(1).values
 
 
 def _pieces(text: str) -> Sequence[str]:

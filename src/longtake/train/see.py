@@ -71,6 +71,7 @@ class Seeing:
         pool, held_out: pictures to learn from, and to be examined on.
         sharpness: what likenesses (dot products) are multiplied with before the softmax.
         pull: weight of the squared distance between a visual token and its word, in units of the words' own length.
+        pictures: of a batch.
     """
 
     module: Sight
@@ -82,12 +83,13 @@ class Seeing:
     steps: int
     sharpness: float = 1.0
     pull: float = 0.0
+    pictures: int = PICTURES_A_STEP
     name: str = "see"
     rates: Rates = Rates(matrices=2e-2, others=2e-3, warm_up_steps=50, hold=0.3)
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
         """Captions and spelling of random pictures, shifted, dimmed and made noisy."""
-        chosen = rng.integers(len(self.pool.shots), size=PICTURES_A_STEP)
+        chosen = rng.integers(len(self.pool.shots), size=self.pictures)
         pixels_TCHW = _disturbed(self.recipe.normalise(torch.from_numpy(self.pool.pixels_NCHW[chosen])), rng)
         with torch.autocast("cpu", torch.bfloat16):
             tokens_TND, letters_TLA = self.module(pixels_TCHW)

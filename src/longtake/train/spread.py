@@ -10,7 +10,8 @@ of all of them. Knows nothing of what is learned.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -160,6 +161,20 @@ def spread_over(ranks: Ranks, *, ring: int, hold: Hold) -> Spread:
     both = init_device_mesh(ranks.device.type, (ranks.size // ring, ring), mesh_dim_names=("data", "ring"))
     own = Ranks(ranks.rank % ring, ring, ranks.device, both["ring"].get_group())
     return Spread(ranks, own, hold, line)
+
+
+@contextmanager
+def heard(spread: Spread, subject: str) -> Iterator[None]:
+    """Tells as `ranks.lost` what torch says inside when another rank is no longer there."""
+    try:
+        yield
+    except RuntimeError as error:
+        # Gloo, unlike NCCL, has no kind of error of its own.
+        if spread.ranks.size == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        reason = f"another of the {spread.ranks.size} ranks has ended, or cannot be reached"
+        advice = "look at what ended it: often memory that ran out; the same command goes on from the last checkpoint"
+        raise LongtakeError(ErrorCode.RANKS_LOST, subject, reason, advice) from error
 
 
 def _handfuls(tensors: list[torch.Tensor]) -> list[list[torch.Tensor]]:

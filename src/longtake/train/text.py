@@ -26,21 +26,24 @@ from longtake.parallel.joining import joined
 from longtake.prompt import HubTokenizer
 from longtake.train.corpus import Corpus, Source, find_files
 from longtake.train.language import Start, Turning, from_folder, from_scratch, train_tokenizer, turned
+from longtake.train.lengths import MoreLong
 from longtake.train.lessons import Lesson, Meter, Pace, finish, measured_once, plan, run_lessons, tell_plan
 from longtake.train.loop import Optimisers, Stage
 from longtake.train.packing import Packer, Rows
-from longtake.train.reading_on import ReadingOn, by_position, examined
+from longtake.train.reading_on import ReadingOn, by_position
 from longtake.train.recipes import keep_recipe
 from longtake.train.schedule import Schedule, adam, muon
 from longtake.train.sharding import gathered, sharded
 from longtake.train.showing import Teller
-from longtake.train.spread import Hold, Spread, spread_over
+from longtake.train.spread import Hold, Spread, heard, spread_over
 from longtake.train.text_recipe import TextRecipe, TextStage
 from longtake.train.worldly import World
 
 
 def train_text(recipe: TextRecipe, folder: Path, *, device: str, plan_only: bool, teller: Teller) -> dict[str, Any]:
     """Train a language model into `folder`/model, going on from what `folder` holds.
+
+    Alone, or as one of the ranks that torchrun started, all of which call it; the leading one writes and speaks.
 
     Args:
         device: as `checkpoint.placement` takes it.
@@ -51,13 +54,14 @@ def train_text(recipe: TextRecipe, folder: Path, *, device: str, plan_only: bool
 
     Raises:
         LongtakeError: `usage.bad_option` for data that is not there or a folder of another training, `data.bad`,
-            `model.bad_checkpoint`, `interrupted` after Ctrl-C, `disk.write`.
+            `model.bad_checkpoint`, `interrupted` after Ctrl-C, `disk.write`, `ranks.lost` if another rank has ended.
     """
     with joined(placement(device, "float32").device) as ranks:
         spread = spread_over(ranks, ring=recipe.ring, hold=_hold(recipe, ranks))
         _check_rows(recipe, spread)
         training = _Training(recipe, folder, _source(recipe), spread, teller if ranks.leads else Teller(quiet=True))
-        return training.run(plan_only=plan_only)
+        with heard(spread, str(folder)):
+            return training.run(plan_only=plan_only)
 
 
 def _hold(recipe: TextRecipe, ranks: Ranks) -> Hold:
@@ -157,7 +161,8 @@ class _Training:
 def _source(recipe: TextRecipe) -> Source:
     if recipe.data == ("world",):
         return World()
-    return Corpus(find_files(recipe.data), recipe.text_field, recipe.held_out, recipe.shuffle_buffer)
+    corpus = Corpus(find_files(recipe.data), recipe.text_field, recipe.held_out, recipe.shuffle_buffer)
+    return MoreLong(corpus, recipe.long_characters, recipe.long_share) if recipe.long_share else corpus
 
 
 def _keep_tokenizer(start: Start, path: Path) -> None:
@@ -249,6 +254,7 @@ class _Course:
             pieces=stage.pieces,
             half=recipe.precision == "bfloat16",
             exam_NL=exam_NL,
+            end_id=self.start.end_id if recipe.apart else None,
         )
 
     def _lesson(self, stage: TextStage, reading: ReadingOn, meter: Meter) -> Lesson:
@@ -282,5 +288,5 @@ def _measured(language: nn.Module, stage: ReadingOn) -> dict[str, Any] | None:
     """Loss of the held-out rows, also by position; None where nothing was held out."""
     if not len(stage.exam_NL):
         return None
-    losses_NL = examined(language, stage.exam_NL, half=stage.half, spread=stage.spread)
-    return {"loss": round(float(losses_NL.mean()), 4), "by_position": by_position(losses_NL)}
+    losses_NL = stage.examined(language)
+    return {"loss": round(float(losses_NL.nanmean()), 4), "by_position": by_position(losses_NL)}

@@ -139,12 +139,15 @@ class TextRecipe:
             raise ValueError(f"save_every is {self.save_every}; want a multiple of log_every, {self.log_every}")
         if min(self.held_out_rows, self.seed, self.warm_up_steps) < 0 or min(self.rate, self.matrix_rate) < 0:
             raise ValueError("held_out_rows, seed, warm_up_steps and the rates are at least 0")
+        self._check_ranks()
+        if self.vocabulary < 257 and not self.tokenizer and not self.start:
+            raise ValueError(f"vocabulary is {self.vocabulary}; want at least 257: every byte and the end of text")
+
+    def _check_ranks(self) -> None:
         if self.ring < 1:
             raise ValueError(f"ring is {self.ring}; want at least 1")
         if self.optimiser == "muon" and self.weights in ("sharded", "aside"):
             raise ValueError(f'weights is {self.weights}, and Muon turns whole matrices; take optimiser = "adamw"')
-        if self.vocabulary < 257 and not self.tokenizer and not self.start:
-            raise ValueError(f"vocabulary is {self.vocabulary}; want at least 257: every byte and the end of text")
 
     def rows_a_step(self, stage: TextStage) -> int:
         """Rows of one step, however they are read."""
