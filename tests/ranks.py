@@ -8,7 +8,7 @@ import pickle
 import socket
 import traceback
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import torch
@@ -42,15 +42,20 @@ def run_ranks(function: Callable[..., Any], size: int, *arguments: Any) -> list[
         pipes.append(mine)
         running.append(process)
     try:
-        return [_result(pipe, rank) for rank, pipe in enumerate(pipes)]
+        results: dict[int, Any] = {}
+        while len(results) < size:
+            # Whoever speaks first: one that failed leaves the others waiting.
+            speaking = wait([pipe for rank, pipe in enumerate(pipes) if rank not in results], PATIENCE_S)
+            assert speaking, f"of {size} ranks only {sorted(results)} said anything"
+            results |= {rank: _result(pipe, rank) for rank, pipe in enumerate(pipes) if pipe in speaking}
+        return [results[rank] for rank in range(size)]
     finally:
         for process in running:
-            process.join(5)
-            process.kill()
+            process.kill()  # they have left each other before they tell, and a slow way out is nobody's gain
+            process.join()
 
 
 def _result(pipe: Connection, rank: int) -> Any:
-    assert pipe.poll(PATIENCE_S), f"rank {rank} says nothing"
     well, told = pickle.loads(pipe.recv_bytes())
     assert well, f"rank {rank}:\n{told}"
     return told
@@ -62,7 +67,7 @@ def _alone(function: Callable[..., Any], arguments: tuple[Any, ...], place: dict
     try:
         with joined(torch.device("cpu")) as ranks:
             told = function(ranks, *arguments)
-        # Not `send`: it would only lend a tensor's memory, which is gone when this process is.
+        # In bytes: what `send` does with tensors wants this process alive until they are received.
         pipe.send_bytes(pickle.dumps((True, told)))
     except Exception:  # noqa: BLE001  whatever it is, the parent is told all of it
         pipe.send_bytes(pickle.dumps((False, traceback.format_exc())))

@@ -97,37 +97,40 @@ class OnGraphicsCard:
 
 @dataclass(frozen=True)
 class WrittenOut:
-    """The same in plain products, some rows at a time: for any device and any precision."""
+    """The same in plain products, some rows at a time: for any device and any precision.
+
+    In float32 at least, whatever autocast says.
+    """
 
     scaling: float
     triangle: bool
 
     def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> Part:
-        outs, lses = [], []
-        for rows in self._tiles(query):
-            exponents = self._exponents(query, key, rows)
-            few = query[:, :, rows]
-            outs.append((exponents.softmax(-1) @ value.to(exponents.dtype)).reshape(few.shape))
-            lses.append(exponents.logsumexp(-1).reshape(few.shape[:3]))
+        found = []
+        with torch.autocast(query.device.type, enabled=False):
+            for rows in _tiles(query):
+                exponents, shape = self._exponents(query, key, rows), query[:, :, rows].shape
+                out = exponents.softmax(-1) @ value.to(exponents.dtype)
+                found.append((out.reshape(shape), exponents.logsumexp(-1).reshape(shape[:3])))
+        outs, lses = zip(*found, strict=True)
         return torch.cat(outs, 2), torch.cat(lses, 2)
 
     def gradients(self, inputs: Gradients, gradient: torch.Tensor, whole: Part) -> Gradients:
         query, key, value = inputs
         wide = torch.promote_types(query.dtype, torch.float32)
-        of_query = []
+        of_query = torch.empty_like(query, dtype=wide)
         of_key, of_value = (torch.zeros_like(one, dtype=wide) for one in (key, value))
-        for rows in self._tiles(query):
-            few, wanted, out = (folded(one[:, :, rows], key).to(wide) for one in (query, gradient, whole[0]))
-            lse = whole[1][:, :, rows].reshape(few.shape[:3])
-            weights = (self._exponents(query, key, rows) - lse[..., None]).exp()
-            of_value += weights.mT @ wanted
-            change = weights * (wanted @ value.to(wide).mT - (wanted * out).sum(-1, keepdim=True)) * self.scaling
-            of_query.append((change @ key.to(wide)).reshape(query[:, :, rows].shape))
-            of_key += change.mT @ few
-        return torch.cat(of_query, 2), of_key, of_value
-
-    def _tiles(self, query: torch.Tensor) -> Iterator[slice]:
-        yield from (slice(first, first + TILE) for first in range(0, query.shape[2], TILE))
+        with torch.autocast(query.device.type, enabled=False):
+            for rows in _tiles(query):
+                few, wanted, out = (folded(one[:, :, rows], key).to(wide) for one in (query, gradient, whole[0]))
+                lse = whole[1][:, :, rows].reshape(few.shape[:3])
+                weights = (self._exponents(query, key, rows) - lse[..., None]).exp()
+                of_value += weights.mT @ wanted
+                beside = (wanted * out).sum(-1, keepdim=True)
+                change = weights * (wanted @ value.to(wide).mT - beside) * self.scaling
+                of_query[:, :, rows] = (change @ key.to(wide)).reshape(query[:, :, rows].shape)
+                of_key += change.mT @ few
+        return of_query, of_key, of_value
 
     def _exponents(self, query: torch.Tensor, key: torch.Tensor, rows: slice) -> torch.Tensor:
         """(B, K, H / K x rows, positions): of the query heads of a group as rows of one head."""
@@ -139,3 +142,7 @@ class WrittenOut:
             hidden = torch.arange(key.shape[2], device=key.device) > place[:, None]
             exponents = exponents.masked_fill(hidden, float("-inf"))
         return exponents
+
+
+def _tiles(query: torch.Tensor) -> Iterator[slice]:
+    yield from (slice(first, first + TILE) for first in range(0, query.shape[2], TILE))

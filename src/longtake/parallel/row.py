@@ -7,7 +7,7 @@ another's keys is a rectangle, and of its own a triangle. What nobody sees is in
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -69,6 +69,11 @@ class Row:
     def blocks(self) -> tuple[tuple[Block, ...], ...]:
         """What this rank computes, for each rank whose keys come by."""
         return tuple(tuple(self._with(other)) for other in range(self.ranks.size))
+
+    @cached_property
+    def alone(self) -> Row:
+        """The same row where one holds all of it, in order."""
+        return replace(self, ranks=Ranks(0, 1, self.ranks.device))
 
     def _with(self, other: int) -> Iterator[Block]:
         """An earlier rank's first chunk comes before all that this one holds, and its second behind all of it; of a
