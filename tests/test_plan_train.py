@@ -184,6 +184,7 @@ def test_what_would_fit_does_and_less_does_not(longva: Networks) -> None:
     [
         (("--ring", "3"), "multiple of ring"),
         (("--device-memory", "much"), "is no size"),
+        (("--attending", "ulysses"), "cannot be dealt out to 8 ranks"),
         (("--kind", "align"), "there is no such key"),
         (("--set", "stages.0.length=1"), "at least 2 tokens"),
         (("--model", "no-such-folder"), "no-such-folder"),

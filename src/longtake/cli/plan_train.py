@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +14,7 @@ from longtake.errors import ErrorCode, LongtakeError
 from longtake.video.times import spoken_s
 
 if TYPE_CHECKING:
-    from longtake.costs.training import Hold, Load, Networks, Spread, Together
+    from longtake.costs.training import Decoder, Hold, Load, Networks, Spread, Together
 
 GIB = 2**30
 KINDS = ("weights", "gradients", "optimiser", "working", "activations", "logits", "ring")
@@ -54,7 +55,7 @@ class Machines:
     Attributes:
         ranks: processes, one to a device.
         ring: so many of them share a row; None: as the recipe says.
-        ulysses: ranks that share a row change heads for positions.
+        attending: how ranks that share a row attend to all of it; None: as the recipe says.
         weights: how ranks hold them; None: as the recipe says.
         recompute: None: as the recipe says.
         memory: of one device, like 80GiB.
@@ -64,7 +65,7 @@ class Machines:
 
     ranks: int
     ring: int | None
-    ulysses: bool
+    attending: Together | None
     weights: Hold | None
     recompute: bool | None
     memory: str | None
@@ -81,9 +82,9 @@ class Machines:
 
         again = getattr(recipe, "recompute", False) if self.recompute is None else self.recompute
         ring = self.ring or int(getattr(recipe, "ring", 1))
-        together: Together = "ulysses" if self.ulysses else "ring"
+        told: Together = getattr(recipe, "attending", "ring")
         try:
-            return Spread(self.ranks, ring, together, self._hold(recipe), bool(again))
+            return Spread(self.ranks, ring, self.attending or told, self._hold(recipe), bool(again))
         except ValueError as error:
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--ring", str(error), "see docs/training.md") from error
 
@@ -105,6 +106,7 @@ def plan_train_and_print(course: Course, machines: Machines, *, show: Show) -> N
     recipe = planned.read_for(kind, course.path, course.settings, given)
     sizes = planned.Sizes(course.samples, course.sample_tokens)
     networks, spread = networks_for(recipe, kind), machines.spread(recipe)
+    _refuse_undealt(networks.decoder, spread)
     room = Means(None, machines.memory).room(device="cuda", apart=True)
     stages = [
         _stage(networks, (stage.longest, stage.usual), spread, machines, None if room is None else room.bytes)
@@ -131,6 +133,16 @@ def plan_train_and_print(course: Course, machines: Machines, *, show: Show) -> N
         say_json(facts)
     else:
         _print(facts)
+
+
+def _refuse_undealt(decoder: Decoder, spread: Spread) -> None:
+    """Refuse what `parallel.ulysses` refuses."""
+    wanted = math.lcm(decoder.key_heads, spread.ring)
+    if spread.together == "ulysses" and decoder.heads % wanted:
+        heads = f"{decoder.heads} heads on {decoder.key_heads} of keys and values"
+        reason = f"{heads} cannot be dealt out to {spread.ring} ranks"
+        advice = "take the ring, or another number of ranks"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--attending ulysses", reason, advice)
 
 
 def networks_for(recipe: Any, kind: str) -> Networks:

@@ -28,8 +28,13 @@ RingSize = Annotated[
     int | None,
     typer.Option("--ring", help="So many of them share a row, each some positions; else as the recipe says.", min=1),
 ]
-Ulysses = Annotated[
-    bool, typer.Option("--ulysses", help="They change heads for positions; else keys and values go round.")
+Attending = Annotated[
+    Literal["ring", "ulysses"] | None,
+    typer.Option(
+        "--attending",
+        help="How they attend to all of it: keys and values go round, or heads change for positions. "
+        "Else as the recipe says.",
+    ),
 ]
 Weights = Annotated[
     Literal["whole", "sharded", "aside"] | None,
@@ -88,7 +93,7 @@ def with_plan_train(app: typer.Typer) -> typer.Typer:
         model: PlannedModel = None,
         ranks: RankCount = 1,
         ring: RingSize = None,
-        ulysses: Ulysses = False,
+        attending: Attending = None,
         weights: Weights = None,
         recompute: Recompute = None,
         device_memory: opt.DeviceMemory = None,
@@ -106,7 +111,7 @@ def with_plan_train(app: typer.Typer) -> typer.Typer:
             advice = "name a file such as recipes/text_small.toml; a video called train is planned as ./train"
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "", "no RECIPE", advice)
         course = Course(recipe, kind, model, tuple(settings or ()), samples, sample_tokens)
-        machines = Machines(ranks, ring, ulysses, weights, recompute, device_memory, device_flops, utilisation)
+        machines = Machines(ranks, ring, attending, weights, recompute, device_memory, device_flops, utilisation)
         plan_train_and_print(course, machines, show=opt.Show(as_json, quiet=False))
 
     return app

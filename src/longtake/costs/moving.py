@@ -6,6 +6,7 @@ Formulas only, each held against what is counted (tests/test_costs_training.py, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import lcm
 
 from longtake.costs.training import (
     MASTER_BYTES,
@@ -72,7 +73,9 @@ def sent_bytes(networks: Networks, load: Load, spread: Spread) -> dict[str, floa
     if ring > 1 and spread.together == "ring":
         found["ring"] = passes * keys * ((there + 1) * (ring - 1) * size + ring * MASTER_BYTES)
     elif ring > 1:
-        moved = held * decoder.layers * (2 * decoder.heads * decoder.head_width + decoder.key_value_width)
+        # Heads of keys and values are copied up to the least number that can be dealt out.
+        copies = lcm(decoder.key_heads, ring) // decoder.key_heads
+        moved = held * decoder.layers * (2 * decoder.heads * decoder.head_width + copies * decoder.key_value_width)
         found["all_to_all"] = passes * moved * size * (there + 1) * (ring - 1) / ring
     if spread.parts > 1:
         others = sum(part.parameters for part in networks.parts.values()) + decoder.outer_parameters
