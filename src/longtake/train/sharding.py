@@ -18,7 +18,7 @@ from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionP
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from longtake.checkpoint import without_memory
-from longtake.parallel.attending import RING, How, attending_together
+from longtake.parallel.attending import attending_together
 from longtake.train.spread import Spread
 
 TURNS = "rotary_emb"
@@ -55,7 +55,7 @@ def sharded(languages: Sequence[Any], spread: Spread, *, half: bool) -> Spread:
         _share_modules(first, other)
     if spread.ring.size > 1:
         for language in languages:
-            attending_together(language, cast(How, RING))
+            attending_together(language, spread.attending)
     if spread.hold == "whole":
         return spread
     pinned = spread.ranks.device.type != "cpu"

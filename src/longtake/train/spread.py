@@ -22,6 +22,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.parallel import ALONE, Ranks
+from longtake.parallel.attending import RING
 
 Found = TypeVar("Found")
 
@@ -41,6 +42,7 @@ class Spread:
         ranks: all of them.
         ring: those that read the same rows as this one, each its positions.
         hold: how they hold the parameters.
+        attending: how those of a ring attend together, by its name in `parallel.attending`.
         mesh: all ranks in a line, for torch; None for one that nobody started others beside.
         within: runs what computes with the parameters; sharded ones that belong to no layer are whole inside.
     """
@@ -49,6 +51,7 @@ class Spread:
     ring: Ranks = ALONE
     hold: Hold = "whole"
     mesh: DeviceMesh | None = None
+    attending: str = RING
     within: Callable[[Callable[[], torch.Tensor]], torch.Tensor] = lambda work: work()
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 from longtake.checkpoint import DTYPES, TOKENIZER, placement
 from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.parallel import Ranks
+from longtake.parallel.attending import RING, ULYSSES
 from longtake.parallel.joining import joined
 from longtake.prompt import HubTokenizer
 from longtake.train.corpus import Corpus, Source, find_files
@@ -38,6 +39,10 @@ from longtake.train.showing import Teller
 from longtake.train.spread import Hold, Spread, heard, spread_over
 from longtake.train.text_recipe import TextRecipe, TextStage
 from longtake.train.worldly import World
+
+OF_RANKS = ("ring", "attending", "weights")
+"""Keys of a recipe that say how ranks work together; a training may go on over others."""
+ATTENDING = {"ring": RING, "ulysses": ULYSSES}
 
 
 def train_text(recipe: TextRecipe, folder: Path, *, device: str, plan_only: bool, teller: Teller) -> dict[str, Any]:
@@ -58,6 +63,7 @@ def train_text(recipe: TextRecipe, folder: Path, *, device: str, plan_only: bool
     """
     with joined(placement(device, "float32").device) as ranks:
         spread = spread_over(ranks, ring=recipe.ring, hold=_hold(recipe, ranks))
+        spread = replace(spread, attending=ATTENDING[recipe.attending])
         _check_rows(recipe, spread)
         training = _Training(recipe, folder, _source(recipe), spread, teller if ranks.leads else Teller(quiet=True))
         with heard(spread, str(folder)):
@@ -143,8 +149,7 @@ class _Training:
         return train_tokenizer(documents, vocabulary=recipe.vocabulary, characters=recipe.tokenizer_characters)
 
     def _keep(self, start: Start) -> None:
-        # A training may go on over other ranks.
-        told = {key: value for key, value in asdict(self.recipe).items() if key not in ("ring", "weights")}
+        told = {key: value for key, value in asdict(self.recipe).items() if key not in OF_RANKS}
         with writing(str(self.folder)):
             self.folder.mkdir(parents=True, exist_ok=True)
             keep_recipe(self.folder, {"command": "text", **told, **self.source.told()})

@@ -80,6 +80,8 @@ class TextRecipe:
         schedule, warm_up_steps, hold: of each stage; see `schedule.Schedule`.
         precision: what autocast computes in.
         ring: ranks that read the same rows, each its positions; all others read other rows. Where several are started.
+        attending: how the ranks of a ring attend together: keys go round (`ring`), or each takes some of the heads
+            (`ulysses`, arXiv 2309.14509), for which there have to be as many.
         weights: how ranks hold them: `whole` on each; `sharded`, each a part (FSDP2); `aside`, each a part in the
             processor's memory; `auto` shards them where there are ranks, unless Muon wants them whole.
         recompute: keep only each layer's input for the way back, and compute the rest again: less memory, more time.
@@ -113,6 +115,7 @@ class TextRecipe:
     hold: float = 0.2
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     ring: int = 1
+    attending: Literal["ring", "ulysses"] = "ring"
     weights: Literal["auto", "whole", "sharded", "aside"] = "auto"
     recompute: bool = False
     dtype: Literal["keep", "float32", "bfloat16", "float16"] = "keep"
