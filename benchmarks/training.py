@@ -23,12 +23,12 @@ import re
 import socket
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -36,9 +36,11 @@ from longtake.costs.holding import memory, states_bytes
 from longtake.costs.learning import decoder_of
 from longtake.costs.moving import sent_bytes
 from longtake.costs.training import Load, Networks, Spread, Together
-from longtake.parallel.attending import ULYSSES, attending_together
+from longtake.parallel.attending import RING, ULYSSES
 from longtake.parallel.joining import joined
-from longtake.train.reading_on import own_losses
+from longtake.train.packing import Rows
+from longtake.train.reading_on import ReadingOn
+from longtake.train.schedule import Schedule
 from longtake.train.sharding import sharded
 from longtake.train.spread import Hold, spread_over
 
@@ -140,28 +142,44 @@ def step(run: Run, shape: dict[str, Any], length: int) -> dict[str, Any]:
     """One rank's measured step."""
     torch.set_num_threads(1)
     with joined(torch.device("cpu")) as ranks:
-        spread = spread_over(ranks, ring=run.ring, hold=run.hold)
-        ids_BL = torch.randint(0, shape["vocab_size"], (1, length), generator=torch.Generator().manual_seed(3))
         torch.manual_seed(0)
         language = Qwen2ForCausalLM(Qwen2Config(**shape)).train()
         if run.recompute:
             language.activation_checkpointing_enable()
-        spread = sharded([language], spread, half=False)
-        if run.together == "ulysses":
-            attending_together(language, ULYSSES)
+        how = ULYSSES if run.together == "ulysses" else RING
+        spread = sharded(
+            [language], replace(spread_over(ranks, ring=run.ring, hold=run.hold), attending=how), half=False
+        )
         optimiser = torch.optim.AdamW(language.parameters(), lr=1e-4, foreach=False)
-        work(language, optimiser, ids_BL[:, :SHORT], spread)
+        work(stage(language, SHORT, spread), optimiser)
         before = resident(peak=False)
         forget()
+        long = stage(language, length, spread)
         with Sending(run.ranks) as sending:
-            work(language, optimiser, ids_BL, spread)
+            work(long, optimiser)
         return {"held": resident(peak=True) - before, "sent": sending.sent}
 
 
-def work(language: nn.Module, optimiser: torch.optim.Optimizer, ids_BL: torch.Tensor, spread: Any) -> None:
+def stage(language: Any, length: int, spread: Any) -> ReadingOn:
+    """A stage of `longtake train text` that reads rows of so many tokens."""
+    generator, words = torch.Generator().manual_seed(3), language.config.vocab_size
+    rows = Rows(lambda: iter(lambda: torch.randint(0, words, (length,), generator=generator).tolist(), None))
+    more = {
+        "rows_at_once": 1,
+        "span": 0,
+        "pieces": 1,
+        "half": False,
+        "exam_NL": torch.zeros(0, length),
+        "spread": spread,
+    }
+    return ReadingOn("step", 1, Schedule(0.0, 1e-4), language, rows, **more)
+
+
+def work(reading: ReadingOn, optimiser: torch.optim.Optimizer) -> None:
+    """What the loop does in a step, gradients being there already."""
     optimiser.zero_grad(set_to_none=False)
-    own_losses(language, ids_BL, half=False, spread=spread).mean().backward()
-    spread.average(language)
+    reading.loss(np.random.default_rng(0)).mean().backward()
+    reading.spread.average(reading.module)
     optimiser.step()
 
 
