@@ -198,6 +198,8 @@ def measured(run: Run, shape: dict[str, Any], length: int, folder: Path) -> list
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
+    # Of a new process large blocks come from the system one by one and go back to it: what is resident is what is held.
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = str(2**16)
     spawn = multiprocessing.get_context("spawn")
     places = [folder / f"{rank}.json" for rank in range(run.ranks)]
     running = [spawn.Process(target=rank_step, args=(run, shape, length, place, port)) for place in places]
@@ -211,8 +213,6 @@ def measured(run: Run, shape: dict[str, Any], length: int, folder: Path) -> list
 
 
 def rank_step(run: Run, shape: dict[str, Any], length: int, place: Path, port: int) -> None:
-    # Large blocks come from the system one by one and go back to it, so that what is resident is what is held.
-    os.environ["MALLOC_MMAP_THRESHOLD_"] = str(2**16)
     os.environ |= {"RANK": place.stem, "LOCAL_RANK": place.stem, "WORLD_SIZE": str(run.ranks)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     place.write_text(json.dumps(step(run, shape, length)))

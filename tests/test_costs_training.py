@@ -245,6 +245,8 @@ def test_states_by_hand() -> None:
     assert aside_bytes(networks, load, away) == 4200 and aside_bytes(networks, load, spread) == 0
     assert all("optimiser" not in moment.bytes for moment in memory(networks, load, away))
     assert states_bytes(networks, replace(load, adapters=40), spread)["optimiser"] == 80
+    both = replace(load, adapters=40, learning=frozenset({"language", "vision"}))
+    assert states_bytes(networks, both, spread)["optimiser"] == 480
 
 
 def test_knobs_do_what_they_are_for() -> None:

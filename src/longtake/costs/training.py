@@ -123,7 +123,7 @@ class Load:
         read_only: passes through the model that are computed without a way back, for each pass that has one (DPO's
             reference, once for all rounds).
         half: computed in bfloat16.
-        adapters: numbers of low-rank adapters, which learn in place of the parts (LoRA, arXiv 2106.09685); 0: none.
+        adapters: numbers of low-rank adapters, which learn in place of the language model (LoRA, arXiv 2106.09685); 0: none.
     """
 
     name: str
@@ -201,6 +201,5 @@ def passes_of_rank(load: Load, spread: Spread) -> int:
 
 def learning_parameters(networks: Networks, load: Load) -> int:
     """How many numbers learn."""
-    if load.adapters:
-        return load.adapters
-    return sum(count for name, count in networks.parameters.items() if name in load.learning)
+    learning = load.learning - {"language"} if load.adapters else load.learning
+    return load.adapters + sum(count for name, count in networks.parameters.items() if name in learning)

@@ -122,15 +122,16 @@ def _text_stages(recipe: TextRecipe, networks: Networks, sizes: Sizes, spread: S
 
 
 def _align_stages(recipe: AlignRecipe, networks: Networks, sizes: Sizes, spread: Spread) -> list[PlannedStage]:
+    """A picture that is shown as users' are (AnyRes) is taken to have no more tokens than one in tiles."""
+    room = (recipe.most_tokens - WORDS_TOKENS) // max(1, networks.view_tokens)
+    views = max(1, min(recipe.most_images * recipe.tiles, room))
     stages = []
     for number, stage in enumerate(recipe.stages, 1):
         if not stage.steps and not sizes.samples and recipe.data != ("world",):
             raise _uncounted(f"stage {number} goes through all samples")
-        samples = sizes.samples or recipe.world_samples
-        views = recipe.most_images * recipe.tiles
         load = Load(
             f"align-{number}",
-            steps=recipe.steps(stage, samples),
+            steps=recipe.steps(stage, sizes.samples or recipe.world_samples),
             passes=recipe.batches,
             rows=recipe.batch_samples,
             length=views * networks.view_tokens + WORDS_TOKENS,
@@ -165,7 +166,11 @@ def _dpo_stages(recipe: DpoRecipe, networks: Networks, sizes: Sizes, spread: Spr
 
 
 def adapters(recipe: Any, decoder: Decoder) -> int:
-    """Numbers of a recipe's low-rank adapters; 0 where it has none."""
+    """Numbers of a recipe's low-rank adapters; 0 where it has none.
+
+    Raises:
+        LongtakeError: `usage.bad_option` for a matrix that such a model has not.
+    """
     lora = getattr(recipe, "lora", None)
     if lora is None:
         return 0
@@ -179,6 +184,9 @@ def adapters(recipe: Any, decoder: Decoder) -> int:
         "up_proj": decoder.width + decoder.hidden,
         "down_proj": decoder.hidden + decoder.width,
     }
+    lacking = [name for name in lora.modules if name not in sizes]
+    if lacking:
+        raise bad_recipe("lora.modules", f"has {', '.join(lacking)}", f"name some of {', '.join(sizes)}")
     return decoder.layers * int(lora.rank) * sum(sizes[name] for name in lora.modules)
 
 
