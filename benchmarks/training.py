@@ -44,9 +44,10 @@ from longtake.train.schedule import Schedule
 from longtake.train.sharding import sharded
 from longtake.train.spread import Hold, spread_over
 
-TARGETS = {"sent": 0.01, "held_over": 0.25, "held_under_mib": 64}
-"""At most: formula off what is sent, either way; over what is held; and under it, where products of matrices keep
-scratch memory, which no formula counts and which does not grow as they do."""
+TARGETS = {"sent": 0.01, "held_over": 0.20, "held_under": 0.05}
+"""At most: formula off what is sent, either way; over, and under, what is held. On cards the next layer's weights
+are on their way while one is computed with; on a processor they are not, and the formulas are for cards.
+"""
 SHAPE = {
     "hidden_size": 384,
     "intermediate_size": 1920,
@@ -88,7 +89,7 @@ RUNS = (
     Run(2, 1, "whole", recompute=True),
     Run(2, 1, "sharded", recompute=True),
     Run(2, 2, "aside", recompute=True),
-    Run(2, 2, "whole", recompute=True, together="ulysses"),
+    Run(2, 2, "whole", recompute=False, together="ulysses"),
 )
 
 
@@ -219,12 +220,12 @@ def rank_step(run: Run, shape: dict[str, Any], length: int, place: Path, port: i
 
 
 def is_well(row: dict[str, Any]) -> bool:
-    over = row["held"] - row["held_counted"]
+    off = row["held"] / row["held_counted"] - 1 if row["held_counted"] else 0.0
     sent = all(
         abs(row["sent"].get(kind, 0.0) - count) <= TARGETS["sent"] * max(count, 1.0)
         for kind, count in row["sent_counted"].items()
     )
-    return sent and -TARGETS["held_under_mib"] * 2**20 <= over <= TARGETS["held_over"] * row["held_counted"]
+    return sent and -TARGETS["held_under"] <= off <= TARGETS["held_over"]
 
 
 def main() -> int:

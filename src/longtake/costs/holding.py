@@ -37,18 +37,18 @@ BLOCK_TOKENS = BLOCK_WORDS = 4096
 """Logits are made in blocks of so many tokens by so many words (train/entropy.py)."""
 
 
-def attention_saved_bytes(decoder: Decoder, numbers: Numbers, *, ring: bool = False) -> int:
-    """What attention keeps of a token; in a ring its output twice, as it was made and as the next matrix takes it."""
-    outputs = 3 if ring else 2
+def attention_saved_bytes(decoder: Decoder, numbers: Numbers, *, shared: bool = False) -> int:
+    """What attention keeps of a token; of a `shared` row its output twice, as it is made and as the next matrix has it."""
+    outputs = 3 if shared else 2
     wide = outputs * decoder.heads * decoder.head_width + decoder.key_value_width
     return numbers.computed * wide + MASTER_BYTES * decoder.heads
 
 
-def layer_saved_bytes(decoder: Decoder, numbers: Numbers, *, ring: bool = False) -> int:
+def layer_saved_bytes(decoder: Decoder, numbers: Numbers, *, shared: bool = False) -> int:
     """What one layer keeps of a token for the way back."""
     norms = numbers.norms * decoder.width + 2 * MASTER_BYTES
     perceptron = numbers.computed * 4 * decoder.hidden
-    return norms + attention_saved_bytes(decoder, numbers, ring=ring) + perceptron
+    return norms + attention_saved_bytes(decoder, numbers, shared=shared) + perceptron
 
 
 def perceptron_back_bytes(decoder: Decoder, numbers: Numbers) -> int:
@@ -69,7 +69,7 @@ def attention_back_bytes(decoder: Decoder, numbers: Numbers, spread: Spread) -> 
     """
     outputs, keys = decoder.heads * decoder.head_width, decoder.key_value_width
     kept = numbers.norms // 2 * decoder.width + MASTER_BYTES
-    kept += attention_saved_bytes(decoder, numbers, ring=spread.ring > 1 and spread.together == "ring")
+    kept += attention_saved_bytes(decoder, numbers, shared=spread.ring > 1)
     kept += numbers.stream * decoder.width + numbers.computed * outputs
     if spread.ring == 1:
         return kept + numbers.computed * (outputs + keys)
@@ -86,8 +86,8 @@ def round_bytes(decoder: Decoder, numbers: Numbers) -> int:
 def kept_bytes(networks: Networks, load: Load, spread: Spread) -> int:
     """What all layers keep on one device for the way back; a tower and a projector that learn keep theirs."""
     decoder, numbers = networks.decoder, numbers_of(load, spread)
-    ring = spread.ring > 1 and spread.together == "ring"
-    each = numbers.stream * decoder.width if spread.recompute else layer_saved_bytes(decoder, numbers, ring=ring)
+    saved = layer_saved_bytes(decoder, numbers, shared=spread.ring > 1)
+    each = numbers.stream * decoder.width if spread.recompute else saved
     seen = sum(part.saved_bytes for name, part in networks.parts.items() if name in load.learning)
     return share_tokens(load, spread) * decoder.layers * each + load.views * seen
 
@@ -160,15 +160,16 @@ def memory(networks: Networks, load: Load, spread: Spread) -> tuple[Stage, ...]:
 def _back(networks: Networks, load: Load, spread: Spread) -> list[tuple[str, dict[str, int]]]:
     """Activations, and what is under way in a ring, while the last layer's perceptron, and its attention, go back."""
     decoder, numbers, tokens = networks.decoder, numbers_of(load, spread), share_tokens(load, spread)
-    ring = spread.ring > 1 and spread.together == "ring"
-    kept, passing = kept_bytes(networks, load, spread), round_bytes(decoder, numbers) if ring else 0
+    shared = spread.ring > 1
+    passing = round_bytes(decoder, numbers) if shared and spread.together == "ring" else 0
+    kept = kept_bytes(networks, load, spread)
     perceptron = perceptron_back_bytes(decoder, numbers)
     attention = attention_back_bytes(decoder, numbers, spread) - passing
     if spread.recompute:
-        perceptron += layer_saved_bytes(decoder, numbers, ring=ring)
+        perceptron += layer_saved_bytes(decoder, numbers, shared=shared)
     else:
         # What of this layer's attention is counted there is among what the layers keep; its perceptron's is gone.
-        attention -= layer_saved_bytes(decoder, numbers, ring=ring)
+        attention -= layer_saved_bytes(decoder, numbers, shared=shared)
     return [
         ("perceptron", {"activations": kept + tokens * perceptron}),
         ("attention", {"activations": kept + tokens * attention, "ring": tokens * passing}),

@@ -123,7 +123,7 @@ class Load:
         read_only: passes through the model that are computed without a way back, for each pass that has one (DPO's
             reference, once for all rounds).
         half: computed in bfloat16.
-        adapters: numbers of low-rank adapters, which learn in place of the language model (LoRA, arXiv 2106.09685); 0: none.
+        adapters: numbers of low-rank adapters, which learn in place of the language model (LoRA, arXiv 2106.09685).
     """
 
     name: str
