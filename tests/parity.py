@@ -374,6 +374,15 @@ QUIRKS = (
         tests=("test_niah.py::test_one_frame_a_second_is_the_originals",),
     ),
     Quirk(
+        "LongVA's chunked cross-entropy drops what is left when the length is divided by the chunks, takes the mean of "
+        "the chunks' means, so that ignored labels weigh, and gives other gradients, or fails, where a label is -100",
+        "every asked token weighs the same, in losses and gradients, whatever the length",
+        tests=(
+            "test_train_entropy.py::test_the_recorded_losses_and_gradients_are_ours_where_the_original_is_right",
+            "test_train_entropy.py::test_what_the_original_computes_instead_is_known",
+        ),
+    ),
+    Quirk(
         "the original takes a question without any picture",
         "equal from the engine on; `longtake ask` refuses, for it answers about files",
         tests=(RUN, "test_originals.py::test_a_question_without_a_file_is_refused"),

@@ -91,7 +91,9 @@ def test_a_stage_divides_by_the_tokens_that_are_asked() -> None:
     stage = ReadingOn("x", 1, rates, qwen(), rows, 2, 0, 2, half=False, exam_NL=ids, end_id=END)
     losses = next_losses(stage.module, ids, half=False, end_id=END)
     expected = losses.sum().item() / (2 * 23 - 4)
-    assert stage.loss(np.random.default_rng(0)).item() == pytest.approx(expected, rel=1e-6)
+    asked = stage.loss(np.random.default_rng(0))
+    assert len(asked) == 2 * 23 - 4
+    assert asked.mean().item() == pytest.approx(expected, rel=1e-6)
     held_out = examined(stage.module, ids, half=False, end_id=END)
     assert held_out.isnan().nonzero().tolist() == [[0, 6], [0, 7], [0, 15], [1, 11]]
     assert stage.figures()["held_out_loss"] == pytest.approx(expected, rel=1e-6)

@@ -38,7 +38,7 @@ BLOCK_TOKENS = BLOCK_WORDS = 4096
 
 
 def attention_saved_bytes(decoder: Decoder, numbers: Numbers, *, shared: bool = False) -> int:
-    """What attention keeps of a token; of a `shared` row its output twice, as it is made and as the next matrix has it."""
+    """What attention keeps of a token; of a `shared` row its output twice, as made and as the next matrix has it."""
     outputs = 3 if shared else 2
     wide = outputs * decoder.heads * decoder.head_width + decoder.key_value_width
     return numbers.computed * wide + MASTER_BYTES * decoder.heads

@@ -109,8 +109,13 @@ class Corpus:
         return int.from_bytes(digest, "big") < self.held_out_share * 2**64
 
 
-def find_files(patterns: Sequence[str], endings: Sequence[str] = ENDINGS) -> tuple[Path, ...]:
+def find_files(
+    patterns: Sequence[str], endings: Sequence[str] = ENDINGS, *, option: str = "--data "
+) -> tuple[Path, ...]:
     """Files, folders (all files below that end in one of `endings`) and globs as a sorted list of files.
+
+    Args:
+        option: that the patterns were given to, for the refusal.
 
     Raises:
         LongtakeError: `usage.bad_option` if a pattern finds nothing.
@@ -121,7 +126,7 @@ def find_files(patterns: Sequence[str], endings: Sequence[str] = ENDINGS) -> tup
         files = [file for path in some for file in (_below(path, endings) if path.is_dir() else [path])]
         if not files or not all(file.is_file() for file in files):
             fits = f"name files, folders or globs of {', '.join(endings)}"
-            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--data {pattern}", "finds no file", fits)
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"{option}{pattern}", "finds no file", fits)
         found.update(dict.fromkeys(files))
     return tuple(found)
 

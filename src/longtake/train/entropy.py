@@ -199,8 +199,8 @@ class _TokenLosses(torch.autograd.Function):
                 for words in blocks.of_words():
                     rows_WD = weight_VD[words].to(blocks.dtype)
                     slope_CW = blocks.logits(hidden_CD, rows_WD, bias_V, words).sub_(normal_M[some, None]).exp_()
-                    inside, places = _inside(blocks.labels_M[some], words)
-                    slope_CW[inside, places] -= 1
+                    inside_C, place_C1 = _inside(blocks.labels_M[some], words)
+                    slope_CW.scatter_add_(1, place_C1, -inside_C[:, None].float())
                     slope_CW = slope_CW.mul_(grads[0][some, None]).to(blocks.dtype)
                     wanted.add(words, slope_CW, rows_WD, hidden_CD=hidden_CD, onto_CD=onto_CD)
                 if wanted.hidden_MD is not None:
@@ -253,8 +253,8 @@ def _normalised(
     sum_C, said_C = torch.zeros_like(top_C), torch.zeros_like(top_C)
     for words in blocks.of_words():
         logits_CW = blocks.logits(hidden_CD, weight_VD[words].to(blocks.dtype), bias_V, words)
-        inside, places = _inside(labels_C, words)
-        said_C[inside] = logits_CW[inside, places]
+        inside_C, place_C1 = _inside(labels_C, words)
+        said_C = torch.where(inside_C, logits_CW.gather(1, place_C1)[:, 0], said_C)
         higher_C = torch.maximum(top_C, logits_CW.amax(1))
         sum_C = sum_C * (top_C - higher_C).exp() + logits_CW.sub_(higher_C[:, None]).exp_().sum(1)
         top_C = higher_C
@@ -262,9 +262,12 @@ def _normalised(
 
 
 def _inside(labels_C: torch.Tensor, words: slice) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which tokens have their label in a block of words, and where in it."""
-    (inside,) = ((labels_C >= words.start) & (labels_C < words.stop)).nonzero(as_tuple=True)
-    return inside, labels_C[inside] - words.start
+    """(C,) which tokens have their label in a block of words; (C, 1) where in it, for the others anywhere.
+
+    In no way that a graphics card would have to be waited for.
+    """
+    inside_C = (labels_C >= words.start) & (labels_C < words.stop)
+    return inside_C, (labels_C - words.start).clamp(0, words.stop - words.start - 1)[:, None]
 
 
 def _in_handfuls(

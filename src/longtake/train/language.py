@@ -142,15 +142,15 @@ def scratch_config(shape: Shape, vocabulary: int, turning: Turning, *, end_id: i
     )
 
 
-def from_folder(folder: Path, device: torch.device) -> Start:
-    """The language model of a nano's or a Hugging Face folder.
+def from_folder(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> Start:
+    """The language model of a nano's or a Hugging Face folder; in float32 it can be trained.
 
     Raises:
         LongtakeError: `model.bad_checkpoint`.
     """
     require_files(folder, [CONFIG, TOKENIZER])
     config = read_config(folder)
-    where = Placement(device, torch.float32)
+    where = Placement(device, dtype)
     return _from_nano(folder, where) if Nano().fits(config) else _from_hub(folder, config, where)
 
 
