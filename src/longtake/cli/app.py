@@ -9,19 +9,23 @@ import typer
 from longtake.cli import options as opt
 from longtake.cli.eval_app import with_eval
 from longtake.cli.opening import Way
+from longtake.cli.plan_train_app import TwoWords, with_plan_train
 from longtake.cli.store_app import with_store
 from longtake.cli.train_app import with_train
 
 app = with_store(
     with_eval(
         with_train(
-            typer.Typer(
-                name="longtake",
-                help="Ask questions about hour-long videos, on your own machine.",
-                add_completion=False,
-                rich_markup_mode="rich",
-                pretty_exceptions_enable=False,
-                context_settings={"help_option_names": ["-h", "--help"]},
+            with_plan_train(
+                typer.Typer(
+                    name="longtake",
+                    cls=TwoWords,
+                    help="Ask questions about hour-long videos, on your own machine.",
+                    add_completion=False,
+                    rich_markup_mode="rich",
+                    pretty_exceptions_enable=False,
+                    context_settings={"help_option_names": ["-h", "--help"]},
+                )
             )
         )
     )

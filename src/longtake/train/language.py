@@ -113,8 +113,21 @@ class Start:
 def from_scratch(shape: Shape, tokenizer: HubTokenizer, turning: Turning, *, seed: int, device: torch.device) -> Start:
     """A model with random weights that `seed` draws."""
     end_id = _end_id(tokenizer, {}, where="tokenizer.json")
-    config = Qwen2Config(
-        vocab_size=tokenizer.vocabulary_size,
+    config = scratch_config(shape, tokenizer.vocabulary_size, turning, end_id=end_id)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        language = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+    def write(folder: Path, trained: nn.Module, dtype: torch.dtype | None, context: int) -> None:
+        _write_hub(folder, trained, tokenizer, dtype=dtype or torch.float32, beside=None)
+
+    return Start(language.to(device), tokenizer, end_id, turning.context, "from scratch", write)
+
+
+def scratch_config(shape: Shape, vocabulary: int, turning: Turning, *, end_id: int) -> Qwen2Config:
+    """What transformers makes a model of that shape from."""
+    return Qwen2Config(
+        vocab_size=vocabulary,
         hidden_size=shape.width,
         intermediate_size=shape.hidden or 3 * shape.width,
         num_hidden_layers=shape.layers,
@@ -127,14 +140,6 @@ def from_scratch(shape: Shape, tokenizer: HubTokenizer, turning: Turning, *, see
         eos_token_id=end_id,
         architectures=["Qwen2ForCausalLM"],
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        language = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-
-    def write(folder: Path, trained: nn.Module, dtype: torch.dtype | None, context: int) -> None:
-        _write_hub(folder, trained, tokenizer, dtype=dtype or torch.float32, beside=None)
-
-    return Start(language.to(device), tokenizer, end_id, turning.context, "from scratch", write)
 
 
 def from_folder(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> Start:

@@ -1,0 +1,91 @@
+"""costs.arranging: a step of training that may be too large in; what would make it fit, and the longest row, out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from longtake.costs.holding import peak
+from longtake.costs.training import Hold, Load, Networks, Spread
+
+MOST_RANKS = 4096
+_HOLDS: tuple[Hold, ...] = ("whole", "sharded", "aside")
+
+
+@dataclass(frozen=True)
+class Way:
+    """Another way to lay a training on devices.
+
+    Attributes:
+        told: what is to be done, for a sentence.
+        spread: the way.
+        bytes: of the widest moment on a device.
+    """
+
+    told: str
+    spread: Spread
+    bytes: int
+
+
+def ways(networks: Networks, load: Load, spread: Spread, room_bytes: int) -> list[Way]:
+    """What would make it fit: the mildest change on as many ranks, and the fewest ranks that are enough; none may do.
+
+    Recomputation costs a third of the time, offloading the way to the processor's memory and back, a longer ring
+    messages, more ranks money: in that order.
+    """
+    found = []
+    for changes in (_on_as_many(spread), _on_more(spread)):
+        for changed in changes:
+            needs = peak(networks, load, changed).total_bytes
+            if needs <= room_bytes:
+                found.append(Way(_told(spread, changed), changed, needs))
+                break
+    return found
+
+
+def longest_row(networks: Networks, load: Load, spread: Spread, room_bytes: int) -> int:
+    """Tokens of the longest row that fits, all else as it is; 0 where not even one of two does."""
+    if peak(networks, replace(load, length=2), spread).total_bytes > room_bytes:
+        return 0
+    fits, too_long = 2, 4
+    while too_long < 2**40 and peak(networks, replace(load, length=too_long), spread).total_bytes <= room_bytes:
+        fits, too_long = too_long, 2 * too_long
+    while too_long - fits > 1:
+        middle = (fits + too_long) // 2
+        if peak(networks, replace(load, length=middle), spread).total_bytes <= room_bytes:
+            fits = middle
+        else:
+            too_long = middle
+    return fits
+
+
+def _on_as_many(spread: Spread) -> Iterator[Spread]:
+    rings = [ring for ring in range(spread.ring, spread.ranks + 1) if spread.ranks % ring == 0]
+    again = (True,) if spread.recompute else (False, True)
+    for hold in _HOLDS[_HOLDS.index(spread.hold) :]:
+        for ring in rings:
+            for recompute in again:
+                yield replace(spread, ring=ring, recompute=recompute, hold=hold)
+
+
+def _on_more(spread: Spread) -> Iterator[Spread]:
+    """Twice the ranks, and so on: the new ones read along in the same rows first."""
+    ranks = 2 * spread.ranks
+    while ranks <= MOST_RANKS:
+        for ring in (spread.ring, 2 * spread.ring, ranks):
+            hold = "sharded" if spread.hold == "whole" else spread.hold
+            yield replace(spread, ranks=ranks, ring=ring, recompute=True, hold=hold)
+        ranks *= 2
+
+
+def _told(old: Spread, new: Spread) -> str:
+    words = []
+    if new.ranks != old.ranks:
+        words.append(f"--ranks {new.ranks}")
+    if new.ring != old.ring:
+        words.append(f"--ring {new.ring}")
+    if new.recompute and not old.recompute:
+        words.append("--recompute")
+    if new.hold != old.hold:
+        words.append(f"--weights {new.hold}")
+    return " ".join(words)
