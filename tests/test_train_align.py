@@ -25,13 +25,14 @@ from longtake.layouts import Visual
 from longtake.layouts.grid import Grid
 from longtake.prompt import Control, chatml, prefix, question_ids, segment_ids
 from longtake.train.align_recipe import AlignRecipe
-from longtake.train.alignment import Skips, train_align
+from longtake.train.alignment import train_align
 from longtake.train.corpus import find_files
 from longtake.train.dialogues import write_dialogue
 from longtake.train.llava import PAIR_ENDINGS, Sample, Turn, open_picture, read_samples
 from longtake.train.looking import Looker, Queue
 from longtake.train.recipes import read_recipe
 from longtake.train.showing import Teller
+from longtake.train.skips import Skips
 from longtake.vision import FeatureGrid, GridShape
 from longtake.vision.pixels import PixelRecipe
 from longtake.vision.tiles import best_grid, cut, grids

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from longtake.train.lora import Lora
 from longtake.vision.tiles import LONGVA_TILES
 
 PARTS = ("vision", "projector", "language")
@@ -67,6 +68,7 @@ class AlignRecipe:
         step_samples: of one step.
         samples_at_once: of one pass through the model.
         rates: of each part that learns.
+        lora: adapters in place of the language model's own matrices, in all stages; its rate is that of the language.
         decay: of the weights.
         schedule, warm_up_steps, hold: of each stage; see `schedule.Schedule`.
         precision: what autocast computes in.
@@ -86,6 +88,7 @@ class AlignRecipe:
     step_samples: int = 16
     samples_at_once: int = 8
     rates: dict[str, float] = field(default_factory=longva_rates)
+    lora: Lora | None = None
     decay: float = 0.0
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
     warm_up_steps: int = 5
@@ -113,6 +116,8 @@ class AlignRecipe:
             raise ValueError(f"step_samples is {self.step_samples}; want a multiple of samples_at_once")
         if min(self.held_out_samples, self.seed, self.warm_up_steps) < 0:
             raise ValueError("held_out_samples, seed and warm_up_steps are at least 0")
+        if self.lora is not None and not any("language" in stage.train for stage in self.stages):
+            raise ValueError("lora adapts the language model; put language into the train of a stage")
         check_rates(self.rates)
 
     @property

@@ -55,6 +55,7 @@ class Lesson:
         seek: makes the batches of this step the next ones.
         meter: counts the tokens of the stage's batches.
         told: what the plan says of it.
+        noted: more for a row of the log.
     """
 
     stage: Stage
@@ -63,6 +64,7 @@ class Lesson:
     seek: Callable[[int], None]
     told: dict[str, Any]
     meter: Meter = field(default_factory=Meter)
+    noted: Callable[[], dict[str, float]] = dict
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def run_lessons(lessons: Sequence[Lesson], folder: Path, pace: Pace, teller: Tel
                     save_every=pace.save_every,
                     before_step=lesson.seek,
                     after_step=hear,
-                    told=clock.told,
+                    told=lambda: clock.told() | lesson.noted(),  # noqa: B023  called within this turn of the loop
                 )
                 lesson.meter.take()
                 try:

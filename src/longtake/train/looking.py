@@ -21,6 +21,7 @@ from longtake.layouts import Piece
 from longtake.prompt import VISUAL_PLACE
 from longtake.train.dialogues import Dialogue, write_dialogue
 from longtake.train.llava import Sample, open_picture
+from longtake.train.order import Order
 from longtake.train.reading_on import losses_of
 from longtake.train.schedule import Schedule
 from longtake.vision import FeatureGrid
@@ -112,9 +113,10 @@ class Looker:
         device = next(self.parts["language"].parameters()).device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
             dialogues = self.dialogues(batch, learning=learning)
-            return self._losses(dialogues, device), sum(len(dialogue.token_ids_L) for dialogue in dialogues)
+            return self.losses(dialogues, device), sum(len(dialogue.token_ids_L) for dialogue in dialogues)
 
-    def _losses(self, dialogues: Sequence[Dialogue], device: torch.device) -> torch.Tensor:
+    def losses(self, dialogues: Sequence[Dialogue], device: torch.device) -> torch.Tensor:
+        """(A,) float32, the negative log probability of each token of the answers, dialogue by dialogue."""
         language = self.parts["language"]
         ids_BL = nn.utils.rnn.pad_sequence([one.token_ids_L for one in dialogues], batch_first=True).to(device)
         answers_BL = nn.utils.rnn.pad_sequence([one.answers_L for one in dialogues], batch_first=True).to(device)
@@ -142,7 +144,10 @@ class Queue:
     seed: tuple[int, ...]
     skipped: Callable[[LongtakeError], None] | None = None
     next_place: int = 0
-    _order: tuple[int, list[int]] | None = field(default=None, repr=False)
+    _order: Order = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._order = Order(len(self.samples), self.seed)
 
     def take(self, samples: int) -> Batch:
         """The next samples.
@@ -155,11 +160,7 @@ class Queue:
         return taken
 
     def _seen(self, place: int) -> tuple[Sample, list[torch.Tensor]]:
-        round_, place = divmod(place, len(self.samples))
-        if self._order is None or self._order[0] != round_:
-            rng = np.random.default_rng([*self.seed, round_])
-            self._order = (round_, rng.permutation(len(self.samples)).tolist())
-        first = self._order[1][place]
+        first = self._order.at(place)
         for number in range(len(self.samples)):
             sample = self.samples[(first + number) % len(self.samples)]
             try:
