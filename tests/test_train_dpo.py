@@ -200,9 +200,12 @@ def kill(data: Path, folder: Path, stage: str, step: int, *settings: str) -> Non
     assert subprocess.run([*code, *settings], env=os.environ | threads, timeout=600).returncode == -signal.SIGKILL
 
 
-def test_what_is_preferred_gains_on_held_out_prompts_and_killed_twice_it_ends_with_the_same_bytes(data: Path) -> None:
+def test_what_is_preferred_gains_on_held_out_prompts_and_stopped_and_killed_it_ends_with_the_same_bytes(
+    data: Path,
+) -> None:
     summary = train(recipe(data), data / "whole")
-    kill(data, data / "killed", "reference", 9)
+    with pytest.raises(LongtakeError, match="after 9 pairs"):
+        train(recipe(data), data / "killed", Doing("reference", 9, lambda: signal.raise_signal(signal.SIGINT)))
     first = (data / "killed" / "reference.jsonl").read_text().splitlines()
     assert len(first) == 9
     kill(data, data / "killed", "dpo", 7)
@@ -275,6 +278,13 @@ def test_what_is_too_long_is_told_before_it_is_decoded_and_fewer_frames_help(dat
     with pytest.raises(LongtakeError, match=r"data.jsonl:\d+: makes \d+ tokens; at most 30 are trained on"):
         train(recipe(data, "most_tokens=30"), data / "run")
     assert train(recipe(data, "most_tokens=30", "frames=2", "steps=1"), data / "short")["pairs"]["held_out"] > 0
+
+
+def test_the_chosen_answers_own_loss_holds_them_up(data: Path) -> None:
+    """Beside the same preferences, the chosen answer itself becomes likelier."""
+    summaries = [train(recipe(data, f"chosen_weight={weight}"), data / weight) for weight in ("0.0", "1.0")]
+    plain, held = (one["held_out"]["after"] for one in summaries)
+    assert held["chosen"] > plain["chosen"] + 1 and held["accuracy"] == plain["accuracy"] == 1
 
 
 def test_words_alone_teach_preferences_too(data: Path) -> None:

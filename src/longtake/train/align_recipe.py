@@ -61,6 +61,10 @@ class AlignRecipe:
         model: that is aligned: a bundled name or a folder.
         most_images: that one sample may show.
         tiles: that one picture may be cut into.
+        pictures_as: `unires`: tiles, each of them shown as a frame of a video is (LongVA); `asked`: as the model shows
+            a user's pictures, which is AnyRes for LLaVA-1.6 and its like.
+        most_tokens: of a sample; a longer one is refused when its turn comes.
+        grouped: put samples with pictures, those without, and those of like length into batches of their own.
         on_bad: a sample that is not as it should be: an error, or left out and told.
         held_out: share of the samples that is kept from training, to be examined with.
         held_out_samples: so many are examined, at most.
@@ -81,6 +85,9 @@ class AlignRecipe:
     model: str = "nano"
     most_images: int = 4
     tiles: int = LONGVA_TILES
+    pictures_as: Literal["unires", "asked"] = "unires"
+    most_tokens: int = 32_768
+    grouped: bool = False
     on_bad: Literal["error", "skip"] = "error"
     held_out: float = 0.02
     held_out_samples: int = 64
@@ -107,9 +114,16 @@ class AlignRecipe:
             raise ValueError("want data and at least one stage")
         if not 0 <= self.held_out < 1 or not 0 <= self.hold < 1:
             raise ValueError("held_out and hold are shares: at least 0, less than 1")
-        counts = (self.most_images, self.tiles, self.step_samples, self.samples_at_once, self.log_every)
+        counts = (
+            self.most_images,
+            self.tiles,
+            self.most_tokens,
+            self.step_samples,
+            self.samples_at_once,
+            self.log_every,
+        )
         if min(*counts, self.save_every, self.world_samples) < 1:
-            raise ValueError("counts of pictures, tiles, samples and steps are at least 1")
+            raise ValueError("counts of pictures, tiles, tokens, samples and steps are at least 1")
         if self.save_every % self.log_every:
             raise ValueError(f"save_every is {self.save_every}; want a multiple of log_every, {self.log_every}")
         if self.step_samples % self.samples_at_once and self.step_samples > self.samples_at_once:

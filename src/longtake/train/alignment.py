@@ -22,8 +22,10 @@ from longtake.train.learners import Learners
 from longtake.train.lessons import Lesson, Meter, Pace, finish, measured_once, plan, run_lessons, tell_plan
 from longtake.train.llava import PAIR_ENDINGS, Sample, read_samples
 from longtake.train.looking import Batch, Looker, Looking, Queue, examined
+from longtake.train.order import Grouped
 from longtake.train.recipes import keep_recipe
 from longtake.train.schedule import Schedule
+from longtake.train.seeing import AsAsked
 from longtake.train.showing import Teller
 from longtake.train.skips import SKIPPED, Skips
 from longtake.train.writing import refuse_unwritable, write_parts
@@ -51,7 +53,7 @@ def train_align(recipe: AlignRecipe, folder: Path, *, device: str, plan_only: bo
             told = [[str(path), path.stat().st_size] for path in files]
             keep_recipe(folder, {"command": "align", **asdict(recipe), "files": told})
     skips = Skips(folder / SKIPPED if recipe.on_bad == "skip" and not plan_only else None)
-    looker = Looker(
+    looker = (AsAsked if recipe.pictures_as == "asked" else Looker)(
         load(recipe.model, device=device, dtype="float32"),
         recipe.tiles,
         recipe.most_images,
@@ -132,9 +134,16 @@ class _Course:
         queue = Queue(self.held_out, self.looker, (self.recipe.seed,), self._skipped)
         return queue.take(len(self.held_out)) if self.held_out else []
 
+    def _queue(self, seed: tuple[int, ...]) -> Queue:
+        recipe = self.recipe
+        likeness = [one.likeness for one in self.training]
+        order = Grouped(likeness, recipe.batch_samples, seed) if recipe.grouped else None
+        most = recipe.most_tokens
+        return Queue(self.training, self.looker, seed, self._skipped, most_tokens=most, order=order)
+
     def _lesson(self, number: int, exam: Batch) -> Lesson:
         recipe, stage, meter = self.recipe, self.recipe.stages[number], Meter()
-        queue = Queue(self.training, self.looker, (recipe.seed, number + 1), self._skipped)
+        queue = self._queue((recipe.seed, number + 1))
         module = self.learners.module(stage.train)
         rates = recipe.rates_of(stage)
         looking = Looking(

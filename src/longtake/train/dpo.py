@@ -141,6 +141,7 @@ class _Course:
             reference=reference,
             beta=recipe.beta,
             label_smoothing=recipe.label_smoothing,
+            chosen_weight=recipe.chosen_weight,
             heard=meter.add,
             tally=tally,
             exam=held_out,

@@ -32,6 +32,8 @@ class DpoRecipe:
         train: the parts that learn: vision, projector, language. All others stay as they are.
         beta: how dear it is to leave the reference.
         label_smoothing: share of the preferences that is held to be mistaken.
+        chosen_weight: of the chosen answers' own loss, beside that of preferring them; 0: DPO as it was published.
+            Where the model would hardly ever give the chosen answers by itself, it wants some.
         epochs: rounds through the pairs.
         steps: in place of epochs, if not 0.
         step_pairs: of one step.
@@ -59,6 +61,7 @@ class DpoRecipe:
     train: tuple[str, ...] = ("language",)
     beta: float = 0.1
     label_smoothing: float = 0.0
+    chosen_weight: float = 0.0
     epochs: float = 3.0
     steps: int = 0
     step_pairs: int = 8
@@ -99,8 +102,8 @@ class DpoRecipe:
             raise ValueError(f"save_every is {self.save_every}; want a multiple of log_every, {self.log_every}")
         if self.step_pairs % self.pairs_at_once and self.step_pairs > self.pairs_at_once:
             raise ValueError(f"step_pairs is {self.step_pairs}; want a multiple of pairs_at_once")
-        if min(self.held_out_pairs, self.seed, self.warm_up_steps, self.frames) < 0:
-            raise ValueError("held_out_pairs, seed, warm_up_steps and frames are at least 0")
+        if min(self.held_out_pairs, self.seed, self.warm_up_steps, self.frames, self.chosen_weight) < 0:
+            raise ValueError("held_out_pairs, seed, warm_up_steps, frames and chosen_weight are at least 0")
 
     @property
     def batches(self) -> int:

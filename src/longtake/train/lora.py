@@ -71,7 +71,7 @@ def adapt(language: nn.Module, lora: Lora, *, seed: int) -> Adapted:
         LongtakeError: `environment.missing` without peft; `usage.bad_option` where no matrix has such a name.
     """
     try:
-        from peft import LoraConfig, get_peft_model
+        from peft import LoraConfig, LoraModel
     except ImportError as error:
         advice = "pip install 'longtake[lora]'"
         raise LongtakeError(ErrorCode.ENVIRONMENT_MISSING, "peft", "is needed to train by LoRA", advice) from error
@@ -85,5 +85,5 @@ def adapt(language: nn.Module, lora: Lora, *, seed: int) -> Adapted:
     config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.modules), bias="none")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        wrapped = get_peft_model(language, config)
+        wrapped = LoraModel(language, config, "default")
     return Adapted(Adapters(language), wrapped)

@@ -2,7 +2,9 @@
 
     loss = -log sigmoid(margin),  margin = beta * ((chosen - its reference) - (rejected - its reference))
 
-each of the four the log probability of a whole answer, the sum over its tokens and the one that ends it.
+each of the four the log probability of a whole answer, the sum over its tokens and the one that ends it. The loss looks
+at differences alone: where the chosen answer is very unlikely to begin with, both may become unlikelier and something
+else be said. `chosen_weight` adds the chosen answer's own loss a token, which holds it up (arXiv 2404.19733).
 Source: arXiv 2305.18290, equation 7. Label smoothing: E. Mitchell, A note on DPO with noisy preferences, 2023.
 """
 
@@ -42,12 +44,14 @@ class Pair:
         viewed: what goes through the tower, file by file.
         template: of the model for such files.
         tokens: of the prompt with the longer answer; words that a layout puts between visual tokens are not counted.
+        chosen_tokens: of the chosen answer, with the one that ends it.
     """
 
     preference: Preference
     viewed: tuple[Viewed, ...]
     template: ChatTemplate
     tokens: int
+    chosen_tokens: int
 
 
 def read_pair(model: Model, preference: Preference, *, most_tokens: int) -> Pair:
@@ -67,7 +71,7 @@ def read_pair(model: Model, preference: Preference, *, most_tokens: int) -> Pair
         if tokens > most_tokens:
             advice = "set frames to fewer, most_tokens to more, or leave such rows out with --on-bad skip"
             raise bad_data(preference.place, f"makes {tokens:,} tokens; at most {most_tokens:,} are trained on", advice)
-        return Pair(preference, tuple(opened.read()), template, tokens)
+        return Pair(preference, tuple(opened.read()), template, tokens, len(answers[0]) + 1)
     except LongtakeError as error:
         if error.subject == preference.place:
             raise
@@ -198,7 +202,7 @@ class Preferring:
         deck: where pairs come from.
         pairs: of one batch.
         reference: what the model gave before it learned anything.
-        beta, label_smoothing: see the head of this file.
+        beta, label_smoothing, chosen_weight: see the head of this file.
         heard: hears how many tokens each batch has.
         tally: counts what figures are made of.
         exam: held-out pairs.
@@ -214,6 +218,7 @@ class Preferring:
     reference: Reference
     beta: float
     label_smoothing: float
+    chosen_weight: float
     heard: Callable[[int], None]
     tally: Tally
     exam: Sequence[Preference]
@@ -227,6 +232,9 @@ class Preferring:
         self.heard(2 * sum(pair.tokens for pair in pairs))
         self.tally.add(log_P2, margins_P)
         losses_P = preference_losses(margins_P, label_smoothing=self.label_smoothing)
+        if self.chosen_weight:
+            lengths_P = torch.tensor([pair.chosen_tokens for pair in pairs]).to(log_P2)
+            losses_P = losses_P - self.chosen_weight * log_P2[:, 0] / lengths_P
         # Where nobody looked at anything and only the eye learns, nothing is learned, and nothing fails.
         return losses_P.mean() + (0 if losses_P.requires_grad else 0 * next(self.module.parameters()).sum())
 

@@ -68,7 +68,7 @@ class Opened:
         Raises:
             LongtakeError: whatever the files' frames are refused for.
         """
-        return [_read(video, plan) for video, plan in zip(self.videos, self.plans, strict=True)]
+        return [read_file(video, plan) for video, plan in zip(self.videos, self.plans, strict=True)]
 
 
 def open_files(model: Model, files: Sequence[Path], question: str) -> Opened:
@@ -83,7 +83,12 @@ def open_files(model: Model, files: Sequence[Path], question: str) -> Opened:
     return Opened(videos, plans, model.image_template if pictures else model.template)
 
 
-def _read(video: Video, plan: Plan) -> Viewed:
+def read_file(video: Video, plan: Plan) -> Viewed:
+    """Decode what was planned of one file.
+
+    Raises:
+        LongtakeError: whatever its frames are refused for.
+    """
     if plan.sifter is not None:
         raise ValueError("a sampler that looks before it chooses would choose otherwise at every step")
     seen, encoder = Seen(video, plan.numbers), _opened(plan)
@@ -100,11 +105,11 @@ def pieces_of(viewed: Sequence[Viewed], template: ChatTemplate, *, learning: boo
     Args:
         learning: whether the tower learns; else no gradient is kept for it.
     """
-    return joined(template, [one.plan.layout.arrange(_grid(one, learning=learning)) for one in viewed])
+    return joined(template, [seen_pieces(one, learning=learning) for one in viewed])
 
 
-def _grid(viewed: Viewed, *, learning: bool) -> FeatureGrid:
-    """The features of one file, by its own encoder."""
+def seen_pieces(viewed: Viewed, *, learning: bool) -> list[Piece]:
+    """The pieces of one file, by its own encoder and layout; see `pieces_of`."""
     encoder = _opened(viewed.plan)
     pixels_NCHW = viewed.views_NCHW.to(input_device(encoder.tower))
     values, classes = [], []
@@ -118,7 +123,8 @@ def _grid(viewed: Viewed, *, learning: bool) -> FeatureGrid:
         values.append(encoder.projector(features_THWC))
         classes += [] if class_TC is None else [encoder.projector(class_TC)]
     class_TD = torch.cat(classes) if classes else None
-    return FeatureGrid(torch.cat(values), viewed.times_s, encoder.newline_D, viewed.plan.shape.tilings, class_TD)
+    tilings, newline_D = viewed.plan.shape.tilings, encoder.newline_D
+    return viewed.plan.layout.arrange(FeatureGrid(torch.cat(values), viewed.times_s, newline_D, tilings, class_TD))
 
 
 def _opened(plan: Plan) -> Any:

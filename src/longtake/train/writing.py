@@ -129,7 +129,7 @@ def _tensors(source: Path, parts: Mapping[str, nn.Module], learned: Collection[s
 
 
 def _own(
-    source: Path, networks: Collection[str], parts: Mapping[str, nn.Module], learned: Collection[str]
+    source: Path, networks: Mapping[str, nn.Module], parts: Mapping[str, nn.Module], learned: Collection[str]
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """What was learned, by `MODULE.TENSOR` as the family calls it."""
     towers = [name for name in networks if name not in NO_TOWERS]
@@ -140,8 +140,14 @@ def _own(
         prefix = towers[0] if part == "vision" else part
         if prefix not in networks:
             raise bad_checkpoint(source, f"has no {part} of its own", "train another part")
-        for name, tensor in parts[part].state_dict(keep_vars=True).items():
+        for name, tensor in _inner(parts[part], networks[prefix]).state_dict(keep_vars=True).items():
             yield f"{prefix}.{name}", tensor
+
+
+def _inner(part: nn.Module, network: nn.Module) -> nn.Module:
+    """The module inside a part that holds what the checkpoint's network holds; a family may put another around it."""
+    held = network.state_dict().keys()
+    return next((module for module in part.modules() if module.state_dict().keys() == held), part)
 
 
 def _spelled(family: Family, source: Path, target: str) -> str:
