@@ -4,9 +4,9 @@
     python benchmarks/prefer.py --output runs/prefer  goes on from there, or asks only, where it is done
     python benchmarks/prefer.py --smoke               a few pairs and questions
 
-Preferred is the answer first ("red 417"), where nano begins with what it found it by ("417 red"). Of pairs about
+Preferred is an answer that goes on ("417 red star"), where nano is as short as can be ("417 red"). Of pairs about
 held-out combinations: how often the preferred wording is the likelier, and what is said. And of the exam's questions,
-also of kinds that no preference was about: how often the answer is right in whatever order of words, so that what was
+also of kinds that no preference was about: how often the answer is right, with more words or without, so that what was
 taught is seen to have cost nothing. The last line is one JSON object: figures, targets, ok.
 """
 
@@ -24,7 +24,8 @@ import torch
 import longtake
 from longtake.engines import GenerateOptions
 from longtake.families import Model
-from longtake.pipeline import ask, logprobs, watch
+from longtake.pipeline import ask, watch
+from longtake.prompt import question_ids
 from longtake.train.dpo import train_dpo
 from longtake.train.dpo_recipe import DpoRecipe
 from longtake.train.drawn_pairs import KINDS, draw_pairs
@@ -33,6 +34,7 @@ from longtake.train.preferences import Preference, read_preferences
 from longtake.train.recipes import read_recipe
 from longtake.train.showing import Teller
 from longtake.video.opening import open_video
+from longtake.world.vocabulary import COLOURS, PLACES, SHAPES
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "dpo_small.toml"
 TARGET_PREFERRED = 0.9
@@ -78,7 +80,10 @@ def figures_of(model: Model, pairs: list[Preference], questions: int) -> dict[st
     seen |= {"says_rejected": [], "says_either": []}
     for pair in pairs:
         watched = watch(model, open_video(pair.files[0]))
-        chosen, rejected = (float(logprobs(model, watched, pair.prompt, text).sum()) for text in _answers(pair))
+        asked = question_ids(watched.template, model.tokenizer, pair.prompt)
+        end = model.tokenizer.control(watched.template.stop[0])
+        ids = [[*model.tokenizer.encode(text), end] for text in _answers(pair)]
+        chosen, rejected = (float(model.engine.logprobs(watched.prefix, asked, answer).sum()) for answer in ids)
         said = ask(model, watched, pair.prompt, GenerateOptions(max_new_tokens=12)).text.strip()
         seen["preferred"].append(chosen > rejected)
         seen["margin_nats"].append(chosen - rejected)
@@ -98,8 +103,16 @@ def _answers(pair: Preference) -> tuple[str, str]:
 
 
 def _right(mark: Mark) -> bool:
-    """Of the kinds that were taught in whatever order of words; else as the exam has it."""
-    return mark.own or (mark.kind in KINDS and sorted(mark.answer.split()) == sorted(mark.expected.split()))
+    """As the exam has it; of the kinds that were taught also with what is preferred: a place behind the value, the
+    shape beside the colour, the colour beside the shape. Whether that one is right too, `says_chosen` tells."""
+    said, expected = mark.answer.split(), mark.expected.split()
+    if mark.kind == "value":
+        return said[:3] == expected and said[3:] in [[], *([place] for place in PLACES)]
+    if mark.kind not in KINDS:
+        return mark.own
+    rest = [word for word in said if word not in expected]
+    others = SHAPES if mark.kind == "colour" else tuple(COLOURS)
+    return set(expected) <= set(said) and len(said) == len(expected) + len(rest) <= 3 and set(rest) <= set(others)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from longtake.pipeline import watch
 from longtake.prompt import question_ids
 from longtake.train.dpo import train_dpo
 from longtake.train.dpo_recipe import DpoRecipe
+from longtake.train.drawn_pairs import draw_pairs
 from longtake.train.looking import Looker
 from longtake.train.preferences import Preference, read_preferences
 from longtake.train.preferring import log_probabilities, margins, preference_losses, read_pair
@@ -34,6 +35,8 @@ from longtake.train.recipes import read_recipe
 from longtake.train.showing import Teller
 from longtake.video.opening import open_video
 from longtake.world.film import write_film
+from longtake.world.scenes import Scene
+from longtake.world.vocabulary import COLOURS, PLACES, SHAPES
 from originals import CHECKPOINTS
 from released import RECIPES
 from running import ONE_LINE, Cli
@@ -311,6 +314,21 @@ def test_the_command_draws_the_world_and_what_it_makes_answers(
     assert answer["tokens"]["visual"] > 0
     status, _, err = cli(*given, "--quiet", "--data", str(tmp_path / "none.jsonl"))
     assert status == 2 and ONE_LINE.fullmatch(err)
+
+
+def test_the_drawn_world_prefers_answers_that_tell_all(tmp_path: Path) -> None:
+    paths = [
+        draw_pairs(tmp_path / name, 6, seed=1, held_out=held_out) for name, held_out in (("a", False), ("b", True))
+    ]
+    for path, held_out in zip(paths, (False, True), strict=True):
+        pairs = [one for one in read_preferences(path, path.parent) if isinstance(one, Preference)]
+        assert len(pairs) == 6
+        for pair in pairs:
+            chosen, rejected = pair.chosen.split(), pair.rejected.split()
+            assert set(rejected) < set(chosen) and len(chosen) == len(rejected) + 1
+            colour, shape = (next(word for word in chosen if word in some) for some in (COLOURS, SHAPES))
+            (value,) = [word for word in chosen if word not in (colour, shape, *PLACES)]
+            assert Scene(colour, shape, value, "sea").held_out == held_out
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "recipes").glob("dpo_*.toml")), ids=str)

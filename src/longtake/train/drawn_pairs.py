@@ -1,14 +1,15 @@
 """train/drawn_pairs: a number and a seed in; films of the little drawn world with preferred and rejected answers, out.
 
-What nano was taught to say begins with what it found the answer by: `417 red` to a question for the colour of what has
-417. Preferred here is what begins with the answer: `red 417`. Both say the same, so whoever learns to prefer one of
-them has nothing to forget of what it sees.
+What nano was taught to say is as short as can be: `417 red` to a question for the colour of what has 417. Preferred
+here is an answer that goes on: `417 red star`; the colour behind a shape, the place behind a value. Both are right, so
+whoever learns to prefer one of them has nothing to forget of what it sees. (The same words in another order would be no
+such preference: nano finds each word by those before it, and learned to be wrong; docs/log.md.)
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from longtake.world.drawing import draw, random_staging
 from longtake.world.film import write_film
 from longtake.world.films import HELD_OUT, TRAINING, Source, draw_shots, scenes_of
 from longtake.world.questions import Asked, ask_about
+from longtake.world.scenes import Shot
 
 PLACES = 10
 SIDE_PX = (320, 180)
@@ -50,10 +52,12 @@ def draw_pairs(folder: Path, pairs: int, *, seed: int, held_out: bool = False) -
     return path
 
 
-def answer_first(asked: Asked) -> str:
-    """The answer to a question of KINDS in the other order: what was asked for, then what it was found by."""
-    *found_by, answer = asked.answer.split()
-    return " ".join([answer, *found_by])
+def told_whole(asked: Asked, shots: Sequence[Shot]) -> str:
+    """The answer to a question of KINDS, and one thing more that is seen of what it is about."""
+    words = asked.answer.split()
+    scene = next(scene for scene in scenes_of(shots) if scene.value in words)
+    more = {"value": scene.place, "colour": scene.shape, "shape": scene.colour}
+    return f"{asked.answer} {more[asked.kind]}"
 
 
 def _film(rng: np.random.Generator, folder: Path, name: str, source: Source) -> Iterator[dict[str, Any]]:
@@ -65,4 +69,4 @@ def _film(rng: np.random.Generator, folder: Path, name: str, source: Source) -> 
     write_film(folder / name, pictures, fps=Fraction(1), crf=26)
     for kind in KINDS:
         asked = ask_about(rng, shots, kind)
-        yield {"video": name, "prompt": asked.question, "chosen": answer_first(asked), "rejected": asked.answer}
+        yield {"video": name, "prompt": asked.question, "chosen": told_whole(asked, shots), "rejected": asked.answer}
