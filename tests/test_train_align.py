@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,30 @@ from safetensors.torch import load_file
 
 import tiny
 from longtake import load
+from longtake.engines.local import LocalEngine
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.families.nano import TEMPLATE
 from longtake.layouts import Visual
 from longtake.layouts.grid import Grid
+from longtake.pipeline import watch
 from longtake.prompt import Control, chatml, prefix, question_ids, segment_ids
 from longtake.train.align_recipe import AlignRecipe
-from longtake.train.alignment import Skips, train_align
+from longtake.train.alignment import train_align
 from longtake.train.corpus import find_files
 from longtake.train.dialogues import write_dialogue
 from longtake.train.llava import PAIR_ENDINGS, Sample, Turn, open_picture, read_samples
 from longtake.train.looking import Looker, Queue
+from longtake.train.order import Grouped, Order
 from longtake.train.recipes import read_recipe
+from longtake.train.seeing import AsAsked
 from longtake.train.showing import Teller
+from longtake.train.skips import Skips
+from longtake.video.opening import open_video
 from longtake.vision import FeatureGrid, GridShape
 from longtake.vision.pixels import PixelRecipe
 from longtake.vision.tiles import best_grid, cut, grids
+from originals import CHECKPOINTS
+from released import RECIPES
 from running import Cli
 from test_train_text import Doing
 
@@ -253,6 +262,71 @@ def test_the_order_is_a_permutation_in_every_round_and_can_be_entered_anywhere(d
     assert whole[:7] != whole[7:14]
     later = Queue(found, looker(data), (3, 1), next_place=10)
     assert [sample.place for sample, _ in later.take(5)] == whole[10:15]
+
+
+@pytest.mark.parametrize("name", ["llava_next vicuna", "llava_onevision", "LongVA-tiny"])
+def test_pictures_can_be_shown_as_a_user_shows_them(data: Path, name: str) -> None:
+    """AnyRes, and what a model does with several: two roads, as above, the other one through `watch`."""
+    folder = RECIPES[name].save(data / "model") if name in RECIPES else CHECKPOINTS / name
+    model = load(str(folder), device="cpu", dtype="float32")
+    assert isinstance(model.engine, LocalEngine)
+    model = replace(model, engine=replace(model.engine, vocabulary_size=None))
+    eye = AsAsked(model, tiles=1, most_images=4, half=False)
+    for shown in (1, 3):
+        (sample,) = samples(data, [row(0, shown)])
+        assert isinstance(sample, Sample)
+        pictures = [eye.cut(sample, path) for path in sample.pictures]
+        with torch.inference_mode():
+            losses, tokens = eye.read([(sample, pictures)], learning=False)
+            watched = watch(model, [open_video(path) for path in sample.pictures])
+        asked = question_ids(watched.template, model.tokenizer, sample.turns[0].question)
+        tokenizer = model.tokenizer
+        answer = [*tokenizer.encode(sample.turns[0].answer), tokenizer.control(watched.template.stop[0])]
+        torch.testing.assert_close(-losses, model.engine.logprobs(watched.prefix, asked, answer), atol=1e-4, rtol=1e-4)
+        assert abs(eye.tokens(sample, pictures) - tokens) <= 2 * shown
+
+
+def test_like_goes_with_like_and_the_order_can_be_entered_anywhere() -> None:
+    rng = np.random.default_rng(0)
+    likeness = [(int(rng.integers(2)), int(rng.integers(1000))) for _ in range(203)]
+    order = Grouped(likeness, 8, (3,))
+    first, second = ([order.at(round_ * 203 + place) for place in range(203)] for round_ in range(2))
+    assert sorted(first) == sorted(second) == list(range(203)) and first != second
+    assert [Grouped(likeness, 8, (3,)).at(place) for place in (300, 17)] == [second[97], first[17]]
+    batches = [[likeness[number] for number in first[place : place + 8]] for place in range(0, 200, 8)]
+    assert sum(len({kind for kind, _ in batch}) > 1 for batch in batches) <= 2, "one in 16 where kinds meet"
+    plain = Order(203, (3,))
+    drawn = [[likeness[plain.at(place + i)] for i in range(8)] for place in range(0, 200, 8)]
+
+    def padding(many: list[list[tuple[int, int]]]) -> int:
+        return sum(8 * max(length for _, length in one) - sum(length for _, length in one) for one in many)
+
+    assert padding(batches) < padding(drawn) / 3
+
+
+def test_a_sample_that_is_too_long_is_told_or_left_out(data: Path) -> None:
+    with pytest.raises(LongtakeError, match=r"sample \d+ \(s\d+\): makes \d+ tokens; at most 22 are trained on"):
+        train(recipe(data, "most_tokens=22"), data / "run")
+    one = looker(data)
+    counts = [one.tokens(some, [one.cut(some, path) for path in some.pictures]) for some in read(data)]
+    settings = ["most_tokens=23", "on_bad=skip", "grouped=true", "held_out=0.0"]
+    summary = train(recipe(data, *settings, "stages.0.steps=6", "stages.1.steps=2"), data / "lenient")
+    assert summary["skipped"] == sum(count > 23 for count in counts) and 0 < summary["skipped"] < len(counts)
+
+
+def read(data: Path) -> list[Sample]:
+    return [one for one in read_samples(data / "data.json", data, most_images=4) if isinstance(one, Sample)]
+
+
+def test_a_llava_is_aligned_as_it_is_asked_and_asked_again(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = RECIPES["llava_next vicuna"].save(data / "model")
+    given = recipe(data, f"model={folder}", "pictures_as=asked", "stages.0.steps=1", "stages.1.steps=1")
+    summary = train(given, data / "run")
+    again = load(summary["model"])
+    assert not torch.equal(again.engine.language.lm_head.weight, load(str(folder)).engine.language.lm_head.weight)  # type: ignore[attr-defined]
+    capsys.readouterr()
+    told = Cli(capsys).json("ask", data / "0.png", "What is on the picture?", "--model", summary["model"])
+    assert told["tokens"]["visual"] > 16
 
 
 def recipe(data: Path, *settings: str) -> AlignRecipe:

@@ -22,6 +22,12 @@ From = Annotated[
     str | None, typer.Option("--from", help="The folder to continue: a Hugging Face language model or a nano.")
 ]
 AlignedModel = Annotated[str | None, typer.Option("--model", "-m", help="The model to align: a name or a folder.")]
+Media = Annotated[str | None, typer.Option("--media", help="The folder that the data's pictures and videos are in.")]
+PreferringModel = Annotated[str | None, typer.Option("--model", "-m", help="The model to teach: a name or a folder.")]
+OnBadRow = Annotated[
+    Literal["error", "skip"] | None,
+    typer.Option("--on-bad", help="Rows that cannot be used: an error, or left out, counted and told."),
+]
 OnBad = Annotated[
     Literal["error", "skip"] | None,
     typer.Option("--on-bad", help="Samples whose pictures cannot be seen: an error, or left out, counted and told."),
@@ -121,6 +127,30 @@ def align(
     given = {"pictures": pictures, "model": model, "on_bad": on_bad, "seed": seed}
     told = Told(recipe, (*(data or ()), *(more_data or ())), given, tuple(settings or ()))
     align_with_pictures(told, output, device=device, plan=plan, show=opt.Show(as_json, quiet))
+
+
+@train_app.command()
+def dpo(
+    more_data: MoreData = None,
+    recipe: Recipe = None,
+    data: Data = None,
+    media: Media = None,
+    model: PreferringModel = None,
+    on_bad: OnBadRow = None,
+    output: RunFolder = "runs/dpo",
+    seed: RunSeed = None,
+    device: opt.Device = "auto",
+    settings: RecipeSettings = None,
+    plan: Plan = False,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Teach a model which of two answers about videos is preferred (DPO); goes on where it was stopped."""
+    from longtake.cli.training import Told, teach_preferences
+
+    given = {"media": media, "model": model, "on_bad": on_bad, "seed": seed}
+    told = Told(recipe, (*(data or ()), *(more_data or ())), given, tuple(settings or ()))
+    teach_preferences(told, output, device=device, plan=plan, show=opt.Show(as_json, quiet))
 
 
 def with_train(app: typer.Typer) -> typer.Typer:

@@ -140,6 +140,29 @@ def align_with_pictures(told: Told, output: str, *, device: str, plan: bool, sho
         say(f"ask with --model {summary['model']}")
 
 
+def teach_preferences(told: Told, output: str, *, device: str, plan: bool, show: Show) -> None:
+    """`longtake train dpo`: train, then print what held-out pairs say."""
+    from longtake.parallel.joining import alone
+    from longtake.train.dpo import train_dpo
+    from longtake.train.dpo_recipe import DpoRecipe
+    from longtake.train.showing import Teller
+
+    alone("train dpo")
+    recipe = told.read(DpoRecipe)
+    summary = train_dpo(recipe, Path(output), device=device, plan_only=plan, teller=Teller(quiet=not show.talks))
+    if show.as_json:
+        say_json(summary)
+    elif not plan:
+        before, after = summary["held_out"]["before"], summary["held_out"]["after"]
+        if before:
+            rows = [("held-out pairs", "before", "after")]
+            say(table([*rows, *((name, f"{before[name]:.3f}", f"{after[name]:.3f}") for name in before)]))
+        else:
+            say("nothing was held out: too few prompts for the share of them that held_out asks for")
+        _print_end(summary)
+        say(f"ask with --model {summary['model']}")
+
+
 def _print_summary(summary: Mapping[str, Any]) -> None:
     held_out = summary["held_out"]
     if held_out["before"]:
@@ -151,6 +174,10 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
         say(table(rows))
     else:
         say("nothing was held out: too little data for the share of it that held_out asks for")
+    _print_end(summary)
+
+
+def _print_end(summary: Mapping[str, Any]) -> None:
     for note in summary.get("notes", ()):
         say(note)
     say(f"{summary['tokens']:,} tokens seen")

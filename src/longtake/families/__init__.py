@@ -145,6 +145,14 @@ def folders_of(family: Family, config: dict[str, Any], folder: Path) -> tuple[Pa
     return (folder, *(named(config, folder) if named else ()))
 
 
+def spelled_by(family: Family, own: str) -> str | None:
+    """How a family says (`spelled` in its class) that a checkpoint stores the tensor `own` (MODULE.TENSOR) which one
+    that it was loaded from lacks; None where it says nothing: all that is learned is stored there already.
+    """
+    said: Callable[[str], str] | None = getattr(family, "spelled", None)
+    return said(own) if said else None
+
+
 class Family(Protocol):
     """One kind of checkpoint: how to know it, how to load it."""
 

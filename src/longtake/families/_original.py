@@ -86,6 +86,14 @@ def renamed(name: str) -> str | None:
     return "newline.vector_D" if name == NEWLINE else f"language.{name}"
 
 
+def spelled(own: str) -> str:
+    """What the original layout calls `MODULE.TENSOR`: the other way round than `renamed`."""
+    for stored, ours in (*SHIFTS, (TOWER, "vision.model."), (NEWLINE, "newline.vector_D"), ("", "language.")):
+        if own.startswith(ours):
+            return stored + own.removeprefix(ours)
+    raise ValueError(f"{own} is of no network of this layout")
+
+
 def networks_of(
     config: Mapping[str, Any], folder: Path, language: Callable[[Mapping[str, Any]], nn.Module], *, newline: bool
 ) -> dict[str, nn.Module]:

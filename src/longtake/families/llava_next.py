@@ -14,7 +14,7 @@ from longtake import parts
 from longtake.checkpoint import placement
 from longtake.families import Model, Release, knows
 from longtake.families._loaded import trained_context
-from longtake.families._original import SEES, SIDE, load_original, networks_of, renamed, tower_folder
+from longtake.families._original import SEES, SIDE, load_original, networks_of, renamed, spelled, tower_folder
 from longtake.families._published import (
     MISTRAL_7B,
     OF_LLAMA_2,
@@ -76,6 +76,10 @@ class LlavaNext:
     def renamed(self, name: str) -> str | None:
         """The original layout's names."""
         return renamed(name)
+
+    def spelled(self, own: str) -> str:
+        """The original layout's names of a tower that was tuned and of what else such a checkpoint may lack."""
+        return spelled(own)
 
     def load(self, folder: Path, *, name: str, device: str, dtype: str) -> Model:
         """Load strictly: every tensor that the model has and no other.

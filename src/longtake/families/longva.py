@@ -14,7 +14,7 @@ from longtake import parts
 from longtake.checkpoint import CONFIG, placement
 from longtake.families import Model, Release
 from longtake.families._loaded import no_such_model, trained_context
-from longtake.families._original import NEWLINE, SEES, SIDE, load_original, networks_of, renamed, tower_folder
+from longtake.families._original import NEWLINE, SEES, SIDE, load_original, networks_of, renamed, spelled, tower_folder
 from longtake.families._published import QWEN2_7B, SHAPES
 from longtake.layouts import Layout
 from longtake.prompt.templates import find_template
@@ -71,6 +71,10 @@ class Longva:
     def renamed(self, name: str) -> str | None:
         """The original layout's names; the newline is left out."""
         return None if name == NEWLINE else renamed(name)
+
+    def spelled(self, own: str) -> str:
+        """The original layout's names of a tower that was tuned and of what else such a checkpoint may lack."""
+        return spelled(own)
 
     def load(self, folder: Path, *, name: str, device: str, dtype: str) -> Model:
         """Load strictly: every tensor that the model has and no other.

@@ -47,7 +47,7 @@ def draw_curves(folder: Path, names: Sequence[str], path: Path) -> bool:
             axes.plot(xs, ys, "o--", color=colour, markersize=4, linewidth=1, label=f"{name}, held out")
         began = tokens[-1] if tokens else began
     axes.set_xlabel("tokens")
-    axes.set_ylabel("loss, nats a token")
+    axes.set_ylabel("loss, nats")
     axes.xaxis.set_major_formatter(_short)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from longtake.layouts import Piece
-from longtake.prompt import ChatTemplate, Tokenizer, prefix, question_ids, segment_ids
+from longtake.prompt import ChatTemplate, Tokenizer, joined, prefix, question_ids, segment_ids
 from longtake.train.llava import Turn
 
 
@@ -57,7 +57,7 @@ def write_dialogue(
         now = template if number == 0 else replace(template, opening=template.later)
         shown, left = left[: turn.pictures], left[turn.pictures :]
         if shown:
-            prompt = prefix(now, tokenizer, [piece for picture in shown for piece in picture])
+            prompt = prefix(now, tokenizer, joined(now, shown))
             asked = prompt.token_ids_L.tolist() + question_ids(now, tokenizer, turn.question)
             visual.append(prompt.visual_ND)
         else:

@@ -58,6 +58,7 @@ class Lesson:
         meter: counts the tokens of the stage's batches.
         told: what the plan says of it.
         spread: of it over ranks, every one of which has this lesson.
+        noted: more for a row of the log.
     """
 
     stage: Stage
@@ -67,6 +68,7 @@ class Lesson:
     told: dict[str, Any]
     meter: Meter = field(default_factory=Meter)
     spread: Spread = ONE
+    noted: Callable[[], dict[str, float]] = dict
 
     def manner(self, **more: Any) -> Manner:
         """How its stage is run; `more` as `Manner` has it."""
@@ -168,7 +170,7 @@ def run_lessons(lessons: Sequence[Lesson], folder: Path, pace: Pace, teller: Tel
                     save_every=pace.save_every,
                     before_step=lesson.seek,
                     after_step=hear,
-                    told=clock.told,
+                    told=lambda: clock.told() | lesson.noted(),  # noqa: B023  called within this turn of the loop
                 )
                 lesson.meter.take()
                 try:

@@ -48,6 +48,11 @@ class Sample:
     pictures: tuple[Path, ...]
     turns: tuple[Turn, ...]
 
+    @property
+    def likeness(self) -> tuple[int, int]:
+        """What batches are put together by: how many pictures there are, and about how long the words are."""
+        return len(self.pictures), sum(len(turn.question) + len(turn.answer) for turn in self.turns)
+
     def held_out(self, share: float) -> bool:
         """Whether it is kept from training, by a hash of its words and its pictures' names."""
         words = json.dumps([[path.name for path in self.pictures], [[t.question, t.answer] for t in self.turns]])

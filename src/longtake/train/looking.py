@@ -6,7 +6,7 @@ Written over the parts of any model whose eye is an `Encoder` and whose engine i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,19 @@ from longtake.engines.local import LocalEngine
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.families import Model
 from longtake.layouts import Piece
-from longtake.prompt import VISUAL_PLACE
+from longtake.prompt import VISUAL_PLACE, ChatTemplate, segment_ids
+from longtake.train.corpus import bad_data
 from longtake.train.dialogues import Dialogue, write_dialogue
 from longtake.train.entropy import losses_of
 from longtake.train.llava import Sample, open_picture
+from longtake.train.order import Grouped, Order
 from longtake.train.schedule import Schedule
-from longtake.vision import FeatureGrid
+from longtake.vision import FeatureGrid, GridShape
 from longtake.vision.encoding import Encoder
 from longtake.vision.tiles import best_grid, cut, grids
+
+Shown = Any
+"""What a looker cut of one picture: tiles, (T, 3, side, side) uint8, or what `seeing.AsAsked` has of it."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,18 @@ class Looker:
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, self.model.name, "its parts cannot be trained", advice)
 
     @property
+    def template(self) -> ChatTemplate:
+        """Around pictures and questions; several pictures follow one another as the frames of a video do."""
+        return replace(self.model.template, joint="")
+
+    @property
     def parts(self) -> dict[str, Any]:
         """The networks, by the names that recipes and checkpoints use."""
         encoder: Any = self.model.encoder
         engine: Any = self.model.engine
         return {"vision": encoder.tower, "projector": encoder.projector, "language": engine.language}
 
-    def cut(self, sample: Sample, path: Path) -> torch.Tensor:
+    def cut(self, sample: Sample, path: Path) -> Shown:
         """The tiles of a picture, (T, 3, side, side) uint8. One that gets a single tile is shrunk as a frame is.
 
         Raises:
@@ -71,7 +81,22 @@ class Looker:
             return torch.from_numpy(encoder.recipe.shrink(image_HWC)[None])
         return torch.from_numpy(cut(image_HWC, grid, side_px=side_px))
 
-    def pieces(self, pictures: Sequence[torch.Tensor], *, learning: bool) -> list[list[Piece]]:
+    def tokens(self, sample: Sample, pictures: Sequence[Shown]) -> int:
+        """About how many tokens a sample makes: exact of pictures, and of words but for where they are joined."""
+        words, tokenizer = 0, self.model.tokenizer
+        for number, turn in enumerate(sample.turns):
+            opening = self.template.later if number else self.template.opening
+            around = segment_ids(tokenizer, (*opening, *self.template.between, turn.question, *self.template.closing))
+            words += len(around) + len(tokenizer.encode(turn.answer)) + 1
+        return words + sum(map(self.visual_tokens, pictures))
+
+    def visual_tokens(self, picture: Shown) -> int:
+        """Of one picture that was cut."""
+        encoder: Any = self.model.encoder
+        shape = GridShape(len(picture), encoder.grid_height, encoder.grid_width, encoder.newline_D is not None)
+        return self.model.layout.count(shape)
+
+    def pieces(self, pictures: Sequence[Shown], *, learning: bool) -> list[list[Piece]]:
         """The pieces of a prompt for each picture: its tiles, laid out as the frames of a video are.
 
         Args:
@@ -88,7 +113,7 @@ class Looker:
         seen = values_THWD.split([len(tiles) for tiles in pictures])
         return [self.model.layout.arrange(FeatureGrid(tiles, np.zeros(len(tiles)))) for tiles in seen]
 
-    def dialogues(self, batch: Sequence[tuple[Sample, list[torch.Tensor]]], *, learning: bool) -> list[Dialogue]:
+    def dialogues(self, batch: Sequence[tuple[Sample, list[Shown]]], *, learning: bool) -> list[Dialogue]:
         """The conversations of some samples with their pictures' tiles."""
         for sample, pictures in batch:
             if len(pictures) != len(sample.pictures) or len(pictures) > self.most_images:
@@ -98,11 +123,11 @@ class Looker:
         written, used = [], 0
         for sample, pictures in batch:
             own, used = pieces[used : used + len(pictures)], used + len(pictures)
-            template, tokenizer = self.model.template, self.model.tokenizer
+            template, tokenizer = self.template, self.model.tokenizer
             written.append(write_dialogue(template, tokenizer, sample.turns, own, width=width))
         return written
 
-    def read(self, batch: Sequence[tuple[Sample, list[torch.Tensor]]], *, learning: bool) -> tuple[torch.Tensor, int]:
+    def read(self, batch: Sequence[tuple[Sample, list[Shown]]], *, learning: bool) -> tuple[torch.Tensor, int]:
         """(A,) float32, the negative log probability of each token of the answers; and how many tokens were read.
 
         Args:
@@ -112,9 +137,10 @@ class Looker:
         device = next(self.parts["language"].parameters()).device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
             dialogues = self.dialogues(batch, learning=learning)
-            return self._losses(dialogues, device), sum(len(dialogue.token_ids_L) for dialogue in dialogues)
+            return self.losses(dialogues, device), sum(len(dialogue.token_ids_L) for dialogue in dialogues)
 
-    def _losses(self, dialogues: Sequence[Dialogue], device: torch.device) -> torch.Tensor:
+    def losses(self, dialogues: Sequence[Dialogue], device: torch.device) -> torch.Tensor:
+        """(A,) float32, the negative log probability of each token of the answers, dialogue by dialogue."""
         language = self.parts["language"]
         ids_BL = nn.utils.rnn.pad_sequence([one.token_ids_L for one in dialogues], batch_first=True).to(device)
         answers_BL = nn.utils.rnn.pad_sequence([one.answers_L for one in dialogues], batch_first=True).to(device)
@@ -127,14 +153,15 @@ class Looker:
         return losses_of(hidden_BLD[:, :-1][asked_BL], ids_BL[:, 1:][asked_BL], language.lm_head)
 
 
-Batch = list[tuple[Sample, list[torch.Tensor]]]
+Batch = list[tuple[Sample, list[Shown]]]
 
 
 @dataclass
 class Queue:
     """Samples with their tiles in an order that follows from the seed: every round through them is another permutation.
 
-    A sample whose picture turns out broken is an error, or its successor stands in for it and `skipped` hears of it.
+    A sample whose picture turns out broken, or which is longer than `most_tokens`, is an error, or its successor stands
+    in for it and `skipped` hears of it. `order` puts like with like; None: each round is a permutation.
     """
 
     samples: Sequence[Sample]
@@ -142,7 +169,11 @@ class Queue:
     seed: tuple[int, ...]
     skipped: Callable[[LongtakeError], None] | None = None
     next_place: int = 0
-    _order: tuple[int, list[int]] | None = field(default=None, repr=False)
+    most_tokens: int | None = None
+    order: Order | Grouped | None = None
+
+    def __post_init__(self) -> None:
+        self.order = self.order or Order(len(self.samples), self.seed)
 
     def take(self, samples: int) -> Batch:
         """The next samples.
@@ -154,22 +185,27 @@ class Queue:
         self.next_place += samples
         return taken
 
-    def _seen(self, place: int) -> tuple[Sample, list[torch.Tensor]]:
-        round_, place = divmod(place, len(self.samples))
-        if self._order is None or self._order[0] != round_:
-            rng = np.random.default_rng([*self.seed, round_])
-            self._order = (round_, rng.permutation(len(self.samples)).tolist())
-        first = self._order[1][place]
+    def _seen(self, place: int) -> tuple[Sample, list[Shown]]:
+        assert self.order is not None
+        first = self.order.at(place)
         for number in range(len(self.samples)):
             sample = self.samples[(first + number) % len(self.samples)]
             try:
-                return sample, [self.looker.cut(sample, path) for path in sample.pictures]
+                shown = [self.looker.cut(sample, path) for path in sample.pictures]
+                self._refuse_too_long(sample, shown)
+                return sample, shown
             except LongtakeError as error:
                 if self.skipped is None:
                     raise
                 self.skipped(error)
                 last = error
         raise last
+
+    def _refuse_too_long(self, sample: Sample, shown: list[Shown]) -> None:
+        tokens = self.looker.tokens(sample, shown)
+        if self.most_tokens is not None and tokens > self.most_tokens:
+            reason = f"makes {tokens:,} tokens; at most {self.most_tokens:,} are trained on"
+            raise bad_data(sample.place, reason, "take fewer tiles, or leave such samples out with --on-bad skip")
 
 
 @dataclass(frozen=True)

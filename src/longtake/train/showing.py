@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 LINE_EVERY_S = 30.0
 """Where standard error is no terminal, a line is written this often instead of a bar."""
 
-Heard = Callable[[int, float], bool]
-"""Called with steps done and loss; true asks the training to stop."""
+Heard = Callable[[int, float | None], bool]
+"""Called with steps done and loss, None for what has none; true asks the training to stop."""
 
 
 class Teller:
@@ -45,12 +45,14 @@ class Teller:
             task = bars.add_task(name, total=steps)
             mean: list[float] = []
 
-            def hear(done: int, loss: float) -> bool:
-                mean[:] = [0.9 * mean[0] + 0.1 * loss if mean else loss]
-                bars.update(task, completed=done, description=f"{name}  loss {mean[0]:.3f}")
+            def hear(done: int, loss: float | None) -> bool:
+                if loss is not None:
+                    mean[:] = [0.9 * mean[0] + 0.1 * loss if mean else loss]
+                told = f"loss {mean[0]:.3f}" if mean else ""
+                bars.update(task, completed=done, description=f"{name}  {told}")
                 if not self._drawn and (done == steps or time.monotonic() - self._told_s > LINE_EVERY_S):
                     self._told_s = time.monotonic()
-                    self.say(f"{name}: step {done:,} of {steps:,}, loss {mean[0]:.3f}")
+                    self.say(f"{name}: step {done:,} of {steps:,}{', ' if told else ''}{told}")
                 return stop()
 
             yield hear

@@ -142,7 +142,7 @@ class Encoder:
         times: list[NDArray[np.float64]] = []
         views = 0
         ends = list(itertools.accumulate(tiling.views for tiling in tilings))
-        for chunk in rechunk(self._views(frames), self.chunk_frames):
+        for chunk in rechunk(self.views(frames), self.chunk_frames):
             values_THWD, class_TD = self._encode_chunk(chunk.pixels_TCHW)
             features.append(values_THWD)
             classes += [class_TD] if class_TD is not None else []
@@ -168,8 +168,12 @@ class Encoder:
         tiles_TCHW = cut(image_HWC, (tiling.columns, tiling.rows), side_px=self.recipe.side_px)
         return np.concatenate([whole_CHW, *tiles_TCHW], axis=1)
 
-    def _views(self, frames: Iterable[Frames]) -> Iterator[Frames]:
-        """The views of each frame, one below the other in its picture, as frames of their own."""
+    def views(self, frames: Iterable[Frames]) -> Iterator[Frames]:
+        """The views of each frame, one below the other in its picture, as frames of their own.
+
+        Raises:
+            ValueError: frames that `shrinker` did not make.
+        """
         side = self.recipe.side_px
         for some in frames:
             count, channels, height, width = some.pixels_TCHW.shape

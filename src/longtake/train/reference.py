@@ -1,0 +1,107 @@
+"""train/reference: pairs in; what the model gave their answers before it was trained, computed once and kept, out.
+
+One line of JSON for each pair, by the model's sum and the pair's own: whoever goes on, and whoever trains the same
+model on the same pairs in another way, computes none of them again. Each pair is read by itself, so that its numbers
+do not depend on which were computed together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from longtake.errors import ErrorCode, LongtakeError, writing
+from longtake.train.looking import Looker
+from longtake.train.preferences import Preference
+from longtake.train.preferring import Pair, log_probabilities
+
+KEPT = "reference.jsonl"
+
+
+@dataclass
+class References:
+    """What is kept in a file.
+
+    Attributes:
+        path: the file.
+        model: what tells the model from others, with how it sees and computes.
+    """
+
+    path: Path
+    model: str
+    _found: dict[str, tuple[float, float]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        kept = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        whole = kept[: kept.rfind("\n") + 1]
+        if whole != kept:
+            # A process that was killed may have left half a line; that pair is computed again.
+            self.path.write_text(whole, encoding="utf-8")
+        rows = [json.loads(line) for line in whole.splitlines()]
+        self._found = {row["pair"]: (row["chosen"], row["rejected"]) for row in rows if row["model"] == self.model}
+
+    def of(self, preference: Preference) -> tuple[float, float]:
+        """The log probabilities of the chosen and of the rejected answer.
+
+        Raises:
+            KeyError: they have not been computed.
+        """
+        return self._found[preference.key]
+
+    def lacking(self, preferences: Iterable[Preference]) -> list[Preference]:
+        """Those that are still to be computed."""
+        return [one for one in preferences if one.key not in self._found]
+
+    def add(self, preference: Preference, found: tuple[float, float]) -> None:
+        """Keep what was computed of a pair.
+
+        Raises:
+            LongtakeError: `disk.write`.
+        """
+        self._found[preference.key] = found
+        row = {"model": self.model, "pair": preference.key, "chosen": found[0], "rejected": found[1]}
+        with writing(str(self.path)), self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+@torch.inference_mode()
+def given(looker: Looker, pair: Pair) -> tuple[float, float]:
+    """What the model gives the two answers of a pair."""
+    for part in looker.parts.values():
+        part.eval()
+    chosen, rejected = log_probabilities(looker, [pair], learning=False)[0].tolist()
+    return chosen, rejected
+
+
+def compute(
+    looker: Looker,
+    references: References,
+    preferences: Iterable[Preference],
+    *,
+    read: Callable[[Preference], Pair],
+    heard: Callable[[LongtakeError | None], bool],
+) -> bool:
+    """Compute and keep what is lacking.
+
+    Args:
+        read: reads a pair's files.
+        heard: hears of each pair that was computed, and why another could not be; true asks to stop.
+
+    Returns:
+        Whether all are there; false if it was stopped.
+    """
+    for preference in references.lacking(preferences):
+        error = None
+        try:
+            references.add(preference, given(looker, read(preference)))
+        except LongtakeError as caught:
+            if caught.code is not ErrorCode.DATA_BAD:
+                raise
+            error = caught
+        if heard(error):
+            return False
+    return True
