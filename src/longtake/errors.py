@@ -56,6 +56,7 @@ class ErrorCode(Enum):
     NETWORK_BAD_REPLY = Kind("network.bad_reply", 6, "What is asked over the network replies with nothing of use.")
     DISK_WRITE = Kind("disk.write", 7, "A file could not be written.")
     ENVIRONMENT_MISSING = Kind("environment.missing", 7, "A package that this needs is missing, or what doctor names.")
+    RANKS_LOST = Kind("ranks.lost", 7, "One of several processes that worked on one thing has ended before the others.")
     PARTIAL_FAILED = Kind("partial.failed", 8, "Some items of a job went wrong; the others are done.")
     VERIFY_DIFFERS = Kind("verify.differs", 8, "What a manifest tells is not what is found now.")
     INTERNAL_BUG = Kind("internal.bug", 70, "longtake itself failed; please report it.")
