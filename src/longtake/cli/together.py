@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import torch
 
     from longtake.families import Model
-    from longtake.parallel import Ranks
     from longtake.parallel.talking import Talk
 
 
@@ -56,9 +55,10 @@ class Crew:
         if os.environ.get("RANK", "0") == "0":
             return True
         from longtake.parallel.joining import joined
+        from longtake.parallel.talking import Talk
 
         with joined(self.place(), ranks=self.ranks) as ranks:
-            follow(self, ranks)
+            follow(self, Talk.among(ranks))
         return False
 
     def place(self) -> torch.device:
@@ -94,34 +94,34 @@ def together(made: Made, crew: Crew) -> Iterator[Model]:
         return
     from longtake.parallel.engine import leading
     from longtake.parallel.seats import company, started_size
-    from longtake.parallel.talking import Talk
 
-    with company(partial(follow, crew), crew.ranks or started_size(), crew.place()) as ranks:
-        talk = Talk.among(ranks)
-        model = _agreed(talk, lambda: made(str(ranks.device)))
+    with company(partial(follow, crew), crew.ranks or started_size(), crew.place()) as talk:
+        model = _agreed(talk, lambda: made(str(talk.ranks.device)))
         engine: Any = model.engine
         with leading(engine, talk) as spread:
             yield dataclasses.replace(model, engine=spread)
 
 
-def follow(crew: Crew, ranks: Ranks) -> None:
+def follow(crew: Crew, talk: Talk) -> None:
     """What all ranks but the first do: load the same language model, and do what the first one orders.
 
     Raises:
-        LongtakeError: `ranks.lost`; what loading raises, on any rank.
+        LongtakeError: `ranks.lost`.
     """
     from longtake.cli.asking import roped
     from longtake.loading import load
     from longtake.parallel.following import follow as obey
     from longtake.parallel.shards import Shards
-    from longtake.parallel.talking import Talk
 
     def language() -> Any:
-        model = load(crew.model, device=str(ranks.device), dtype=crew.dtype)
+        model = load(crew.model, device=str(talk.ranks.device), dtype=crew.dtype)
         return roped(model, crew.rope, crew.rope_settings).engine
 
-    talk = Talk.among(ranks)
-    obey(Shards(_agreed(talk, language), talk))
+    try:
+        engine = _agreed(talk, language)
+    except LongtakeError:
+        return  # the first rank is told the same, and says it
+    obey(Shards(engine, talk))
 
 
 def _agreed(talk: Talk, make: Callable[[], Any]) -> Any:

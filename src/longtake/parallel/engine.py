@@ -257,6 +257,10 @@ class SpreadEngine(LocalEngine):
             return self._read_into(held, 0, together, (whole, together), progress)
         return self._read_into(held, keep, prompt, (whole, together), progress)
 
+    def told(self) -> list[Told]:
+        """How all ranks are: the bytes that each holds, and its processor seconds."""
+        return self.lead.told()
+
     def _read_into(
         self, held: Held, keep: int, prompt: Prompt, part: tuple[int, Prompt | None], progress: Progress | None
     ) -> KeptPrefix:
@@ -283,8 +287,8 @@ class SpreadEngine(LocalEngine):
         return self.chunk_tokens * self.lead.shards.talk.ranks.size
 
     def _expected(self, positions: int) -> int:
-        """Of so many positions, most that a rank will hold: one more for each chunk that does not divide."""
-        return most_of(positions, self.lead.shards.talk.ranks.size) + positions // self._step
+        """Of so many positions, most that a rank will hold: one more where a last chunk does not divide."""
+        return most_of(positions, self.lead.shards.talk.ranks.size) + 1
 
     def _by_length(self, prompt: Prompt) -> Prompt | None:
         return prompt if self._steering is not None and self._steering.rope.by_length else None

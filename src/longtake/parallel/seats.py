@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # torch exports it without saying so
@@ -23,17 +25,16 @@ from torch.multiprocessing.spawn import (
 )
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.parallel import Ranks
 from longtake.parallel.joining import is_started, joined
-from longtake.parallel.talking import lost
+from longtake.parallel.talking import Talk, lost
 
 HOST = "127.0.0.1"
 LOOK_S = 0.05
 """How often the others are looked after while they start."""
-LAST_WORDS_S = 5.0
+LAST_WORDS_S = 30.0
 """So long one that has ended may take until the system tells how."""
 
-Work = Callable[[Ranks], None]
+Work = Callable[[Talk], None]
 """What all but the first do; of a module's top level, so that another process finds it."""
 
 
@@ -43,7 +44,7 @@ def started_size() -> int:
 
 
 @contextmanager
-def company(work: Work, size: int, device: torch.device) -> Iterator[Ranks]:
+def company(work: Work, size: int, device: torch.device) -> Iterator[Talk]:
     """Inside, this process is the first of `size`, and all others do `work`; where torchrun has started them already,
     it only joins them.
 
@@ -57,7 +58,7 @@ def company(work: Work, size: int, device: torch.device) -> Iterator[Ranks]:
     """
     if is_started():
         with joined(device, ranks=size) as ranks:
-            yield ranks
+            yield Talk.among(ranks)
         return
     store = TCPStore(HOST, 0, size, is_master=True, wait_for_workers=False)
     place = {"WORLD_SIZE": str(size), "MASTER_ADDR": HOST, "MASTER_PORT": str(store.port)}
@@ -71,11 +72,9 @@ def company(work: Work, size: int, device: torch.device) -> Iterator[Ranks]:
     )
     try:
         torch.set_num_threads(threads)
-        while not store.check([_here(rank) for rank in range(1, size)]):
-            with _told_why():
-                others.join(LOOK_S)
-        with _environment({**place, "RANK": "0", "LOCAL_RANK": "0"}), joined(device, ranks=size) as ranks:
-            yield ranks
+        with ExitStack() as stack:
+            stack.enter_context(_environment({**place, "RANK": "0", "LOCAL_RANK": "0"}))
+            yield _while_they_live(others, lambda: Talk.among(stack.enter_context(joined(device, ranks=size))))
         others.join(LAST_WORDS_S)
     except LongtakeError as error:
         if error.code is ErrorCode.RANKS_LOST:
@@ -96,16 +95,34 @@ def _seated(index: int, work: Work, place: Mapping[str, str], threads: int, kind
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
-    rank, size = index + 1, int(place["WORLD_SIZE"])
-    os.environ.update({**place, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+    rank = str(index + 1)
+    os.environ.update({**place, "RANK": rank, "LOCAL_RANK": rank})
     torch.set_num_threads(threads)
-    TCPStore(HOST, int(place["MASTER_PORT"]), size, is_master=False).set(_here(rank), "1")
-    with joined(torch.device(kind), ranks=size) as ranks:
-        work(ranks)
+    with joined(torch.device(kind), ranks=int(place["WORLD_SIZE"])) as ranks:
+        work(Talk.among(ranks))
 
 
-def _here(rank: int) -> str:
-    return f"longtake/here/{rank}"
+def _while_they_live(others: ProcessContext, join: Callable[[], Talk]) -> Talk:
+    """What `join` comes to. It waits for the others and hears nothing of one that ends meanwhile, so a thread has to do
+    it, which is left behind then.
+
+    Raises:
+        LongtakeError: `ranks.lost`.
+    """
+    joining: Future[Talk] = Future()
+
+    def work() -> None:
+        try:
+            joining.set_result(join())
+        except (LongtakeError, RuntimeError, OSError) as error:
+            joining.set_exception(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        with _told_why():
+            others.join(LOOK_S)
+    return joining.result(0)
 
 
 @contextmanager
