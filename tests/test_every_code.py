@@ -26,7 +26,10 @@ from media import numbered
 from media.numbered import Coding
 from running import LONGTAKE, ONE_LINE, Cli
 
-BY_HAND = {ErrorCode.INTERRUPTED: "needs a signal: test_interrupted below"}
+BY_HAND = {
+    ErrorCode.INTERRUPTED: "needs a signal: test_interrupted below",
+    ErrorCode.RANKS_LOST: "needs a process that is killed: test_cli_ranks",
+}
 
 
 @dataclass(frozen=True)

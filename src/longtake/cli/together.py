@@ -52,6 +52,8 @@ class Crew:
         if self.device not in ("auto", "cpu", "cuda"):
             reason = "each rank takes a graphics card of its own, or all share the processor"
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--device {self.device}", reason, "take cuda or cpu")
+        # torch reads this when it is imported; what it warns of is told by an error of one line.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         if os.environ.get("RANK", "0") == "0":
             return True
         from longtake.parallel.joining import joined

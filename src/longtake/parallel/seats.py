@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 
 import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # torch exports it without saying so
@@ -31,6 +33,8 @@ from longtake.parallel.talking import Talk, lost
 HOST = "127.0.0.1"
 LOOK_S = 0.05
 """How often the others are looked after while they start."""
+GIVEN_UP_S = 5.0
+"""So long a thread may take to notice that nobody will come."""
 LAST_WORDS_S = 30.0
 """So long one that has ended may take until the system tells how."""
 
@@ -60,21 +64,23 @@ def company(work: Work, size: int, device: torch.device) -> Iterator[Talk]:
         with joined(device, ranks=size) as ranks:
             yield Talk.among(ranks)
         return
-    store = TCPStore(HOST, 0, size, is_master=True, wait_for_workers=False)
-    place = {"WORLD_SIZE": str(size), "MASTER_ADDR": HOST, "MASTER_PORT": str(store.port)}
-    # The system has chosen the port, and the store is there already.
+    meeting = [TCPStore(HOST, 0, size, is_master=True, wait_for_workers=False)]
+    place = {"WORLD_SIZE": str(size), "MASTER_ADDR": HOST, "MASTER_PORT": str(meeting[0].port)}
+    # The system has chosen the port, and whoever joins finds somebody there already.
     place["TORCHELASTIC_USE_AGENT_STORE"] = "True"
     before = torch.get_num_threads()
     threads = max(1, before // size)
-    # Daemons, so that none outlives this process whatever ends it.
-    others = start_processes(
-        _seated, (work, place, threads, device.type), nprocs=size - 1, join=False, daemon=True, start_method="spawn"
-    )
+    with _deaf_children():
+        # Daemons, so that none outlives this process whatever ends it.
+        others = start_processes(
+            _seated, (work, place, threads, device.type), nprocs=size - 1, join=False, daemon=True, start_method="spawn"
+        )
     try:
         torch.set_num_threads(threads)
         with ExitStack() as stack:
             stack.enter_context(_environment({**place, "RANK": "0", "LOCAL_RANK": "0"}))
-            yield _while_they_live(others, lambda: Talk.among(stack.enter_context(joined(device, ranks=size))))
+            joining = _Joining(lambda: Talk.among(stack.enter_context(joined(device, ranks=size))), meeting.clear)
+            yield joining.while_they_live(others)
         others.join(LAST_WORDS_S)
     except LongtakeError as error:
         if error.code is ErrorCode.RANKS_LOST:
@@ -102,27 +108,58 @@ def _seated(index: int, work: Work, place: Mapping[str, str], threads: int, kind
         work(Talk.among(ranks))
 
 
-def _while_they_live(others: ProcessContext, join: Callable[[], Talk]) -> Talk:
-    """What `join` comes to. It waits for the others and hears nothing of one that ends meanwhile, so a thread has to do
-    it, which is left behind then.
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes that are started inside never hear Ctrl-C, not even while they begin; this one hears it behind."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Whoever starts a process first starts this one too, which would let signals through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    Raises:
-        LongtakeError: `ranks.lost`.
+
+@dataclass(frozen=True)
+class _Joining:
+    """What waits for other processes, and hears nothing of one that ends meanwhile; so a thread does it.
+
+    Attributes:
+        join: that, until all are there.
+        give_up: takes away what `join` waits at, so that it fails.
     """
-    joining: Future[Talk] = Future()
 
-    def work() -> None:
+    join: Callable[[], Talk]
+    give_up: Callable[[], None]
+    _joined: Future[Talk] = field(default_factory=Future)
+
+    def while_they_live(self, others: ProcessContext) -> Talk:
+        """What `join` comes to.
+
+        Raises:
+            LongtakeError: `ranks.lost` if one of the others ends before.
+        """
+        thread = threading.Thread(target=self._work, daemon=True)
+        thread.start()
         try:
-            joining.set_result(join())
-        except (LongtakeError, RuntimeError, OSError) as error:
-            joining.set_exception(error)
+            while thread.is_alive():
+                with _told_why():
+                    others.join(LOOK_S)
+        except BaseException:
+            # A thread that comes back while Python ends would abort it.
+            self.give_up()
+            thread.join(GIVEN_UP_S)
+            raise
+        return self._joined.result(0)
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        with _told_why():
-            others.join(LOOK_S)
-    return joining.result(0)
+    def _work(self) -> None:
+        try:
+            self._joined.set_result(self.join())
+        except (LongtakeError, RuntimeError, OSError) as error:
+            self._joined.set_exception(error)
 
 
 @contextmanager
