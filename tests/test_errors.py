@@ -21,6 +21,7 @@ STATUSES = {
     "network": 6,
     "disk": 7,
     "environment": 7,
+    "ranks": 7,
     "partial": 8,
     "verify": 8,
 }
