@@ -130,28 +130,30 @@ def measure(length: int, size: int) -> dict[str, Any]:
     }
 
 
-def judged(figures: dict[str, Any]) -> bool:
-    """Whether all that was measured reaches its target."""
+def judged(figures: dict[str, Any], targets: dict[str, float]) -> bool:
+    """Whether all that was measured reaches its target, if it has one."""
     size = figures["ranks"]
-    return (
-        figures["same_tokens"]
-        and figures["logprob_difference"] <= TARGETS["logprobs"]
-        and max(figures["bytes_shares"]) * size <= TARGETS["bytes"]
-        and max(figures["prefill_s"]["shares"]) * size <= TARGETS["prefill"]
-    )
+    found = {
+        "bytes": max(figures["bytes_shares"]) * size,
+        "prefill": max(figures["prefill_s"]["shares"]) * size,
+        "logprobs": figures["logprob_difference"],
+    }
+    return figures["same_tokens"] and all(found[name] <= target for name, target in targets.items())
 
 
 def main() -> int:
     """Measure, print, judge; 1 if a target is missed by a run that is not the smoke."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--smoke", action="store_true", help="a short prompt; misses no target")
+    parser.add_argument("--smoke", action="store_true", help="a short prompt; no target for time")
     given = parser.parse_args()
     torch.set_num_threads(1)
     figures = measure(SMOKE_LENGTH if given.smoke else LENGTH, given.ranks)
     print(json.dumps(figures, indent=2))
-    ok = judged(figures)
-    print(json.dumps({"figures": figures, "targets": TARGETS, "ok": ok}))
+    # Hundredths of a second say nothing about time.
+    targets = {name: target for name, target in TARGETS.items() if not (given.smoke and name == "prefill")}
+    ok = judged(figures, targets)
+    print(json.dumps({"figures": figures, "targets": targets, "ok": ok}))
     return 0 if ok or given.smoke else 1
 
 

@@ -29,6 +29,8 @@ A refusal is one line on standard error, and the exit status says of what kind i
 With `--json` nothing goes to standard error and standard output carries one JSON object, either the answer or
 `{{"error": {{"code", "exit_status", "subject", "reason", "advice"}}}}`. File names are shown with control characters
 and undecodable bytes escaped, so that a line stays one line. `LONGTAKE_TRACEBACK=1` adds the traceback.
+Of processes that torchrun started the first tells what all have met. What another has met alone goes to standard error,
+also with `--json`, with `rank N: ` before it.
 A reader that closes the pipe early (`longtake info film.mp4 | head -1`) ends the run in silence with status 141.
 
 | code | exit status | meaning |

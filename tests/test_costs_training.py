@@ -34,6 +34,7 @@ from longtake.costs.training import (
     AUTOCAST,
     BFLOAT16,
     FLOAT32,
+    Attention,
     Decoder,
     Load,
     Networks,
@@ -234,7 +235,7 @@ def test_longva_s_two_days_are_what_utilisation_was_taken_from() -> None:
 
 def test_states_by_hand() -> None:
     """A decoder of 1,000 numbers, which learns, and a tower of 200, on four ranks: 300, 250 and 500 of 4 bytes."""
-    decoder = Decoder(4, 8, 2, 2, 1, 2, 10, layer_parameters=450, layer_matrices=400, outer_parameters=100)
+    decoder = Decoder(4, 8, 2, Attention(2, 1), 2, 10, layer_parameters=450, layer_matrices=400, outer_parameters=100)
     networks = replace(networks_of("nano"), decoder=decoder)
     networks = Networks(decoder, {"vision": replace(networks.parts["vision"], parameters=200)})
     load, spread = Load("a", 1, 1, 1, 16), Spread(4, 2)
@@ -284,7 +285,7 @@ def test_ring_sends_by_hand() -> None:
     """Two ranks, eight tokens, one layer of one key head of two numbers: each sends its four tokens' keys and values
     once on the way there and once on the way back, and their gradients twice in float32.
     """
-    decoder = Decoder(4, 8, 1, 2, 1, 2, 10, layer_parameters=0, layer_matrices=0, outer_parameters=0)
+    decoder = Decoder(4, 8, 1, Attention(2, 1), 2, 10, layer_parameters=0, layer_matrices=0, outer_parameters=0)
     load = Load("a", 1, 1, 1, 8, half=False)
     sent = sent_bytes(Networks(decoder, {}), load, Spread(2, 2))["ring"]
     keys = 4 * 2 * 2

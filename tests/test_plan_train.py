@@ -103,6 +103,45 @@ def test_text_on_eight_devices(cli: Cli, qwen2: str) -> None:
     assert plain["ways"][0]["memory_bytes"] == stage["memory_bytes"]
 
 
+def test_text_on_sixty_four_devices(cli: Cli, qwen2: str) -> None:
+    """Four rows a step: rings of 8 would be 8 (of 24 ranks, 3), which is refused as the training refuses it."""
+    asked = ("plan", "train", str(PAPER / "text.toml"), "--model", qwen2, "--ranks")
+    for ranks, rings, fitting in ((64, 8, 16), (24, 3, 12)):
+        status, _, err = cli(*asked, str(ranks))
+        assert status == ErrorCode.USAGE_BAD_OPTION.value.exit_status and ONE_LINE.fullmatch(err)
+        assert f"by {rings} data ranks" in err and f"--ring {fitting}" in err
+        (stage,) = cli.json(*asked, str(ranks), "--ring", str(fitting))["stages"]
+        assert (stage["rows_a_step"], stage["tokens_a_step"]) == (4, 896_000)
+
+
+def test_muon_is_planned_as_it_may_be_trained(cli: Cli) -> None:
+    """Whole matrices on each rank: neither asked for in parts, nor told as a way to fit."""
+    asked = ("plan", "train", str(RECIPES / "text_small.toml"), "--ranks", "2", "--set", "optimiser=muon")
+    status, _, err = cli(*asked, "--weights", "sharded")
+    assert status == ErrorCode.USAGE_BAD_OPTION.value.exit_status and ONE_LINE.fullmatch(err) and "Muon" in err
+    assert cli.json(*asked)["weights"] == "whole"
+    stages = cli.json(*asked, "--device-memory", "100MiB")["stages"]
+    told = [way["options"] for stage in stages for way in stage["ways"]]
+    assert told and not any("--weights" in options for options in told)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "options", "memory"),
+    [(1, (), "70GiB"), (2, (), "60GiB"), (4, ("--attending", "ulysses"), "40GiB"), (8, ("--no-recompute",), "32GiB")],
+)
+def test_ways_that_are_told_can_be_gone(
+    cli: Cli, qwen2: str, ranks: int, options: tuple[str, ...], memory: str
+) -> None:
+    """Each is planned as it was told, and fits: rows and heads are dealt out as the training would."""
+    recipe = ("plan", "train", str(PAPER / "text.toml"), "--model", qwen2, "--device-memory", memory)
+    asked = (*recipe, "--ranks", str(ranks), "--ring", str(ranks), *options)
+    (stage,) = cli.json(*asked)["stages"]
+    assert stage["fits"] is False and stage["ways"]
+    for way in stage["ways"]:
+        (gone,) = cli.json(*asked, *way["options"].split())["stages"]
+        assert gone["fits"] and gone["memory_bytes"] == way["memory_bytes"]
+
+
 def test_what_is_said(cli: Cli, qwen2: str) -> None:
     asked = ("plan", "train", PAPER / "text.toml", "--model", qwen2, "--ranks", 8, "--device-memory", "32GiB")
     status, out, err = cli(*map(str, asked))
@@ -169,14 +208,14 @@ def test_what_would_fit_does_and_less_does_not(longva: Networks) -> None:
     spread = Spread(8, 1, recompute=True)
     room = 40 * GIB
     assert peak(longva, load, spread).total_bytes > room
-    found = ways(longva, load, spread, room)
+    found = ways(longva, lambda _: load, spread, room)
     assert found and all(way.bytes == peak(longva, load, way.spread).total_bytes <= room for way in found)
     assert found[0].told == "--ring 8" and found[0].spread.ranks == 8
     most = longest_row(longva, load, spread, room)
     assert peak(longva, replace(load, length=most), spread).total_bytes <= room
     assert peak(longva, replace(load, length=most + 1), spread).total_bytes > room
     assert longest_row(longva, load, Spread(hold="whole"), GIB) == 0
-    assert ways(longva, load, Spread(hold="whole"), GIB) == []
+    assert ways(longva, lambda _: load, Spread(hold="whole"), GIB) == []
 
 
 @pytest.mark.parametrize(
@@ -194,6 +233,17 @@ def test_refusals(cli: Cli, qwen2: str, options: tuple[str, ...], told: str) -> 
     given = ("plan", "train", str(PAPER / "text.toml"), "--ranks", "8", "--model", qwen2, *options)
     status, out, err = cli(*given)
     assert status != 0 and out == "" and ONE_LINE.fullmatch(err) and told in err
+
+
+def test_attention_that_ranks_do_not_do_together_is_refused_where_they_would(cli: Cli, tmp_path: Path) -> None:
+    windowed = {**QWEN2_7B, "use_sliding_window": True, "sliding_window": 4096, "max_window_layers": 0}
+    (tmp_path / "config.json").write_text(json.dumps(windowed))
+    asked = ("plan", "train", str(PAPER / "text.toml"), "--model", str(tmp_path), "--ranks")
+    status, _, err = cli(*asked, "8")
+    assert status == ErrorCode.USAGE_BAD_OPTION.value.exit_status and ONE_LINE.fullmatch(err)
+    assert "a sliding window of 4,096" in err and "--ring 1" in err
+    (stage,) = cli.json(*asked, "1", "--ring", "1", "--device-memory", "2GiB")["stages"]
+    assert stage["ways"] == [], "no longer ring is told of"
 
 
 def test_folder_that_is_no_model(cli: Cli, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ def test_smoke() -> None:
     done = subprocess.run([sys.executable, str(BENCHMARK), "--smoke"], capture_output=True, text=True, check=True)
     told = json.loads(done.stdout.splitlines()[-1])
     assert set(told) == {"figures", "targets", "ok"}
+    assert told["ok"] is True and set(told["targets"]) == {"bytes", "logprobs"}, "time is nothing in the smoke"
     figures = told["figures"]
     assert figures["same_tokens"] is True and figures["different_tokens"] > 10
     assert figures["logprob_difference"] < 1e-4

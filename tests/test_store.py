@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import longtake
 import tiny
 from longtake import identity
 from longtake.engines.keeping import Keeping
+from longtake.eye.records import Glances, Records
 from longtake.families import Model
 from longtake.layouts.image_grid import ImageGrid
 from longtake.layouts.slowfast import SlowFast
@@ -28,6 +29,7 @@ from longtake.samplers.uniform import Uniform
 from longtake.store import Pruned, Store, files
 from longtake.store import room as rooms
 from longtake.store.files import Damaged, files_of, header_of, salvage, tensors_of, write_tensors
+from longtake.video import Frames
 from longtake.video.options import ReadOptions
 from longtake.vision.projector import Projector
 from watching import QUESTION, Counting, film_of, flip, kept_files, locked, same, unprivileged, watched, with_store
@@ -589,3 +591,53 @@ def test_what_others_put_into_the_folder_is_no_entry(model: Model, film: Path, f
     (again,) = Store(folder).held()
     assert (again.key, again.records) == (one.key, one.records)
     assert [gone.key for gone in Store(folder).prune().removed] == [one.key]
+
+
+def test_hashes_of_a_killed_watch_are_there(
+    model: Model, film: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("longtake.eye.remembering.KEPT_AT_LEAST_EVERY_S", 0.0)
+    kept, hashing = with_store(model, folder, seconds=0.1), ReadOptions(hash_pixels=True)
+    watched(kept, film)
+
+    def read(numbers: Sequence[int], **options: Any) -> Iterator[Frames]:
+        for frames in video.read(numbers, **options):
+            if frames.numbers[-1] > 100:
+                raise KeyboardInterrupt
+            yield frames
+
+    video = longtake.open_video(film, options=hashing)
+    stopping = Counting(video)
+    stopping.read = read  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        look(kept, stopping)
+    later = watched(kept, film, options=hashing)
+    assert 0 < len(later.read) < 120 and later.read[-1] == 119
+    fresh = watched(replace(kept, store=None), film, options=hashing)
+    assert later.look.hashes == fresh.look.hashes and len(fresh.look.hashes) == 120
+
+
+def test_hashes_that_cannot_be_kept_are_tried_once(
+    model: Model, film: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("longtake.eye.remembering.KEPT_AT_LEAST_EVERY_S", 0.0)
+    kept, hashing, tried = with_store(model, folder, seconds=0.1), ReadOptions(hash_pixels=True), []
+    watched(kept, film)
+
+    def full(*_: object) -> None:
+        tried.append(1)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files, "_write_whole", full)
+    later = watched(kept, film, options=hashing)
+    assert len(tried) == 1 and f"not kept: {os.strerror(errno.ENOSPC)}" in later.notes
+    assert len(later.look.hashes) == 120
+
+
+def test_what_is_known_of_a_frame_that_is_kept_whole_and_as_a_glance_is_merged(folder: Path) -> None:
+    store = Store(folder)
+    entry, whole = (store.entry("features", {"of": name}, label=name) for name in ("glance", "whole"))
+    Records(entry).put_facts({1: {"plain": "yes"}, 2: {"plain": "yes"}})
+    Records(whole).put_facts({1: {"pixels": "abc"}, 3: {"pixels": "def"}})
+    found = Glances(entry, Records(whole)).facts([1, 2, 3, 4])
+    assert found == {1: {"plain": "yes", "pixels": "abc"}, 2: {"plain": "yes"}, 3: {"pixels": "def"}}

@@ -321,3 +321,14 @@ def test_controls_are_named_and_branch_from_a_nano(capsys: pytest.CaptureFixture
     status, _, said = cli("train", "nano", "--output", tmp_path, "--controls", "c")
     assert status == 2 and "the controls branch from a nano" in said
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", [("--controls", "c"), ("--card",)])
+def test_what_one_process_does_is_refused_to_several(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    status, _, said = Cli(capsys)("train", "nano", "--output", tmp_path, *option)
+    assert status == 2 and f"train nano {option[0]}" in said and "2 were started" in said
+    assert not list(tmp_path.iterdir())

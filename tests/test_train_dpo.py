@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from longtake.train.looking import Looker
 from longtake.train.preferences import Preference, read_preferences
 from longtake.train.preferring import log_probabilities, margins, preference_losses, read_pair
 from longtake.train.recipes import read_recipe
+from longtake.train.reference import References
 from longtake.train.showing import Teller
 from longtake.video.opening import open_video
 from longtake.world.film import write_film
@@ -246,6 +248,48 @@ def test_the_reference_is_used_as_it_is_kept_by_model_and_pair(data: Path) -> No
     tiny.checkpoint(data / "nano", seed=1)
     train(recipe(data, shared, "steps=2"), data / "three")
     assert len((data / "kept.jsonl").read_text().splitlines()) == 2 * ROWS
+
+
+ROW = {"model": "m", "pair": "p", "chosen": -1.0, "rejected": -2.5}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"model": "m", "pa',
+        "[1]",
+        "",
+        "\x00\x00",
+        '{"model": "m", "chosen": -1.0, "rejected": -2.0}',
+        json.dumps({**ROW, "chosen": "-1"}),
+        json.dumps({**ROW, "rejected": math.nan}),
+    ],
+)
+def test_a_damaged_file_of_references_is_refused_by_its_line_and_left_as_it_is(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "kept.jsonl"
+    path.write_text(f"{json.dumps(ROW)}\n{line}\n{json.dumps(ROW)[:20]}")
+    before = path.read_bytes()
+    with pytest.raises(LongtakeError) as caught:
+        References(path, "m")
+    assert caught.value.code is ErrorCode.DATA_BAD and caught.value.subject == f"{path}:2"
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("left", range(1, len(json.dumps(ROW))))
+def test_half_a_reference_at_the_end_is_computed_again(tmp_path: Path, left: int) -> None:
+    path, whole = tmp_path / "kept.jsonl", json.dumps(ROW) + "\n"
+    path.write_text(whole + json.dumps({**ROW, "pair": "q"})[:left])
+    references = References(path, "m")
+    assert path.read_text() == whole
+    assert references.of(SimpleNamespace(key="p")) == (-1.0, -2.5)  # type: ignore[arg-type]
+
+
+def test_what_is_no_file_of_references_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not to be lost")
+    with pytest.raises(LongtakeError, match=r"notes\.txt:1") as caught:
+        References(path, "m")
+    assert caught.value.code is ErrorCode.DATA_BAD and path.read_text() == "not to be lost"
 
 
 def test_ctrl_c_leaves_everything_in_order_wherever_it_comes(data: Path) -> None:

@@ -42,6 +42,7 @@ from longtake.train.schedule import Schedule, adam
 from longtake.train.sharding import gathered, sharded
 from longtake.train.spread import ONE, Hold, Spread, heard, spread_over
 from longtake.train.text_recipe import TextRecipe, TextStage
+from longtake.train.together import refuse_rows
 from longtake.train.vocabulary import build_tokenizer, word_ids
 from ranks import run_ranks
 
@@ -454,6 +455,22 @@ def test_a_step_has_the_same_rows_over_any_ranks(length: int, data_ranks: int, r
         batches = recipe.batches(stage, data_ranks=data_ranks, ring=ring)
         assert at_once * batches == rows and batches % data_ranks == 0
         assert at_once * length <= max(8192 * ring, length)
+    else:
+        with pytest.raises(ValueError, match=f"{rows} rows of a step over {data_ranks} data ranks; want a multiple"):
+            recipe.rows_at_once(stage, data_ranks=data_ranks, ring=ring)
+
+
+@pytest.mark.parametrize(("ranks", "ring", "fitting"), [(64, 8, 16), (24, 8, 12), (3, 1, 3)])
+def test_rows_that_ranks_cannot_share_are_refused_with_what_fits(ranks: int, ring: int, fitting: int) -> None:
+    """Four rows: 8 rings cannot share them, nor 3; 4, 2 and one can. Or as many rows as rings."""
+    recipe = TextRecipe(step_tokens=4000, tokens_at_once=1000, stages=(TextStage(1000, steps=1),))
+    with pytest.raises(LongtakeError, match=f"4 rows of 1,000 tokens a step .* {ranks // ring} data ranks") as refused:
+        refuse_rows(recipe, ranks=ranks, ring=ring, together="ring")
+    assert refused.value.code is ErrorCode.USAGE_BAD_OPTION
+    tokens = {8: 8000, 3: 6000}[ranks // ring]
+    assert f"--ring {fitting}, or take larger steps: --set step_tokens={tokens}" in str(refused.value)
+    refuse_rows(recipe, ranks=ranks, ring=fitting, together="ring")
+    refuse_rows(replace(recipe, step_tokens=tokens), ranks=ranks, ring=ring, together="ring")
 
 
 def test_muon_wants_whole_matrices() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -173,6 +173,28 @@ def test_a_folder_of_nothing_to_train_on_is_passed_over_and_one_alone_is_refused
     with pytest.raises(LongtakeError, match="no document to train on") as caught:
         next(MoreLong(Corpus(find_files([str(tmp_path / "b")])), 1000, 0.5).training([0]))
     assert caught.value.code is ErrorCode.DATA_BAD
+
+
+@pytest.mark.parametrize("long_characters", [10, 1000])
+def test_a_source_of_one_kind_gives_its_first_early_and_all_in_a_round(tmp_path: Path, long_characters: int) -> None:
+    """All are long, or all short; the other kind is met in no round."""
+    texts(tmp_path / "a", [50] * 205)
+    read: list[str] = []
+
+    class Read(Corpus):
+        def round(self, seed: Sequence[int], number: int) -> Iterator[Document]:
+            for document in super().round(seed, number):
+                read.append(document.text)
+                yield document
+
+    source = MoreLong(Read(find_files([str(tmp_path)]), held_out_share=0.0), long_characters, 0.5)
+    documents = source.training([0])
+    found = [next(documents)]
+    assert len(read) <= 16
+    found += [next(documents) for _ in range(409)]
+    for part in (found[:205], found[205:]):
+        assert len({document.text for document in part}) == 205
+    assert read == [document.text for document in found]
 
 
 def test_a_long_text_file_is_several_documents_cut_after_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

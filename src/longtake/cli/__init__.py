@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from longtake import started
 from longtake.errors import ErrorCode, LongtakeError, writing
 
 CLOSED_PIPE_STATUS = 141
@@ -87,10 +88,30 @@ def _tell(error: LongtakeError, *, as_json: bool) -> int:
         import traceback
 
         traceback.print_exception(error)
-    if error.code in (ErrorCode.RANKS_LOST, ErrorCode.USAGE_BAD_OPTION) and os.environ.get("RANK", "0") != "0":
-        # Started by torchrun, and not as the first, which is told the same and says it for all.
-        return int(error.code.value.exit_status)
-    stream, text = (sys.stdout, json.dumps(error.as_dict(), indent=2)) if as_json else (sys.stderr, str(error))
+    if started.size() > 1:
+        return _tell_among_ranks(error, as_json=as_json)
+    _write(error, as_json=as_json)
+    return error.code.value.exit_status
+
+
+def _tell_among_ranks(error: LongtakeError, *, as_json: bool) -> int:
+    """The same of one of several that torchrun started: the leading one, or else who has met something of its own."""
+    # torch reads this when it is imported; what it warns of is told by an error of one line.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from longtake.parallel import voice
+
+    if started.leads():
+        _write(error, as_json=as_json)
+        voice.told()
+    elif voice.is_mine(str(error)):
+        # Standard output has room for one object only, which is the leading rank's.
+        _write(error, as_json=False, before=f"rank {started.rank()}: ")
+    return error.code.value.exit_status
+
+
+def _write(error: LongtakeError, *, as_json: bool, before: str = "") -> None:
+    text = json.dumps(error.as_dict(), indent=2) if as_json else f"{before}{error}"
+    stream = sys.stdout if as_json else sys.stderr
     try:
         if stream is not None:
             encoding = stream.encoding or "utf-8"
@@ -99,7 +120,6 @@ def _tell(error: LongtakeError, *, as_json: bool) -> int:
     except OSError:
         # Nobody can be told any more; the exit status still speaks.
         _drop_output()
-    return error.code.value.exit_status
 
 
 def _drop_output() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +13,8 @@ from longtake.errors import ErrorCode, LongtakeError
 from longtake.video.times import spoken_s
 
 if TYPE_CHECKING:
-    from longtake.costs.training import Decoder, Hold, Load, Networks, Spread, Together
+    from longtake.costs.arranging import Laid
+    from longtake.costs.training import Hold, Load, Networks, Spread, Together
 
 GIB = 2**30
 KINDS = ("weights", "gradients", "optimiser", "working", "activations", "logits", "ring")
@@ -106,12 +106,12 @@ def plan_train_and_print(course: Course, machines: Machines, *, show: Show) -> N
     recipe = planned.read_for(kind, course.path, course.settings, given)
     sizes = planned.Sizes(course.samples, course.sample_tokens)
     networks, spread = networks_for(recipe, kind), machines.spread(recipe)
-    _refuse_undealt(networks.decoder, spread)
     room = Means(None, machines.memory).room(device="cuda", apart=True)
-    stages = [
-        _stage(networks, (stage.longest, stage.usual), spread, machines, None if room is None else room.bytes)
-        for stage in planned.stages_of(recipe, networks, sizes, spread)
-    ]
+    stages = []
+    for number, stage in enumerate(planned.stages_of(recipe, networks, sizes, spread)):
+        told = _stage(networks, (stage.longest, stage.usual), spread, machines)
+        laid = planned.laid(recipe, networks, sizes, number)
+        stages.append({**told, **_verdict(networks, laid, spread, None if room is None else room.bytes)})
     facts: dict[str, Any] = {
         "recipe": course.path,
         "kind": kind,
@@ -135,16 +135,6 @@ def plan_train_and_print(course: Course, machines: Machines, *, show: Show) -> N
         _print(facts)
 
 
-def _refuse_undealt(decoder: Decoder, spread: Spread) -> None:
-    """Refuse what `parallel.ulysses` refuses."""
-    wanted = math.lcm(decoder.key_heads, spread.ring)
-    if spread.together == "ulysses" and decoder.heads % wanted:
-        heads = f"{decoder.heads} heads on {decoder.key_heads} of keys and values"
-        reason = f"{heads} cannot be dealt out to {spread.ring} ranks"
-        advice = "take the ring, or another number of ranks"
-        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--attending ulysses", reason, advice)
-
-
 def networks_for(recipe: Any, kind: str) -> Networks:
     """Those of the model that a recipe starts from, or of one from scratch.
 
@@ -162,12 +152,9 @@ def networks_for(recipe: Any, kind: str) -> Networks:
     return Networks(decoder_of(untrained(recipe)), {})
 
 
-def _stage(
-    networks: Networks, loads: tuple[Load, Load], spread: Spread, machines: Machines, room_bytes: int | None
-) -> dict[str, Any]:
-    """Everything that is told of one stage: memory for its longest rows, bytes and hours for the usual ones."""
+def _stage(networks: Networks, loads: tuple[Load, Load], spread: Spread, machines: Machines) -> dict[str, Any]:
+    """What one stage takes: memory for its longest rows, bytes and hours for the usual ones."""
     from longtake.costs import holding, moving
-    from longtake.costs.arranging import longest_row, ways
 
     load, usual = loads
     moments = holding.memory(networks, load, spread)
@@ -175,8 +162,7 @@ def _stage(
     work = moving.flops(networks, usual, spread)
     pace = {"device_flops": machines.flops, "utilisation": machines.utilisation}
     seconds = moving.seconds(networks, usual, spread, **pace)
-    fits = None if room_bytes is None else peak.total_bytes <= room_bytes
-    told: dict[str, Any] = {
+    return {
         "name": load.name,
         "learns": sorted(load.learning),
         "steps": load.steps,
@@ -192,14 +178,25 @@ def _stage(
         "flops_a_step": work.useful,
         "computed_flops_a_step": work.computed,
         "hours": round(seconds / 3600, 3),
-        "fits": fits,
     }
-    if room_bytes is not None:
+
+
+def _verdict(networks: Networks, laid: Laid, spread: Spread, room_bytes: int | None) -> dict[str, Any]:
+    """Whether a stage's longest rows fit, and what would make them."""
+    from longtake.costs.arranging import longest_row, ways
+    from longtake.costs.holding import peak
+
+    load = laid(spread)
+    if room_bytes is None or load is None:
+        return {"fits": None}
+    fits = peak(networks, load, spread).total_bytes <= room_bytes
+    found = [] if fits else ways(networks, laid, spread, room_bytes)
+    return {
+        "fits": fits,
         # A longer row of pictures would have more of them.
-        told["longest_row"] = None if load.views else longest_row(networks, load, spread, room_bytes)
-        found = [] if fits else ways(networks, load, spread, room_bytes)
-        told["ways"] = [{"options": way.told, "memory_bytes": way.bytes} for way in found]
-    return told
+        "longest_row": None if load.views else longest_row(networks, load, spread, room_bytes),
+        "ways": [{"options": way.told, "memory_bytes": way.bytes} for way in found],
+    }
 
 
 def _notes(kind: str, recipe: Any, sample_tokens: int, *, unmeasured: bool, spread: Spread) -> list[str]:
@@ -243,7 +240,7 @@ def _print_stage(stage: Mapping[str, Any], room_bytes: int | None) -> None:
         ),
         (
             "memory",
-            f"{_gib(stage['memory_bytes'])} on each device, {MOMENTS[stage['widest']]}{_verdict(stage, room_bytes)}",
+            f"{_gib(stage['memory_bytes'])} on each device, {MOMENTS[stage['widest']]}{_fits(stage, room_bytes)}",
         ),
         *((f"  {kind}", _gib(count)) for kind, count in stage["bytes"].items()),
     ]
@@ -276,7 +273,7 @@ def _advice(found: Sequence[Mapping[str, Any]]) -> str:
     return "it would fit with " + ", or with ".join(f"{way['options']} ({_gib(way['memory_bytes'])})" for way in found)
 
 
-def _verdict(stage: Mapping[str, Any], room_bytes: int | None) -> str:
+def _fits(stage: Mapping[str, Any], room_bytes: int | None) -> str:
     if room_bytes is None:
         return ""
     return f"; {'fits' if stage['fits'] else 'does not fit'} into {_gib(room_bytes)}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from longtake import started
 from longtake.errors import ErrorCode, LongtakeError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Crew:
     @property
     def alone(self) -> bool:
         """Whether there is but one, so that nobody has to be asked."""
-        return (self.ranks or 1) == 1 and os.environ.get("WORLD_SIZE", "1") == "1"
+        return (self.ranks or 1) == 1 and started.size() == 1
 
     def begins(self) -> bool:
         """Whether there is more to do here: one that torchrun started, and not as the first, has done all behind this.
@@ -54,7 +55,7 @@ class Crew:
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--device {self.device}", reason, "take cuda or cpu")
         # torch reads this when it is imported; what it warns of is told by an error of one line.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-        if os.environ.get("RANK", "0") == "0":
+        if started.leads():
             return True
         from longtake.parallel.joining import joined
         from longtake.parallel.talking import Talk
@@ -73,7 +74,7 @@ class Crew:
 
         if self.device == "cpu" or not torch.cuda.is_available():
             return torch.device("cpu")
-        here, wanted = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", self.ranks or 1))
+        here, wanted = torch.cuda.device_count(), started.size_here(self.ranks or 1)
         if here < wanted:
             reason = f"each of {wanted} ranks needs a graphics card of its own, and this machine has {here}"
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--ranks", reason, f"take {here}, or --device cpu")
@@ -95,9 +96,9 @@ def together(made: Made, crew: Crew) -> Iterator[Model]:
         yield made(crew.device)
         return
     from longtake.parallel.engine import leading
-    from longtake.parallel.seats import company, started_size
+    from longtake.parallel.seats import company
 
-    with company(partial(follow, crew), crew.ranks or started_size(), crew.place()) as talk:
+    with company(partial(follow, crew), crew.ranks or started.size(), crew.place()) as talk:
         model = _agreed(talk, lambda: made(str(talk.ranks.device)))
         engine: Any = model.engine
         with leading(engine, talk) as spread:

@@ -15,7 +15,7 @@ from longtake.errors import ErrorCode, LongtakeError, writing
 
 def train_nano(output: str, *, share: float, seed: int, questions: int, as_json: bool) -> None:
     """`longtake train nano`: train, then print how many held-out questions the model gets right, by kind."""
-    from longtake.parallel.joining import leads
+    from longtake.started import leads
     from longtake.train.nano import train
 
     recipe = _nano_recipe(share, seed, questions)
@@ -40,10 +40,12 @@ def train_nano_controls(output: str, wanted: str, *, share: float, seed: int, qu
     """`longtake train nano --controls a,b,c`: what short text alone would have made of the same base.
 
     Raises:
-        LongtakeError: `usage.bad_option` for a control that there is not, or where there is no nano.
+        LongtakeError: `usage.bad_option` for a control that there is not, where there is no nano, or under torchrun.
     """
+    from longtake.started import alone
     from longtake.train.nano import CONTROLS, train_controls
 
+    alone("train nano --controls")
     known = {branch.name.removeprefix("control_"): branch for branch in CONTROLS}
     names = [name.strip() for name in wanted.split(",")]
     if not set(names) <= set(known):
@@ -57,8 +59,10 @@ def train_nano_controls(output: str, wanted: str, *, share: float, seed: int, qu
 
 def write_nano_card(output: str) -> None:
     """`longtake train nano --card`: the card and its figures, with every sweep that is there by now."""
+    from longtake.started import alone
     from longtake.train.nano import write_card
 
+    alone("train nano --card")
     kept = Path(output) / "model" / "figures.json"
     if not kept.exists():
         raise LongtakeError(
@@ -108,7 +112,7 @@ class Told:
 
 def train_on_text(told: Told, output: str, *, device: str, plan: bool, show: Show) -> None:
     """`longtake train text`: train, then print what held-out text lost, by position."""
-    from longtake.parallel.joining import leads
+    from longtake.started import leads
     from longtake.train.showing import Teller
     from longtake.train.text import train_text
     from longtake.train.text_recipe import TextRecipe
@@ -137,7 +141,7 @@ def bring_together_and_print(language: str, tower: str, output: str, *, seed: in
 
 def align_with_pictures(told: Told, output: str, *, device: str, plan: bool, show: Show) -> None:
     """`longtake train align`: train, then print what held-out answers lost."""
-    from longtake.parallel.joining import alone
+    from longtake.started import alone
     from longtake.train.align_recipe import AlignRecipe
     from longtake.train.alignment import train_align
     from longtake.train.showing import Teller
@@ -154,7 +158,7 @@ def align_with_pictures(told: Told, output: str, *, device: str, plan: bool, sho
 
 def teach_preferences(told: Told, output: str, *, device: str, plan: bool, show: Show) -> None:
     """`longtake train dpo`: train, then print what held-out pairs say."""
-    from longtake.parallel.joining import alone
+    from longtake.started import alone
     from longtake.train.dpo import train_dpo
     from longtake.train.dpo_recipe import DpoRecipe
     from longtake.train.showing import Teller

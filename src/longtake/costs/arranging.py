@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from longtake.costs.holding import peak
@@ -10,6 +10,10 @@ from longtake.costs.training import Hold, Load, Networks, Spread
 
 MOST_RANKS = 4096
 _HOLDS: tuple[Hold, ...] = ("whole", "sharded", "aside")
+
+
+Laid = Callable[[Spread], Load | None]
+"""What a stage computes, laid out so; None where that training would not begin."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Way:
     bytes: int
 
 
-def ways(networks: Networks, load: Load, spread: Spread, room_bytes: int) -> list[Way]:
+def ways(networks: Networks, laid: Laid, spread: Spread, room_bytes: int) -> list[Way]:
     """What would make it fit: the mildest change on as many ranks, and the fewest ranks that are enough; none may do.
 
     Recomputation costs a third of the time, offloading the way to the processor's memory and back, a longer ring
@@ -36,8 +40,9 @@ def ways(networks: Networks, load: Load, spread: Spread, room_bytes: int) -> lis
     found = []
     for changes in (_on_as_many(spread), _on_more(spread)):
         for changed in changes:
-            needs = peak(networks, load, changed).total_bytes
-            if needs <= room_bytes:
+            load = laid(changed)
+            needs = None if load is None else peak(networks, load, changed).total_bytes
+            if needs is not None and needs <= room_bytes:
                 found.append(Way(_told(spread, changed), changed, needs))
                 break
     return found
@@ -60,22 +65,26 @@ def longest_row(networks: Networks, load: Load, spread: Spread, room_bytes: int)
 
 
 def _on_as_many(spread: Spread) -> Iterator[Spread]:
-    rings = [ring for ring in range(spread.ring, spread.ranks + 1) if spread.ranks % ring == 0]
     again = (True,) if spread.recompute else (False, True)
     for hold in _HOLDS[_HOLDS.index(spread.hold) :]:
-        for ring in rings:
+        for ring in _rings(spread, spread.ranks):
             for recompute in again:
                 yield replace(spread, ring=ring, recompute=recompute, hold=hold)
 
 
 def _on_more(spread: Spread) -> Iterator[Spread]:
-    """Twice the ranks, and so on: the new ones read along in the same rows first."""
+    """Twice the ranks, and so on, which hold less each: by rings as long as before, or longer ones."""
+    holds: tuple[Hold, ...] = ("sharded", "whole") if spread.hold == "whole" else (spread.hold,)
     ranks = 2 * spread.ranks
     while ranks <= MOST_RANKS:
-        for ring in (spread.ring, 2 * spread.ring, ranks):
-            hold = "sharded" if spread.hold == "whole" else spread.hold
-            yield replace(spread, ranks=ranks, ring=ring, recompute=True, hold=hold)
+        for ring in _rings(spread, ranks):
+            for hold in holds:
+                yield replace(spread, ranks=ranks, ring=ring, recompute=True, hold=hold)
         ranks *= 2
+
+
+def _rings(spread: Spread, ranks: int) -> list[int]:
+    return [ring for ring in range(spread.ring, ranks + 1) if ranks % ring == 0]
 
 
 def _told(old: Spread, new: Spread) -> str:

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from longtake.checkpoint import CONFIG, UNBUILT, bad_checkpoint, read_config, without_memory
 from longtake.costs.outlining import outline_of
-from longtake.costs.training import Decoder, Networks, Seeing
+from longtake.costs.training import Attention, Decoder, Networks, Seeing
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.loading import folder_of
 
@@ -69,14 +69,34 @@ def decoder_of(language: Any) -> Decoder:
         width=config.hidden_size,
         hidden=config.intermediate_size,
         layers=config.num_hidden_layers,
-        heads=config.num_attention_heads,
-        key_heads=config.num_key_value_heads,
+        attention=attention_of(config),
         head_width=getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
         vocabulary=config.vocab_size,
         layer_parameters=sum(p.numel() for p in own),
         layer_matrices=sum(p.numel() for p in own if p.ndim == 2),
         outer_parameters=sum(p.numel() for p in language.parameters()) - layers,
     )
+
+
+def attention_of(config: Any) -> Attention:
+    """What attention is in transformers' language model of such a config.
+
+    Raises:
+        AttributeError: it tells no heads.
+    """
+    window = getattr(config, "sliding_window", None)
+    # Where a model tells layers apart, those of other kinds take no window.
+    sliding = window is not None and "sliding_attention" in (
+        getattr(config, "layer_types", None) or ["sliding_attention"]
+    )
+    besides = {
+        f"a sliding window of {window or 0:,}": sliding,
+        "dropout": getattr(config, "attention_dropout", 0.0),
+        "capped products": getattr(config, "attn_logit_softcapping", None),
+    }
+    heads: int = config.num_attention_heads
+    few: int | None = getattr(config, "num_key_value_heads", None)
+    return Attention(heads, few or heads, tuple(name for name, wanted in besides.items() if wanted))
 
 
 def saved_bytes(module: nn.Module, run: Callable[[], object]) -> int:

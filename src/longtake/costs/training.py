@@ -41,12 +41,26 @@ AUTOCAST = Numbers(2, 4, 2 * (4 + 4) + 5 * 2)
 
 
 @dataclass(frozen=True)
+class Attention:
+    """What ranks that attend together have to know of it.
+
+    Attributes:
+        heads, key_heads: of queries; of keys and values.
+        besides: what it wants besides all that came before, in words.
+    """
+
+    heads: int
+    key_heads: int
+    besides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Decoder:
     """A language model with rotary positions, RMSNorm and SwiGLU: Qwen2, Llama, Mistral.
 
     Attributes:
         width, hidden: of the residual stream, and inside a perceptron.
-        heads, key_heads, head_width: of attention.
+        head_width: of each head of attention.
         layer_parameters, layer_matrices: numbers of one layer; of its matrices alone.
         outer_parameters: all others: embeddings, head, last norm; tied ones once.
     """
@@ -54,13 +68,22 @@ class Decoder:
     width: int
     hidden: int
     layers: int
-    heads: int
-    key_heads: int
+    attention: Attention
     head_width: int
     vocabulary: int
     layer_parameters: int
     layer_matrices: int
     outer_parameters: int
+
+    @property
+    def heads(self) -> int:
+        """Of queries."""
+        return self.attention.heads
+
+    @property
+    def key_heads(self) -> int:
+        """Of keys and values, each for some of queries."""
+        return self.attention.key_heads
 
     @property
     def parameters(self) -> int:

@@ -35,7 +35,8 @@ class Kept:
     Attributes:
         folder: where it is; "" where it cannot be kept.
         frames: how many there were.
-        came: how many of them were not read, for their features were there.
+        came: how many of them were not encoded, for their features were there; nor read, but for wanted hashes that
+            were not there.
         damaged: how many records were found not to be what they were; they were made again.
         bytes: that were written.
         refused: why not all could be kept; "" where all could.

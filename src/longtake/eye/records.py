@@ -159,9 +159,10 @@ class Glances(Records):
         self.first_CHW = whole.first_CHW if self.first_CHW is None else self.first_CHW
 
     def facts(self, numbers: Iterable[int]) -> dict[int, Facts]:
-        """Of either."""
+        """Of either; of one frame one may tell its hash and the other not."""
         wanted = list(numbers)
-        return {**self._whole.facts(wanted), **super().facts(wanted)}
+        whole, own = self._whole.facts(wanted), super().facts(wanted)
+        return {number: {**whole.get(number, {}), **own.get(number, {})} for number in whole.keys() | own.keys()}
 
     def take(self, groups: Iterable[Group]) -> dict[Group, Record]:
         """Of either, each of one place."""

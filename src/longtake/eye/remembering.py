@@ -118,11 +118,13 @@ class _Look:
         lacking = [number for number in self._seen.numbers if PIXELS not in facts[number]]
         if not (wants_hashes(self._video) and lacking):
             return
+        kept, since_s = len(self._seen.passed), time.monotonic()
         with closing(self._reading.pictures(self._video, self._plan, lacking, self._seen)) as pictures:
             for _ in pictures:
-                pass
-        with self._reading.clock.stage("store"):
-            self._records.put_facts({number: facts[number] for number in lacking})
+                if time.monotonic() - since_s >= KEPT_AT_LEAST_EVERY_S:
+                    self._keep_facts(self._seen.passed[kept:])
+                    kept, since_s = len(self._seen.passed), time.monotonic()
+        self._keep_facts(self._seen.passed[kept:])
 
     def _make(self, numbers: list[int]) -> set[int]:
         """Read, encode and keep some frames; returns those that did not come."""
@@ -167,6 +169,12 @@ class _Look:
             return
         with self._reading.clock.stage("store"):
             self._records.put(records, self._seen, lost)
+
+    def _keep_facts(self, numbers: list[int]) -> None:
+        if self._records.refused or not numbers:
+            return
+        with self._reading.clock.stage("store"):
+            self._records.put_facts({number: self._seen.facts[number] for number in numbers})
 
     def _grid(self, groups: Sequence[Group]) -> FeatureGrid:
         """All records in one grid; each is given up once it is copied, so that they are not held twice."""

@@ -27,8 +27,9 @@ from torch.multiprocessing.spawn import (
 )
 
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.parallel.joining import is_started, joined
+from longtake.parallel.joining import joined
 from longtake.parallel.talking import Talk, lost
+from longtake.started import is_started
 
 HOST = "127.0.0.1"
 LOOK_S = 0.05
@@ -40,11 +41,6 @@ LAST_WORDS_S = 30.0
 
 Work = Callable[[Talk], None]
 """What all but the first do; of a module's top level, so that another process finds it."""
-
-
-def started_size() -> int:
-    """How many processes torchrun has started; 1 where it has not."""
-    return int(os.environ["WORLD_SIZE"]) if is_started() else 1
 
 
 @contextmanager

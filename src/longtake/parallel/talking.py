@@ -103,12 +103,20 @@ class Talk:
         return into
 
 
+def tells_of_others(error: RuntimeError) -> bool:
+    """Whether it is what torch says where another rank is no longer there; memory that runs out, say, is not."""
+    # Gloo, unlike NCCL, has no kind of error of its own.
+    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
+
+
 @contextmanager
 def _heard() -> Iterator[None]:
-    """Only what torch says of others is told so: memory that runs out, say, is not in here."""
+    """Only what torch says of others is told so."""
     try:
         yield
     except RuntimeError as error:
+        if not tells_of_others(error):
+            raise
         raise lost("one of the others has ended, or cannot be reached") from error
 
 

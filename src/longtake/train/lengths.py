@@ -74,23 +74,45 @@ class MoreLong:
         return [replace(self.corpus, files=tuple(files)) for files in folders.values()]
 
     def _balanced(self, source: Corpus, seed: Sequence[int]) -> Iterator[Document]:
-        """The documents of one source, long ones whenever they are behind; ends only where there is none at all."""
+        """The documents of one source, long ones whenever they are behind; ends only where there is none at all.
+
+        As long as only one kind has been met, it is given, by WAITING documents at once; once the other is met, that is
+        made up for.
+        """
         waiting: dict[bool, deque[Document]] = {kind: deque(maxlen=WAITING) for kind in (True, False)}
         given = {True: 0, False: 0}
-        both, found = True, set[bool]()
+        found = set[bool]()
         for number in count():
             for document in source.round(seed, number):
                 kind = len(document.text) >= self.long_characters
                 found.add(kind)
                 waiting[kind].append(document)
-                while waiting[wanted := self._wanted(given) if both else kind]:
-                    drawn = waiting[wanted].popleft()
-                    given[wanted] += len(drawn.text)
-                    yield drawn
+                if len(found) == 2:
+                    yield from self._drawn(waiting, given)
+                elif len(waiting[kind]) == WAITING:
+                    yield from _emptied(waiting[kind], given, kind)
             if not found:
                 return
-            both = len(found) == 2
+            if len(found) == 1:
+                kind = True in found
+                yield from _emptied(waiting[kind], given, kind)
+
+    def _drawn(self, waiting: dict[bool, deque[Document]], given: dict[bool, int]) -> Iterator[Document]:
+        """Of what waits, whatever is wanted; adds to `given`."""
+        while waiting[wanted := self._wanted(given)]:
+            yield _next(waiting[wanted], given, wanted)
 
     def _wanted(self, given: dict[bool, int]) -> bool:
         """Whether a long document is wanted next."""
         return given[True] <= self.long_share * sum(given.values())
+
+
+def _next(waiting: deque[Document], given: dict[bool, int], kind: bool) -> Document:
+    given[kind] += len(waiting[0].text)
+    return waiting.popleft()
+
+
+def _emptied(waiting: deque[Document], given: dict[bool, int], kind: bool) -> Iterator[Document]:
+    """All that wait, in order; adds to `given`."""
+    while waiting:
+        yield _next(waiting, given, kind)

@@ -151,8 +151,9 @@ def measure(
 
     Each window begins anew at position 0, behind the token that the tokenizer's files put before a text, if any. A loss
     stands at the position of the last token that was read for it; whatever lies at `trained_context` or behind is
-    beyond what the model was trained to read. The whole counts every token once: in overlapping windows where it has
-    the longest past.
+    beyond what the model was trained to read. The whole counts no token twice: in overlapping windows where it has
+    the longest past. What begins a window is foreseen from nothing, so it counts only where the window before reaches
+    over it, or a token stands before.
 
     Args:
         progress: hears how many windows are read.

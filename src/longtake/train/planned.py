@@ -16,6 +16,7 @@ from typing import Any
 from transformers import AutoModelForCausalLM
 
 from longtake.checkpoint import without_memory
+from longtake.costs.arranging import Laid
 from longtake.costs.training import Decoder, Load, Networks, Spread
 from longtake.errors import LongtakeError
 from longtake.train.align_recipe import AlignRecipe
@@ -23,6 +24,7 @@ from longtake.train.dpo_recipe import DpoRecipe
 from longtake.train.language import Turning, scratch_config
 from longtake.train.recipes import bad_recipe, read_recipe
 from longtake.train.text_recipe import TextRecipe
+from longtake.train.together import refuse_attention, refuse_hold, refuse_rows
 
 KINDS: Mapping[str, type[Any]] = {"text": TextRecipe, "align": AlignRecipe, "dpo": DpoRecipe}
 """Recipes by the command that reads them: `longtake train KIND --recipe FILE`."""
@@ -100,13 +102,29 @@ def stages_of(recipe: Any, networks: Networks, sizes: Sizes, spread: Spread) -> 
     """What a recipe's stages compute, on ranks that lie so.
 
     Raises:
-        LongtakeError: `usage.bad_option` where nobody says how many samples there are.
+        LongtakeError: `usage.bad_option` where nobody says how many samples there are, and for what the training
+            refuses of so many ranks.
     """
     made: Callable[..., list[PlannedStage]] = next(make for kind, make in _STAGES.items() if isinstance(recipe, kind))
     return made(recipe, networks, sizes, spread)
 
 
+def laid(recipe: Any, networks: Networks, sizes: Sizes, number: int) -> Laid:
+    """What stage `number` computes with its longest rows, on ranks that lie otherwise; None where that is refused."""
+
+    def on(spread: Spread) -> Load | None:
+        try:
+            return stages_of(recipe, networks, sizes, spread)[number].longest
+        except LongtakeError:
+            return None
+
+    return on
+
+
 def _text_stages(recipe: TextRecipe, networks: Networks, sizes: Sizes, spread: Spread) -> list[PlannedStage]:
+    refuse_attention(networks.decoder.attention, ring=spread.ring, together=spread.together)
+    refuse_hold(recipe, spread.hold)
+    refuse_rows(recipe, ranks=spread.ranks, ring=spread.ring, together=spread.together)
     stages = []
     for number, stage in enumerate(recipe.stages, 1):
         load = Load(

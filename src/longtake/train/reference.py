@@ -8,18 +8,25 @@ do not depend on which were computed together.
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from longtake.errors import ErrorCode, LongtakeError, writing
+from longtake.train.corpus import bad_data
 from longtake.train.looking import Looker
 from longtake.train.preferences import Preference
 from longtake.train.preferring import Pair, log_probabilities
 
 KEPT = "reference.jsonl"
+BEGINNING = b'{"model": '
+"""Of each line."""
+ADVICE = "remove that line, or name another file as reference: what is not there is computed"
 
 
 @dataclass
@@ -29,6 +36,9 @@ class References:
     Attributes:
         path: the file.
         model: what tells the model from others, with how it sees and computes.
+
+    Raises:
+        LongtakeError: `data.bad`, naming file and line, where the file holds anything else; `disk.write`.
     """
 
     path: Path
@@ -36,12 +46,19 @@ class References:
     _found: dict[str, tuple[float, float]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        kept = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        whole = kept[: kept.rfind("\n") + 1]
-        if whole != kept:
+        try:
+            kept = self.path.read_bytes() if self.path.exists() else b""
+        except OSError as error:
+            raise bad_data(str(self.path), error.strerror or str(error), ADVICE) from error
+        *lines, half = kept.split(b"\n")
+        rows = [_row(line, f"{self.path}:{number}") for number, line in enumerate(lines, 1)]
+        if half and half[: len(BEGINNING)] != BEGINNING[: len(half)]:
+            # Of another file than this one writes nothing is cut off.
+            raise bad_data(f"{self.path}:{len(lines) + 1}", "holds no reference", ADVICE)
+        if half:
             # A process that was killed may have left half a line; that pair is computed again.
-            self.path.write_text(whole, encoding="utf-8")
-        rows = [json.loads(line) for line in whole.splitlines()]
+            with writing(str(self.path)):
+                os.truncate(self.path, len(kept) - len(half))
         self._found = {row["pair"]: (row["chosen"], row["rejected"]) for row in rows if row["model"] == self.model}
 
     def of(self, preference: Preference) -> tuple[float, float]:
@@ -105,3 +122,20 @@ def compute(
         if heard(error):
             return False
     return True
+
+
+def _row(line: bytes, place: str) -> dict[str, Any]:
+    """One line of the file.
+
+    Raises:
+        LongtakeError: `data.bad`, where it is not as `add` writes it.
+    """
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise bad_data(place, f"cannot be read as JSON: {error}", ADVICE) from error
+    if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("model", "pair")):
+        raise bad_data(place, 'holds no "model" and "pair"', ADVICE)
+    if not all(isinstance(row.get(key), float) and math.isfinite(row[key]) for key in ("chosen", "rejected")):
+        raise bad_data(place, 'has no finite numbers under "chosen" and "rejected"', ADVICE)
+    return row

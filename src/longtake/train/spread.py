@@ -23,6 +23,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.parallel import ALONE, Ranks
 from longtake.parallel.attending import RING
+from longtake.parallel.talking import tells_of_others
 
 Found = TypeVar("Found")
 
@@ -172,8 +173,7 @@ def heard(spread: Spread, subject: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        # Gloo, unlike NCCL, has no kind of error of its own.
-        if spread.ranks.size == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+        if spread.ranks.size == 1 or not tells_of_others(error):
             raise
         reason = f"another of the {spread.ranks.size} ranks has ended, or cannot be reached"
         advice = "look at what ended it: often memory that ran out; the same command goes on from the last checkpoint"

@@ -20,6 +20,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from longtake.checkpoint import DTYPES, TOKENIZER, placement
+from longtake.costs.learning import attention_of
 from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.parallel import Ranks
 from longtake.parallel.attending import RING, ULYSSES
@@ -38,6 +39,7 @@ from longtake.train.sharding import gathered, sharded
 from longtake.train.showing import Teller
 from longtake.train.spread import Hold, Spread, heard, spread_over
 from longtake.train.text_recipe import TextRecipe, TextStage
+from longtake.train.together import refuse_attention, refuse_rows
 from longtake.train.worldly import World
 
 OF_RANKS = ("ring", "attending", "weights")
@@ -64,7 +66,7 @@ def train_text(recipe: TextRecipe, folder: Path, *, device: str, plan_only: bool
     with joined(placement(device, "float32").device) as ranks:
         spread = spread_over(ranks, ring=recipe.ring, hold=_hold(recipe, ranks))
         spread = replace(spread, attending=ATTENDING[recipe.attending])
-        _check_rows(recipe, spread)
+        refuse_rows(recipe, ranks=ranks.size, ring=recipe.ring, together=recipe.attending)
         training = _Training(recipe, folder, _source(recipe), spread, teller if ranks.leads else Teller(quiet=True))
         with heard(spread, str(folder)):
             return training.run(plan_only=plan_only)
@@ -87,17 +89,6 @@ def _hold(recipe: TextRecipe, ranks: Ranks) -> Hold:
     return recipe.weights if ranks.group is not None else "whole"
 
 
-def _check_rows(recipe: TextRecipe, spread: Spread) -> None:
-    for stage in recipe.stages:
-        rows = recipe.rows_a_step(stage)
-        if rows % spread.data_ranks:
-            reason = (
-                f"{rows} rows of {stage.length:,} tokens a step are not to be shared by {spread.data_ranks} data ranks"
-            )
-            advice = "change step_tokens, the number of ranks, or let more of them share a row by --ring"
-            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"step_tokens = {recipe.step_tokens}", reason, advice)
-
-
 @dataclass(frozen=True)
 class _Training:
     """One run of a recipe, as each rank has it."""
@@ -112,6 +103,7 @@ class _Training:
         """See `train_text`."""
         recipe, folder, teller = self.recipe, self.folder, self.teller
         start = self._start()
+        refuse_attention(attention_of(start.language.config), ring=self.spread.ring.size, together=recipe.attending)
         if not plan_only:
             self.spread.led(lambda: self._keep(start))
         parameters = _parameters(start.language)

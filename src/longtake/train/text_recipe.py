@@ -158,7 +158,13 @@ class TextRecipe:
         return at_once * max(1, self.step_tokens // (at_once * stage.length))
 
     def rows_at_once(self, stage: TextStage, *, data_ranks: int = 1, ring: int = 1) -> int:
-        """Rows of one pass through the model, on each of `data_ranks` rings of `ring` ranks."""
+        """Rows of one pass through the model, on each of `data_ranks` rings of `ring` ranks.
+
+        Raises:
+            ValueError: the rows of a step do not divide; `together.refuse_rows` says so to the user.
+        """
+        if self.rows_a_step(stage) % data_ranks:
+            raise ValueError(f"{self.rows_a_step(stage)} rows of a step over {data_ranks} data ranks; want a multiple")
         most = max(1, ring * self.tokens_at_once // stage.length)
         own = self.rows_a_step(stage) // data_ranks
         return max(rows for rows in range(1, own + 1) if own % rows == 0 and rows <= most)
