@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from longtake.train.saving import Optimisers, load_module, restore, save
+from longtake.train.sharding import clip
 from longtake.train.spread import ONE, Spread
 
 __all__ = [
@@ -177,7 +178,7 @@ def _take_step(stage: Stage, optimisers: Optimisers, manner: Manner, *, seed: in
     loss = gradients(stage, manner, seed=seed, step=step)
     if not math.isfinite(loss):
         raise FloatingPointError(f"the loss of stage {stage.name} is {loss} at step {step}")
-    nn.utils.clip_grad_norm_(stage.module.parameters(), 1.0)
+    clip(stage.module.parameters(), 1.0)
     for optimiser, _ in optimisers:
         optimiser.step()
     return loss

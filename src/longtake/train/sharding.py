@@ -6,7 +6,8 @@ while anything does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -89,6 +90,27 @@ def gathered(language: Any, spread: Spread) -> Any:
     whole.load_state_dict(state, strict=True, assign=True)
     whole.tie_weights()
     return whole
+
+
+def clip(parameters: Iterable[nn.Parameter], most: float) -> None:
+    """Make the gradients of all parameters, taken together, no longer than `most`. Every rank calls it.
+
+    Torch's own function, which does not take parameters of which only some are held in parts.
+    """
+    learning = [parameter for parameter in parameters if parameter.grad is not None]
+    in_parts = [parameter for parameter in learning if isinstance(parameter, DTensor)]
+    if len(in_parts) in (0, len(learning)):
+        nn.utils.clip_grad_norm_(learning, most)
+        return
+    whole = [parameter for parameter in learning if not isinstance(parameter, DTensor)]
+    norms: list[Any] = [
+        nn.utils.get_total_norm([p.grad for p in some if p.grad is not None]) for some in (in_parts, whole)
+    ]
+    lengths = [float(norm.full_tensor() if isinstance(norm, DTensor) else norm) for norm in norms]
+    share = min(1.0, most / (math.hypot(*lengths) + 1e-6))
+    for parameter in learning:
+        assert parameter.grad is not None
+        parameter.grad.mul_(share)
 
 
 def like(tensor: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
