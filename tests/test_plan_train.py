@@ -81,6 +81,7 @@ def test_recipes_of_the_paper_say_what_it_says() -> None:
     assert align.rates_of(everything) == {"vision": 2e-6, "projector": 1e-5, "language": 1e-5}
     assert align.tiles == 49 and align.most_images * align.tiles * 144 < 32_768
     assert align.warm_up_steps == round(0.03 * align.steps(everything, 779_289))
+    assert align.recompute and dpo.recompute and align.weights == dpo.weights == "auto"
     assert (dpo.beta, dpo.epochs, dpo.rates_told, dpo.most_tokens) == (0.1, 3.0, {"language": 5e-7}, 32_768)
 
 
@@ -123,6 +124,10 @@ def test_stages_with_pictures(cli: Cli) -> None:
     assert set(stage["sent_bytes_a_step"]) == {"gathers", "reduces"}
     assert stage["memory_bytes"] == longest["stages"][0]["memory_bytes"] and usual["hours"] < longest["hours"] / 4
     assert any("--sample-tokens" in note for note in longest["notes"])
+    assert not any("itself" in note for note in usual["notes"]), "align runs on ranks, and recomputes"
+    assert any("holds them whole" in note for note in usual["notes"])
+    ring = cli.json(*asked, "--ring", "2")
+    assert any("itself shares no sample" in note for note in ring["notes"])
 
 
 def test_what_does_not_learn_has_no_optimiser(longva: Networks) -> None:

@@ -206,10 +206,10 @@ def _notes(kind: str, recipe: Any, sample_tokens: int, *, unmeasured: bool, spre
     notes = ["all figures are formulas (docs/training.md); hours are at the assumed utilisation, none was measured"]
     if kind != "text" and not sample_tokens:
         notes.append("hours are for samples as long as the recipe lets in; --sample-tokens says what they usually have")
-    if spread.ranks > 1 and not hasattr(recipe, "ring"):
-        notes.append(f"`longtake train {kind}` itself runs on one device; this is what several would take")
-    if spread.recompute and not hasattr(recipe, "recompute"):
-        notes.append(f"`longtake train {kind}` itself recomputes nothing; this is what it would take if it did")
+    if spread.ring > 1 and not hasattr(recipe, "ring"):
+        notes.append(f"`longtake train {kind}` itself shares no sample among ranks; this is what it would take")
+    if spread.hold != "whole" and kind != "text":
+        notes.append("tower and projector are reckoned in parts; in fact each rank holds them whole")
     if unmeasured:
         notes.append("whether it fits is not told: say how much a device has, like --device-memory 80GiB")
     return notes

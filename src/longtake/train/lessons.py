@@ -91,7 +91,8 @@ class Pace:
 def timed(lesson: Lesson) -> tuple[float, float]:
     """Seconds and tokens of one step, measured: forward, back, and an optimiser's step at a rate of nothing.
 
-    Parameters stay as they are, and so do running statistics. Every rank calls it. The first step is not counted: what is made once is made there.
+    Parameters stay as they are, and so do running statistics. Every rank calls it. The first step is not counted: what
+    is made once is made there.
     """
     stage, spread = lesson.stage, lesson.spread
     lesson.seek(0)
