@@ -14,7 +14,8 @@ from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
 from longtake.engines import GenerateOptions, Keeping, merging, noticing
 from longtake.engines.attention import folding
 from longtake.engines.local import LocalEngine
-from longtake.engines.noticing import Hiding, left_of, notice
+from longtake.engines.merging import left_of
+from longtake.engines.noticing import Hiding, notice
 from longtake.prompt import Prompt
 
 QUESTION, ANSWER = [5, 9, 13, 2], [7, 11, 3]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from longtake.errors import LongtakeError
 from longtake.train.loop import Manner, Rates, logged, run
 
 
@@ -52,6 +53,45 @@ def test_a_parameter_that_is_not_to_learn_stays_as_it_is(tmp_path: Path) -> None
     run(stage, tmp_path, seed=0)
     assert torch.equal(before["bias"], stage.module.bias)
     assert not torch.equal(before["weight"], stage.module.weight)
+
+
+@dataclass(frozen=True)
+class Breaking(Slope):
+    """Its loss stays finite; from its fourth batch on its gradient is not."""
+
+    def loss(self, rng: np.random.Generator) -> torch.Tensor:
+        loss = super().loss(rng)
+        if len(self.losses) > 3:
+            loss.register_hook(lambda gradient: gradient * torch.nan)
+        return loss
+
+
+def test_a_gradient_that_is_no_number_is_never_stepped_on(tmp_path: Path) -> None:
+    stage = Breaking(line())
+    with pytest.raises(FloatingPointError, match="gradient of stage slope is not finite at step 3"):
+        run(stage, tmp_path, seed=0, manner=Manner(log_every=1, save_every=1))
+    assert all(parameter.isfinite().all() for parameter in stage.module.parameters())
+    assert rows(tmp_path)[-1]["step"] == 3
+
+
+def test_what_has_no_rate_takes_no_part_in_clipping(tmp_path: Path) -> None:
+    """Its gradient neither piles up nor makes those of the others smaller."""
+    weights = []
+    for place, learns in enumerate((True, False)):
+        stage = Slope(line(), rates=Rates(matrices=0.02, others=0.0, warm_up_steps=5))
+        stage.module.bias.requires_grad_(learns)
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        run(stage, folder, seed=0)
+        weights.append(stage.module.weight.detach().clone())
+    assert torch.equal(*weights)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+def test_a_full_disk_is_told_by_its_code(tmp_path: Path) -> None:
+    (tmp_path / "slope.partial").symlink_to("/dev/full")
+    with pytest.raises(LongtakeError, match=r"error\[disk.write\]"):
+        run(Slope(line()), tmp_path, seed=0)
 
 
 def test_four_batches_of_eight_are_one_of_thirty_two(tmp_path: Path) -> None:

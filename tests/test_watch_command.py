@@ -70,7 +70,8 @@ def test_ask_keeps_too_and_the_prefix_serves_another_process(cli: Cli, film: Pat
     looking = (film, "--model", model, "--frames", "8")
     first = cli.json("ask", film, QUESTION, *looking[1:])
     told = cli.json("watch", *looking, "--keep-prefix")
-    assert (told["files"][0]["came"], told["files"][0]["bytes"]) == (8, 0) and told["prefix"]["bytes"] > 0
+    # Nothing but the hashes of its frames' pixels, for whoever wants a manifest.
+    assert told["files"][0]["came"] == 8 and 0 < told["files"][0]["bytes"] < 2000 and told["prefix"]["bytes"] > 0
     found = json.loads(run("ask", film, QUESTION, *looking[1:], "--json").stdout)
     assert (
         set(found["seconds"]) == {"store", "generate", "evidence"}

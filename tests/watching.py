@@ -96,8 +96,9 @@ def same(one: Watch, other: Watch) -> bool:
 @contextmanager
 def unprivileged(place: Path) -> Iterator[None]:
     """Inside, the process is nobody's if it was root's, who may write anywhere; `place` can be reached."""
-    for folder in (place, *place.parents[:2]):
-        folder.chmod(0o755)
+    for folder in (place, *place.parents):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(0o755)
     root = os.geteuid() == 0
     if root:
         os.seteuid(NOBODY)

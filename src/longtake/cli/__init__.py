@@ -87,6 +87,9 @@ def _tell(error: LongtakeError, *, as_json: bool) -> int:
         import traceback
 
         traceback.print_exception(error)
+    if error.code in (ErrorCode.RANKS_LOST, ErrorCode.USAGE_BAD_OPTION) and os.environ.get("RANK", "0") != "0":
+        # Started by torchrun, and not as the first, which is told the same and says it for all.
+        return int(error.code.value.exit_status)
     stream, text = (sys.stdout, json.dumps(error.as_dict(), indent=2)) if as_json else (sys.stderr, str(error))
     try:
         if stream is not None:

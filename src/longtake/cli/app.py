@@ -66,6 +66,7 @@ def ask(
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     kv: opt.KeyValues = "auto",
+    ranks: opt.RankCount = None,
     tower: opt.Tower = "torch",
     settings: opt.SettingsWithMethod = None,
     beyond_trained_context: opt.BeyondTrainedContext = False,
@@ -88,7 +89,7 @@ def ask(
     set_by_part = opt.settings_by_part(settings, opt.WITH_METHOD)
     looked_at = [opt.Looked(path, sampler, frames, start, end, set_by_part, way) for path in files]
     keeping = Keeping(store, no_store)
-    means = (fit, device_memory)
+    means = (fit, device_memory, ranks)
     choice = Choice(model, layout, rope, template, device, dtype, tower, beyond_trained_context, kv, keeping, *means)
     drawing = Drawing(max_new_tokens, temperature, seed)
     road = Road(opt.method_named(method, look_again=look_again), reader, Evidence(evidence, no_evidence))
@@ -353,6 +354,7 @@ def niah(
     isolate: opt.Isolate = False,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
+    ranks: opt.RankCount = None,
     as_json: opt.AsJson = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -362,7 +364,7 @@ def niah(
 
     way = Way(None, on_corrupt, "off", tuple(limits or ()), isolate=isolate)
     sought = Needles(needles, tuple(needle or ()), trials, seed, Task(task, kind, distractors))
-    seeker = Seeker(model, layout, rope, opt.settings_by_part(settings), device, dtype)
+    seeker = Seeker(model, layout, rope, opt.settings_by_part(settings), device, dtype, ranks)
     folder, show = None if plan else output, opt.Show(as_json, quiet)
     if is_text(text, tokens):
         hide_in_text(

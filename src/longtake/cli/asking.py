@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from longtake.cli.keeping import Keeping
@@ -16,6 +17,7 @@ from longtake.cli.options import Looked, Show, TowerName
 from longtake.cli.output import remark, say, say_json
 from longtake.cli.progress import bars
 from longtake.cli.resting import Evidence, rests_on
+from longtake.cli.together import Crew, together
 from longtake.errors import ErrorCode, LongtakeError, counted, writing
 
 if TYPE_CHECKING:
@@ -42,6 +44,11 @@ class Choice:
     keeping: Keeping = field(default_factory=Keeping)
     fit: str | None = None
     device_memory: str | None = None
+    ranks: int | None = None
+
+    def crew(self, looked: Looked) -> Crew:
+        """Who runs the model's language model."""
+        return Crew(self.ranks, self.model, self.device, self.dtype, self.rope, looked.settings["rope"])
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,9 @@ class Road:
 
 def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road: Road, show: Show) -> None:
     """`longtake ask`: the files are looked at before torch is imported, so that a wrong name is told at once."""
+    crew = choice.crew(files[0])
+    if not crew.begins():
+        return
     road.refuse_unfit(files[0])
     refuse_unwritable(road, show.manifest)
     road.evidence.refuse_unfit(method=road.method)
@@ -136,7 +146,7 @@ def ask_and_print(files: Sequence[Looked], asked: Asked, choice: Choice, *, road
         query = Query(asked.question, asked.choices, asked.drawing.options())
         method = None if road.method is None else road.part(files[0].settings["method"])
         fit = None if method is not None else fitted(files[0], videos, choice, query=query, show=show)
-        model = loaded(files[0], videos, choice)
+        model = opened.enter_context(together(partial(loaded, files[0], videos, choice), crew))
         if fit is not None:
             answer = fit.noted(_straight(fit.of(model), videos, query, evidence=road.evidence, show=show))
         elif method is not None:
@@ -217,14 +227,14 @@ def _said(answer: Answer) -> Answer:
     return answer
 
 
-def loaded(looked: Looked, videos: Sequence[Video], choice: Choice) -> Model:
-    """The model, with what the user swapped in it."""
+def loaded(looked: Looked, videos: Sequence[Video], choice: Choice, device: str | None = None) -> Model:
+    """The model, with what the user swapped in it; on another device than the user named, if one is given."""
     from longtake.loading import load
     from longtake.plan import is_still
     from longtake.prompt.templates import find_template
 
     template = None if choice.template is None else find_template(choice.template)
-    model = load(choice.model, device=choice.device, dtype=choice.dtype, tower=choice.tower)
+    model = load(choice.model, device=device or choice.device, dtype=choice.dtype, tower=choice.tower)
     model = swapped(model, looked, choice, pictures=all(is_still(video) for video in videos))
     model = dataclasses.replace(model, store=choice.keeping.store())
     return model if template is None else model.with_template(template, name=str(choice.template))

@@ -16,6 +16,7 @@ from longtake.cli.opening import Way, opened_video
 from longtake.cli.options import Show
 from longtake.cli.output import remark, say
 from longtake.cli.progress import Progress, bars
+from longtake.cli.together import Crew, together
 from longtake.errors import ErrorCode, LongtakeError
 
 if TYPE_CHECKING:
@@ -128,8 +129,14 @@ class Seeker:
     settings: Mapping[str, Mapping[str, str]]
     device: str
     dtype: str
+    ranks: int | None = None
 
-    def load(self) -> Model:
+    @property
+    def crew(self) -> Crew:
+        """Who runs the model's language model."""
+        return Crew(self.ranks, self.model, self.device, self.dtype, self.rope, self.settings["rope"])
+
+    def load(self, device: str) -> Model:
         """The model; it goes beyond its trained context.
 
         Raises:
@@ -141,7 +148,7 @@ class Seeker:
         if self.settings["sampler"]:
             reason = "nothing is sampled here: the haystack is one frame a second, or with --every-frame all"
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--set sampler", reason, "set options of the layout only")
-        model = load(self.model, device=self.device, dtype=self.dtype)
+        model = load(self.model, device=device, dtype=self.dtype)
         settings = self.settings["layout"]
         layout: Any = (
             parts.with_settings(model.layout, settings, label="layout")
@@ -161,11 +168,13 @@ def hide_and_seek(hay: Hay, needles: Needles, seeker: Seeker, *, output: str | N
     from longtake.niah import Grid
     from longtake.niah.ranges import depths, frame_counts
 
+    if not seeker.crew.begins():
+        return
     grid = Grid(frame_counts(hay.frames), depths(hay.depths))
     with ExitStack() as stack:
         progress = stack.enter_context(bars(wanted=show.talks))
         chosen = _chosen(hay, grid.frames[-1], stack)
-        drawn, model = needles.read(), seeker.load()
+        drawn, model = needles.read(), stack.enter_context(together(seeker.load, seeker.crew))
         hiding = _Hiding(hay, needles, seeker, grid, drawn, tuple(chosen), model)
         plan = hiding.plan()
         if output is None:

@@ -14,6 +14,7 @@ from longtake.cli.opening import Way
 from longtake.cli.options import FRAMES_RANGE, TOKENS_RANGE, Show
 from longtake.cli.output import remark, say
 from longtake.cli.progress import Progress, bars
+from longtake.cli.together import together
 from longtake.errors import ErrorCode, LongtakeError
 
 if TYPE_CHECKING:
@@ -72,19 +73,21 @@ def hide_in_text(hay: TextHay, needles: Needles, seeker: Seeker, *, output: str 
     from longtake.niah import Grid
     from longtake.niah.ranges import depths, frame_counts
 
+    if not seeker.crew.begins():
+        return
     _refuse_what_is_for_frames(hay, needles, seeker)
     grid = Grid(frame_counts(hay.tokens, "--tokens"), depths(hay.depths))
-    model = seeker.load()
-    trials, haystack = _hidden(hay, needles, model, grid.frames[-1])
-    reading = _Reading(hay, needles, seeker, grid, trials, haystack, model)
-    plan = reading.plan()
-    if output is None:
-        say(reading.told(plan))
-        return
-    if show.talks:
-        remark(reading.told(plan))
-    with bars(wanted=show.talks) as progress, resumable(output):
-        run, rows = reading.run(plan, Path(output), progress)
+    with together(seeker.load, seeker.crew) as model:
+        trials, haystack = _hidden(hay, needles, model, grid.frames[-1])
+        reading = _Reading(hay, needles, seeker, grid, trials, haystack, model)
+        plan = reading.plan()
+        if output is None:
+            say(reading.told(plan))
+            return
+        if show.talks:
+            remark(reading.told(plan))
+        with bars(wanted=show.talks) as progress, resumable(output):
+            run, rows = reading.run(plan, Path(output), progress)
     report(run, rows, haystack.origin, title=reading.title, show=show)
 
 

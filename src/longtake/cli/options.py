@@ -152,6 +152,16 @@ Device = Annotated[
         "--device", help="auto, cpu, cuda, cuda:1, mps; or several, with limits for weights: cuda:0=20GiB,cuda:1,cpu."
     ),
 ]
+RankCount = Annotated[
+    int | None,
+    typer.Option(
+        "--ranks",
+        metavar="N",
+        help="So many processes read and keep one video together, each on a graphics card of its own or with its share "
+        "of the processor; all of several machines are started by torchrun.",
+        min=1,
+    ),
+]
 Dtype = Annotated[
     str,
     typer.Option(

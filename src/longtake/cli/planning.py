@@ -130,6 +130,9 @@ def fitted(looked: Looked, videos: Sequence[Video], choice: Choice, *, query: Qu
             return Fitted()
         raise
     if wanted and wanted[0] == "time":
+        if choice.ranks not in (None, 1):
+            reason, advice = "how long several ranks take is not known", "fit memory instead, or leave --ranks out"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--fit time", reason, advice)
         counter, _ = _measured(counter, anew=False, show=show)
     case = _case(videos, query.question, query.options)
     room = means.room(device=choice.device, apart=counter.outline.apart)
@@ -203,7 +206,7 @@ def _outlined(looked: Looked, videos: Sequence[Video], choice: Choice) -> tuple[
     if choice.tower != "torch":
         notes += (f"the tower is counted as torch computes it, not as {choice.tower} does",)
     kept: Any = model.engine
-    counter = dataclasses.replace(Counter.of(outline, kept_rates()), keeping=kept.keeping)
+    counter = dataclasses.replace(Counter.of(outline, kept_rates()), keeping=kept.keeping, ranks=choice.ranks or 1)
     return counter, model, notes
 
 

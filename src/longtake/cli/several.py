@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from longtake.cli.asking import Choice, Drawing, Road, closing_line, loaded
@@ -14,6 +15,7 @@ from longtake.cli.looking import open_looked_at
 from longtake.cli.options import Looked, Show
 from longtake.cli.output import remark, say, say_json
 from longtake.cli.progress import bars
+from longtake.cli.together import together
 from longtake.errors import ErrorCode, LongtakeError, counted
 
 if TYPE_CHECKING:
@@ -82,6 +84,9 @@ def ask_all_and_print(
     files: Sequence[Looked], questions: Sequence[str], drawing: Drawing, choice: Choice, *, show: Show
 ) -> None:
     """`longtake ask --questions`: the files are read once, and every question is printed with its answer below it."""
+    crew = choice.crew(files[0])
+    if not crew.begins():
+        return
     Road(None, None).refuse_unfit(files[0])
     with ExitStack() as opened:
         with bars(wanted=show.talks) as progress:
@@ -98,10 +103,10 @@ def ask_all_and_print(
         # All are read behind the same frames, so what the longest needs is enough for each.
         query = Query(max(questions, key=len), (), options)
         fit = fitted(files[0], videos, choice, query=query, show=show)
-        model = fit.of(loaded(files[0], videos, choice))
+        model = fit.of(opened.enter_context(together(partial(loaded, files[0], videos, choice), crew)))
         with bars(wanted=show.talks) as progress:
             watched = pipeline.watch(model, videos, options=options, progress=progress)
-    answers = [fit.noted(answer) for answer in pipeline.ask_all(model, watched, questions, options)]
+        answers = [fit.noted(answer) for answer in pipeline.ask_all(model, watched, questions, options)]
     told = list(zip(questions, answers, strict=True))
     if show.as_json:
         say_json([{"question": question, **answer.as_dict()} for question, answer in told])

@@ -106,6 +106,25 @@ def text(
 
 
 @train_app.command()
+def meet(
+    language: Annotated[
+        str, typer.Argument(metavar="LANGUAGE", help="A Qwen2: a folder or a name of the hub.", show_default=False)
+    ],
+    tower: Annotated[
+        str,
+        typer.Argument(metavar="TOWER", help="A CLIP vision tower: a folder or a name of the hub.", show_default=False),
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", help="The checkpoint's folder.")] = "runs/start",
+    seed: opt.Seed = 0,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Put a language model, a vision tower and an untrained projector together, for `train align` to begin with."""
+    from longtake.cli.training import bring_together_and_print
+
+    bring_together_and_print(language, tower, output, seed=seed, as_json=as_json)
+
+
+@train_app.command()
 def align(
     more_data: MoreData = None,
     recipe: Recipe = None,

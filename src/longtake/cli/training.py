@@ -123,6 +123,18 @@ def train_on_text(told: Told, output: str, *, device: str, plan: bool, show: Sho
         _print_summary(summary)
 
 
+def bring_together_and_print(language: str, tower: str, output: str, *, seed: int, as_json: bool) -> None:
+    """`longtake train meet`: write the checkpoint, then say what to do with it."""
+    from longtake.train.meeting import bring_together
+
+    found = bring_together(language, tower, Path(output), seed=seed)
+    if as_json:
+        say_json(found)
+    else:
+        say(f"{found['model']}: an untrained projector of {found['projector']:,} parameters")
+        say(f"longtake train align --model {found['model']}")
+
+
 def align_with_pictures(told: Told, output: str, *, device: str, plan: bool, show: Show) -> None:
     """`longtake train align`: train, then print what held-out answers lost."""
     from longtake.parallel.joining import leads

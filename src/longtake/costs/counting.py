@@ -36,6 +36,8 @@ class Counter:
         rehearsal: of the model.
         timed: whether seconds are wanted; they want a look into the files.
         keeping: how keys and values are kept.
+        ranks: how many processes read together: each has the weights, and they share keys and values. Those that
+            share a processor are counted together.
     """
 
     outline: Outline
@@ -43,6 +45,7 @@ class Counter:
     rehearsal: Rehearsal
     timed: bool = True
     keeping: Keeping = PLAIN
+    ranks: int = 1
     _paces: dict[str, ReadPace] = field(default_factory=dict)
 
     @classmethod
@@ -74,13 +77,15 @@ class Counter:
         return measured + TOKENIZER_TIMES * self.outline.text_bytes
 
     @property
-    def _position_bytes(self) -> int:
+    def _position_bytes(self) -> float:
         kept, numbers = self.keeping, self.rehearsal.key_value_numbers
         steps = self.rehearsal.layers * self.rehearsal.key_value_heads
-        return kept.bytes_of(numbers, steps, self.rehearsal.dtype.itemsize, apart=self.outline.apart)
+        whole = kept.bytes_of(numbers, steps, self.rehearsal.dtype.itemsize, apart=self.outline.apart)
+        return whole / self.ranks if self.outline.apart else whole
 
     def _stages(self, videos: Sequence[Video], plans: Sequence[Plan], text: TextNeed) -> list[Stage]:
-        always = {"process": self.process_bytes, "weights": self.outline.weights_bytes}
+        each = 1 if self.outline.apart else self.ranks
+        always = {"process": each * self.process_bytes, "weights": each * self.outline.weights_bytes}
         stages = [Stage("load", {**always, "activations": READ_THROUGH_BYTES})]
         kept = 0
         for video, plan in zip(videos, plans, strict=True):

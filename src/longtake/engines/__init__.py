@@ -11,7 +11,7 @@ import torch
 from longtake.engines.cancelling import cancelled_by as cancelled_by
 from longtake.engines.keeping import PLAIN as PLAIN
 from longtake.engines.keeping import Keeping as Keeping
-from longtake.engines.noticing import Span as Span
+from longtake.engines.merging import Span as Span
 from longtake.prompt import Prompt
 from longtake.ropes import Rope
 

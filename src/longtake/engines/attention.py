@@ -103,8 +103,8 @@ def seeing(query_BHQD: torch.Tensor, seen: Seen, *, scaling: float | None = None
 def parts(query_BHQD: torch.Tensor, seen: Seen, scaling: float | None) -> Iterator[Part]:
     """Attention to each piece of what is seen, by itself."""
     key, value, rows = seen.key_BKSD, seen.value_BKSD, query_BHQD.shape[2]
-    for _, keys, values in seen.shares(query_BHQD):
-        yield past(query_BHQD, keys, values, scaling)
+    for segment in seen.shared:
+        yield from segment.parts(query_BHQD, scaling)
     if seen.lengths_B is not None:
         sees_BS = torch.arange(key.shape[2], device=key.device) < seen.lengths_B[:, None]
         rows_BKRD = folded(query_BHQD, key)

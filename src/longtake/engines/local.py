@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import cast
 
 import torch
@@ -29,9 +29,10 @@ from longtake.engines.kept import (
     length_of,
     text_prompt,
 )
-from longtake.engines.language import LanguageModel
+from longtake.engines.language import LanguageModel, embedded
 from longtake.engines.many import answers_to
-from longtake.engines.noticing import Hiding, Notice, Span, Tally, noticing
+from longtake.engines.merging import Span
+from longtake.engines.noticing import Hiding, Notice, Tally, noticing
 from longtake.engines.turning import Steering, refuse_scaled, steering_of
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.networks import input_device, is_finite, nonfinite
@@ -342,11 +343,7 @@ class LocalEngine:
 
     def hidden(self, cache: Cache, ids_C: torch.Tensor, visual_ND: torch.Tensor, *, whole_tokens: int) -> torch.Tensor:
         """The final hidden states (C, D) of one chunk read after what `cache` holds, as part of so many positions."""
-        embedding = self.language.get_input_embeddings()
-        ids_C = ids_C.to(input_device(embedding))
-        embedded_CD = embedding(ids_C.clamp(min=0))
-        embedded_CD[ids_C == VISUAL_PLACE] = visual_ND.to(embedded_CD)
-        return self.run(cache, embedded_CD[None], whole_tokens=whole_tokens)[0]
+        return self.run(cache, embedded(self.language, ids_C, visual_ND)[None], whole_tokens=whole_tokens)[0]
 
     def run(
         self, cache: Cache, embedded_BCD: torch.Tensor, *, whole_tokens: int, positions_BC: torch.Tensor | None = None
@@ -364,23 +361,27 @@ class LocalEngine:
         """
         heed()
         past = cache.get_seq_length()
-
-        def forward() -> torch.Tensor:
-            output = self.language.model(
-                inputs_embeds=embedded_BCD, past_key_values=cache, use_cache=True, position_ids=positions_BC
-            )
-            hidden_BCD: torch.Tensor = output.last_hidden_state
-            return hidden_BCD
+        forward = partial(self.forward, cache, embedded_BCD, whole_tokens=whole_tokens, positions_BC=positions_BC)
 
         def again() -> None:
             for layer in cache.layers:
                 cast(RoomyLayer, layer).rewind(past)
             forward()
 
+        hidden_BCD = forward()
+        if not is_finite(hidden_BCD):
+            raise nonfinite({"language.model": cast(nn.Module, self.language.model)}, again)
+        return hidden_BCD
+
+    def forward(
+        self, cache: Cache, embedded_BCD: torch.Tensor, *, whole_tokens: int, positions_BC: torch.Tensor | None
+    ) -> torch.Tensor:
+        """What `run` does, whatever comes out."""
         with self._steering.told(whole_tokens) if self._steering else nullcontext():
-            hidden_BCD = forward()
-            if not is_finite(hidden_BCD):
-                raise nonfinite({"language.model": cast(nn.Module, self.language.model)}, again)
+            output = self.language.model(
+                inputs_embeds=embedded_BCD, past_key_values=cache, use_cache=True, position_ids=positions_BC
+            )
+        hidden_BCD: torch.Tensor = output.last_hidden_state
         return hidden_BCD
 
     def _layer(self, expected: int) -> RoomyLayer:

@@ -6,12 +6,14 @@ online softmax, arXiv 1805.02867, as FlashAttention, arXiv 2205.14135, uses it).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 
 Part = tuple[torch.Tensor, torch.Tensor]
 """Attention to some positions, (B, H, Q, D), and the log of the sum of its exponents, (B, H, Q)."""
+Span = tuple[int, int]
+"""Positions from a first up to a last, which is not of it."""
 SUMMING = ("cpu",)
 """Devices for which torch has a function that tells the sums of exponents too, whatever the shapes."""
 
@@ -86,3 +88,32 @@ def written_out(
     if sees is not None:
         products = products.masked_fill(~sees, float("-inf"))
     return products.softmax(-1) @ value.to(wide), products.logsumexp(-1)
+
+
+def left_of(length: int, hidden: Sequence[Span]) -> list[Span]:
+    """What of `length` positions is not hidden, in order, each run as long as can be."""
+    found, begin = [], 0
+    for start, stop in sorted(hidden):
+        if begin < min(start, length):
+            found.append((begin, min(start, length)))
+        begin = max(begin, stop)
+    return [*found, (begin, length)] if begin < length else found
+
+
+def weights(
+    query_BHQD: torch.Tensor, key_BKSD: torch.Tensor, lse_BHQ: torch.Tensor, scaling: float | None
+) -> torch.Tensor:
+    """(Q, S) float32: what each row gives to each of some positions, added up over heads.
+
+    One head of keys at a time: the weights of all would be large.
+    """
+    groups, scale = (
+        query_BHQD.shape[1] // key_BKSD.shape[1],
+        query_BHQD.shape[-1] ** -0.5 if scaling is None else scaling,
+    )
+    given_QS = torch.zeros(query_BHQD.shape[2], key_BKSD.shape[2], device=query_BHQD.device)
+    for head in range(key_BKSD.shape[1]):
+        of_head = slice(head * groups, (head + 1) * groups)
+        scores = query_BHQD[:, of_head].float() @ key_BKSD[:, head, None].float().transpose(-1, -2) * scale
+        given_QS += (scores - lse_BHQ[:, of_head, :, None].float()).exp().sum((0, 1))
+    return given_QS

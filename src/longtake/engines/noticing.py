@@ -20,11 +20,8 @@ from typing import Protocol
 
 import torch
 
-from longtake.engines.merging import Part, merged, own, past
+from longtake.engines.merging import Part, Span, merged, own
 from longtake.engines.segments import Seen
-
-Span = tuple[int, int]
-"""Positions from a first up to a last, which is not of it."""
 
 
 class Notice(Protocol):
@@ -76,15 +73,16 @@ class Tally:
         """(B, H, Q, D)."""
         rows = query_BHQD.shape[2]
         whole = [own(query_BHQD, *seen.own(rows), scaling)]
-        whole += [past(query_BHQD, key, value, scaling) for _, key, value in seen.before(query_BHQD)]
+        whole += [part for _, piece in seen.before(rows) for part in piece.parts(query_BHQD, scaling)]
         out_BHQD, lse_BHQ = merged(whole)
         if self._sums_RP is None:
             self._sums_RP = torch.zeros(self.rows, self.positions, device=query_BHQD.device)
-        pieces = [(start, key[:, :, : max(0, self.positions - start)]) for start, key, _ in seen.before(query_BHQD)]
-        first = sum(key.shape[2] for _, key, _ in seen.before(query_BHQD)) - self.positions
-        for start, key in pieces:
-            into_RP = self._sums_RP[first : first + rows, start : start + key.shape[2]]
-            into_RP += _weights(query_BHQD, key, lse_BHQ, scaling).to(into_RP.device)
+        first = sum(piece.positions for _, piece in seen.before(rows)) - self.positions
+        for start, piece in seen.before(rows):
+            wanted = min(piece.positions, self.positions - start)
+            if wanted > 0:
+                into_RP = self._sums_RP[first : first + rows, start : start + wanted]
+                into_RP += piece.cropped(wanted).weights(query_BHQD, lse_BHQ, scaling).to(into_RP.device)
         self.heads += query_BHQD.shape[1] if first == 0 else 0
         return out_BHQD.to(query_BHQD.dtype)
 
@@ -113,37 +111,7 @@ class Hiding:
         return merged(self._parts(query_BHQD, seen, scaling))[0].to(query_BHQD.dtype)
 
     def _parts(self, query_BHQD: torch.Tensor, seen: Seen, scaling: float | None) -> Iterator[Part]:
-        yield own(query_BHQD, *seen.own(query_BHQD.shape[2]), scaling)
-        for first, key, value in seen.before(query_BHQD):
-            hidden = [(start - first, stop - first) for start, stop in self.spans]
-            for start, stop in left_of(key.shape[2], hidden):
-                yield past(query_BHQD, key[:, :, start:stop], value[:, :, start:stop], scaling)
-
-
-def left_of(past: int, hidden: Sequence[Span]) -> list[Span]:
-    """What of `past` positions is not hidden, in order, each run as long as can be."""
-    found, begin = [], 0
-    for start, stop in sorted(hidden):
-        if begin < min(start, past):
-            found.append((begin, min(start, past)))
-        begin = max(begin, stop)
-    return [*found, (begin, past)] if begin < past else found
-
-
-def _weights(
-    query_BHQD: torch.Tensor, key_BKSD: torch.Tensor, lse_BHQ: torch.Tensor, scaling: float | None
-) -> torch.Tensor:
-    """(Q, S) float32: what each row gives to each of some positions, added up over heads.
-
-    One head of keys at a time: the weights of all would be large.
-    """
-    groups, scale = (
-        query_BHQD.shape[1] // key_BKSD.shape[1],
-        query_BHQD.shape[-1] ** -0.5 if scaling is None else scaling,
-    )
-    given_QS = torch.zeros(query_BHQD.shape[2], key_BKSD.shape[2], device=query_BHQD.device)
-    for head in range(key_BKSD.shape[1]):
-        of_head = slice(head * groups, (head + 1) * groups)
-        scores = query_BHQD[:, of_head].float() @ key_BKSD[:, head, None].float().transpose(-1, -2) * scale
-        given_QS += (scores - lse_BHQ[:, of_head, :, None].float()).exp().sum((0, 1))
-    return given_QS
+        rows = query_BHQD.shape[2]
+        yield own(query_BHQD, *seen.own(rows), scaling)
+        for first, piece in seen.before(rows):
+            yield from piece.parts(query_BHQD, scaling, [(start - first, stop - first) for start, stop in self.spans])

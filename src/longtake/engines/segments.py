@@ -1,4 +1,4 @@
-"""engines: keys and values of positions in a row, as attention reads them. Knows nothing of models, buffers or queries.
+"""engines: keys and values of positions in a row, as attention reads them. Knows nothing of models or buffers.
 
 What was read is never copied to be read on from: a prefix is some segments that nobody writes to any more, and any
 number of questions attend to them, each with rows of its own behind.
@@ -6,11 +6,13 @@ number of questions attend to them, each with rows of its own behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
+
+from longtake.engines.merging import Part, Span, left_of, past, weights
 
 BLOCK_TOKENS = 1024
 """So many positions are widened, or brought to another device, at once."""
@@ -24,8 +26,12 @@ class Segment(Protocol):
         """How many."""
         ...
 
-    def blocks(self, like: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Keys and values (1, key-value heads, some positions, width) in the dtype and on the device of `like`."""
+    def parts(self, query_BHQD: torch.Tensor, scaling: float | None, hidden: Sequence[Span] = ()) -> Iterator[Part]:
+        """Attention of rows that see all of it, some positions at a time; of hidden ones nothing is seen."""
+        ...
+
+    def weights(self, query_BHQD: torch.Tensor, lse_BHQ: torch.Tensor, scaling: float | None) -> torch.Tensor:
+        """(Q, positions) float32: what each row gives to each, over all heads; `lse_BHQ` is of all it sees."""
         ...
 
     def dense(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,8 +43,29 @@ class Segment(Protocol):
         ...
 
 
+class Here:
+    """Keys and values that lie in this process, whatever they are kept as."""
+
+    def blocks(self, like: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Keys and values (1, key-value heads, some positions, width) in the dtype and on the device of `like`."""
+        raise NotImplementedError
+
+    def parts(self, query_BHQD: torch.Tensor, scaling: float | None, hidden: Sequence[Span] = ()) -> Iterator[Part]:
+        """Attention of rows that see all of it, a block at a time; of hidden positions nothing is seen."""
+        first = 0
+        for keys, values in self.blocks(query_BHQD):
+            left = left_of(keys.shape[2], [(start - first, stop - first) for start, stop in hidden])
+            for start, stop in left:
+                yield past(query_BHQD, keys[:, :, start:stop], values[:, :, start:stop], scaling)
+            first += keys.shape[2]
+
+    def weights(self, query_BHQD: torch.Tensor, lse_BHQ: torch.Tensor, scaling: float | None) -> torch.Tensor:
+        """(Q, positions) float32: what each row gives to each, added up over heads."""
+        return torch.cat([weights(query_BHQD, keys, lse_BHQ, scaling) for keys, _ in self.blocks(query_BHQD)], dim=1)
+
+
 @dataclass(frozen=True)
-class Exact:
+class Exact(Here):
     """Keys and values as they were computed, (1, key-value heads, positions, width)."""
 
     keys_1KSD: torch.Tensor
@@ -68,7 +95,7 @@ class Exact:
 
 
 @dataclass(frozen=True)
-class Eight:
+class Eight(Here):
     """Keys and values in whole steps from -127 to 127.
 
     A key's channels differ in size and keep it from position to position, so each channel of a head has one step for
@@ -131,22 +158,14 @@ class Seen:
     value_BKSD: torch.Tensor
     lengths_B: torch.Tensor | None = None
 
-    def shares(self, query_BHQD: torch.Tensor) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-        """Pieces of the shared segments, fit for the queries, each with its first position."""
+    def before(self, rows: int) -> Iterator[tuple[int, Segment]]:
+        """What lies before a chunk of so many rows, each piece with its first position."""
         start = 0
         for segment in self.shared:
-            for keys, values in segment.blocks(query_BHQD):
-                yield start, keys, values
-                start += keys.shape[2]
-
-    def before(self, query_BHQD: torch.Tensor) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-        """The same of all that lies before the chunk."""
-        rows, start = query_BHQD.shape[2], 0
-        for start, keys, values in self.shares(query_BHQD):
-            yield start, keys, values
-            start += keys.shape[2]
+            yield start, segment
+            start += segment.positions
         if self.key_BKSD.shape[2] > rows:
-            yield start, self.key_BKSD[:, :, :-rows], self.value_BKSD[:, :, :-rows]
+            yield start, Exact(self.key_BKSD[:, :, :-rows], self.value_BKSD[:, :, :-rows])
 
     def own(self, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values of the chunk's own rows."""

@@ -76,6 +76,26 @@ class Longva:
         """The original layout's names of a tower that was tuned and of what else such a checkpoint may lack."""
         return spelled(own)
 
+    def met(self, language: Mapping[str, Any], tower: Mapping[str, Any], tower_name: str) -> dict[str, Any]:
+        """The config.json of a Qwen2 and a CLIP tower that have not been trained together yet.
+
+        Args:
+            language: config.json of the one.
+            tower: of the other, or of a whole CLIP.
+            tower_name: where the tower is found: a name of the hub, or a folder in or beside the checkpoint.
+
+        Raises:
+            ValueError: they are no Qwen2 and no CLIP.
+        """
+        seen = tower.get("vision_config", tower)
+        if language.get("model_type") != "qwen2":
+            raise ValueError(f"its model_type is {language.get('model_type')}; LongVA's layout holds a qwen2")
+        if seen.get("model_type") != "clip_vision_model":
+            raise ValueError(f"the tower's model_type is {seen.get('model_type')}; want clip_vision_model")
+        sees = {key: value for key, value in SEES.items() if key != "vision_config"}
+        own = {"mm_hidden_size": seen["hidden_size"], "mm_vision_tower": tower_name, "model_type": "llava_qwen"}
+        return {**language, **sees, **own, "architectures": [ARCHITECTURE], "mm_patch_merge_type": "unires"}
+
     def load(self, folder: Path, *, name: str, device: str, dtype: str) -> Model:
         """Load strictly: every tensor that the model has and no other.
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 import torch
 
 from longtake.engines import GenerateOptions, Prefix
-from longtake.errors import LongtakeError
+from longtake.errors import ErrorCode, LongtakeError
 from longtake.families import Model
 from longtake.niah import Cell, Row, Trial
 from longtake.niah.scoring import is_right
@@ -72,6 +72,8 @@ def _row(reading: SharedReading, cell: Cell, asked: Asking, prompt_of: PromptOf)
     try:
         scored = asked.score(reading.read(asked.after(prompt_of(cell))), row)
     except (LongtakeError, RuntimeError, MemoryError) as error:
+        if isinstance(error, LongtakeError) and error.code is ErrorCode.RANKS_LOST:
+            raise  # no other cell could be read either
         reading.forget()
         code = error.code.value.code if isinstance(error, LongtakeError) else type(error).__name__
         reason = error.reason if isinstance(error, LongtakeError) else str(error)

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ def plan(lessons: Sequence[Lesson], parameters: dict[str, int], pace: Pace, fold
     """What will be trained, how long each stage takes by its measured step, and what of it is done already."""
     stages = []
     for lesson in lessons:
-        done = done_steps(folder, lesson.stage, pace)
+        done = lesson.spread.led(partial(done_steps, folder, lesson.stage, pace))
         step_s, tokens = timed(lesson) if done < lesson.stage.steps else (0.0, 0.0)
         stages.append(
             {
@@ -198,10 +199,11 @@ def measured_once(folder: Path, measure: Callable[[], Any], spread: Spread = ONE
         LongtakeError: `disk.write`.
     """
     path = folder / BEFORE
-    if not spread.led(path.exists):
+    found = spread.led(lambda: path.read_text(encoding="utf-8") if path.exists() else "")
+    if not found:
         found = json.dumps(measure()) + "\n"
         spread.led(lambda: _keep(path, found))
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(found)
 
 
 def _keep(path: Path, text: str) -> None:

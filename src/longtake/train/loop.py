@@ -105,6 +105,7 @@ def run(stage: Stage, folder: Path, *, seed: int, manner: Manner | None = None) 
     for step in range(began, stage.steps):
         manner.before_step(step)
         _set_rates(optimisers, stage.rates.share(step, stage.steps))
+        stage.module.zero_grad()
         loss = _take_step(stage, optimisers, manner, seed=seed, step=step)
         losses.append(loss)
         done = step + 1
@@ -132,7 +133,6 @@ def _set_rates(optimisers: Optimisers, share: float) -> None:
     for optimiser, full in optimisers:
         for group in optimiser.param_groups:
             group["lr"] = full * share
-        optimiser.zero_grad()
 
 
 def gradients(stage: Stage, manner: Manner, *, seed: int, step: int) -> float:
@@ -178,7 +178,12 @@ def _take_step(stage: Stage, optimisers: Optimisers, manner: Manner, *, seed: in
     loss = gradients(stage, manner, seed=seed, step=step)
     if not math.isfinite(loss):
         raise FloatingPointError(f"the loss of stage {stage.name} is {loss} at step {step}")
-    clip(stage.module.parameters(), 1.0)
+    # Only of what learns: where a rate is nothing there are gradients too.
+    learning = [p for optimiser, _ in optimisers for group in optimiser.param_groups for p in group["params"]]
+    if not math.isfinite(clip(learning, 1.0)):
+        raise FloatingPointError(
+            f"a gradient of stage {stage.name} is not finite at step {step}; its loss is {loss:.4g}"
+        )
     for optimiser, _ in optimisers:
         optimiser.step()
     return loss

@@ -38,8 +38,9 @@ from longtake.train.lanes import Lane, progress_bars, run_lanes
 from longtake.train.loop import Manner, Rates, Stage, load_module, logged, run, spent_s
 from longtake.train.pictures import draw_pool, read_pool
 from longtake.train.read import LONG, LONG_CUT_SHORT, SHORT, Diet, Reading
+from longtake.train.saving import kept
 from longtake.train.see import Seeing, Sight
-from longtake.train.spread import ONE, Spread, spread_over
+from longtake.train.spread import ONE, Spread, heard, spread_over
 from longtake.train.start import language_config, word_vectors, write_copying_heads
 from longtake.train.vocabulary import build_tokenizer, word_ids
 from longtake.world.vocabulary import COLOURS, PLACES, SHAPES, WORDS
@@ -130,10 +131,18 @@ def train(folder: Path, recipe: Recipe) -> dict[str, Any]:
         if spread.ranks.group is None:
             _run_lanes(folder, recipe)
         else:
-            # One stage after the other, each over all ranks.
+            _run_together(folder, recipe, spread)
+        return spread.led(lambda: _finished(folder, recipe))
+
+
+def _run_together(folder: Path, recipe: Recipe, spread: Spread) -> None:
+    try:
+        with heard(spread, str(folder)):
             for job in (_base, partial(_branch, branch=NANO), _see, _meet, _align):
                 job(folder, recipe, spread=spread)
-        return spread.led(lambda: _finished(folder, recipe))
+    except FloatingPointError as error:
+        advice = "take another --seed and --output"
+        raise LongtakeError(ErrorCode.MODEL_NONFINITE, str(folder), str(error), advice) from error
 
 
 def _drawn(folder: Path, recipe: Recipe) -> None:
@@ -310,8 +319,8 @@ def _run(stage: Stage, folder: Path, recipe: Recipe, spread: Spread) -> None:
 
 
 def _wait_for(folder: Path, name: str, steps: int) -> None:
-    """The other lane makes it; should it die, this process is ended with it."""
-    while logged(folder, name).get("step") != steps:
+    """The other lane makes it, a checkpoint before its log's row; should it die, this process is ended with it."""
+    while (found := kept(folder, name)) is None or found[1] != steps:
         time.sleep(1.0)
 
 

@@ -18,11 +18,14 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load as read
 from torch.distributed.checkpoint.state_dict_saver import save as write
 
+from longtake.checkpoint import bad_checkpoint
+from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.train.sharding import like
 from longtake.train.spread import ONE, Spread
 
@@ -42,7 +45,16 @@ def kept(folder: Path, name: str) -> tuple[Path, int] | None:
 
 
 def save(path: Path, module: nn.Module, optimisers: Optimisers, *, step: int, spread: Spread = ONE) -> None:
-    """Keep what stage `path.name` of folder `path.parent` has come to. Every rank calls it."""
+    """Keep what stage `path.name` of folder `path.parent` has come to. Every rank calls it.
+
+    Raises:
+        LongtakeError: `disk.write`; what could not be written whole leaves what was there before.
+    """
+    with _refused(str(path.parent)):
+        _save(path, module, optimisers, step=step, spread=spread)
+
+
+def _save(path: Path, module: nn.Module, optimisers: Optimisers, *, step: int, spread: Spread) -> None:
     folder, name = path.parent, path.name
     alone = spread.ranks.size == 1 and spread.hold == "whole"
     if alone:
@@ -64,6 +76,9 @@ def restore(path: Path, module: nn.Module, optimisers: Optimisers, spread: Sprea
     """Give module and optimisers what the last checkpoint holds; the steps it holds, 0 before the first.
 
     Every rank calls it.
+
+    Raises:
+        LongtakeError: `model.bad_checkpoint` for one of several ranks that cannot be read.
     """
     found = spread.led(lambda: kept(path.parent, path.name))
     if found is None:
@@ -72,7 +87,11 @@ def restore(path: Path, module: nn.Module, optimisers: Optimisers, spread: Sprea
     if place.suffix == ".pt":
         _restore_whole(place, module, optimisers)
     else:
-        _restore_together(place, module, optimisers)
+        try:
+            _restore_together(place, module, optimisers)
+        except CheckpointException as error:
+            advice = "remove it, and the stage begins anew"
+            raise bad_checkpoint(place, f"cannot be read: {_why(error)}", advice) from error
     return step
 
 
@@ -157,6 +176,27 @@ def _restore_whole(place: Path, module: nn.Module, optimisers: Optimisers) -> No
             for number, values in state["state"].items()
         }
         optimiser.load_state_dict({**state, "state": held})
+
+
+@contextmanager
+def _refused(subject: str) -> Iterator[None]:
+    """Tells as `disk.write` what torch makes of a disk that refuses: of one process, or of any of several."""
+    advice = "choose a place with room where you may write"
+    try:
+        with writing(subject):
+            yield
+    except CheckpointException as error:
+        raise LongtakeError(ErrorCode.DISK_WRITE, subject, _why(error), advice) from error
+    except RuntimeError as error:
+        if "PytorchStreamWriter" not in str(error) and "inline_container" not in str(error):
+            raise
+        raise LongtakeError(ErrorCode.DISK_WRITE, subject, "cannot be written whole", advice) from error
+
+
+def _why(error: CheckpointException) -> str:
+    """What the first rank that failed says."""
+    first, _ = next(iter(error.failures.values()))
+    return " ".join(str(first).split())[:200] or type(first).__name__
 
 
 @contextmanager

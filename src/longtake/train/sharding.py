@@ -92,25 +92,25 @@ def gathered(language: Any, spread: Spread) -> Any:
     return whole
 
 
-def clip(parameters: Iterable[nn.Parameter], most: float) -> None:
-    """Make the gradients of all parameters, taken together, no longer than `most`. Every rank calls it.
+def clip(parameters: Iterable[nn.Parameter], most: float) -> float:
+    """Make the gradients of all parameters, taken together, no longer than `most`; how long they were.
 
-    Torch's own function, which does not take parameters of which only some are held in parts.
+    Torch's own functions do not take parameters of which only some are held in parts. Every rank calls it.
     """
     learning = [parameter for parameter in parameters if parameter.grad is not None]
     in_parts = [parameter for parameter in learning if isinstance(parameter, DTensor)]
-    if len(in_parts) in (0, len(learning)):
-        nn.utils.clip_grad_norm_(learning, most)
-        return
     whole = [parameter for parameter in learning if not isinstance(parameter, DTensor)]
-    norms: list[Any] = [
-        nn.utils.get_total_norm([p.grad for p in some if p.grad is not None]) for some in (in_parts, whole)
-    ]
-    lengths = [float(norm.full_tensor() if isinstance(norm, DTensor) else norm) for norm in norms]
-    share = min(1.0, most / (math.hypot(*lengths) + 1e-6))
-    for parameter in learning:
-        assert parameter.grad is not None
-        parameter.grad.mul_(share)
+    lengths = [_length(some) for some in (in_parts, whole) if some]
+    norm = math.hypot(*lengths)
+    for some in (in_parts, whole):
+        nn.utils.clip_grads_with_norm_(some, most, torch.tensor(norm))
+    return norm
+
+
+def _length(parameters: Sequence[nn.Parameter]) -> float:
+    """Of their gradients, taken together."""
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
 
 def like(tensor: torch.Tensor, model: torch.Tensor) -> torch.Tensor:

@@ -102,9 +102,9 @@ def write_parts(
     if split.is_sharded:
         told = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         (out / INDEX).write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    _copy(source, out, BESIDE)
+    copy_files(source, out, BESIDE)
     for other, place in _named_beside(source):
-        _copy(other, out / place, (*BESIDE, "*.safetensors", INDEX))
+        copy_files(other, out / place, (*BESIDE, "*.safetensors", INDEX))
 
 
 def _tensors(source: Path, parts: Mapping[str, nn.Module], learned: Collection[str]) -> list[Tensor]:
@@ -167,7 +167,8 @@ def _named_beside(source: Path) -> Iterator[tuple[Path, Path]]:
                 break
 
 
-def _copy(source: Path, out: Path, patterns: Collection[str]) -> None:
+def copy_files(source: Path, out: Path, patterns: Collection[str]) -> None:
+    """Copy the files of `source` that match some pattern into the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
     for path in sorted({path for pattern in patterns for path in source.glob(pattern) if path.is_file()}):
         shutil.copyfile(path, out / path.name)
