@@ -5,12 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 import socket
+import subprocess
+import sys
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from longtake.parallel import Ranks
@@ -77,6 +83,23 @@ def _alone(
         pipe.send_bytes(pickle.dumps((True, told)))
     except Exception:  # noqa: BLE001  whatever it is, the parent is told all of it
         pipe.send_bytes(pickle.dumps((False, traceback.format_exc())))
+
+
+def torchrun(folder: Path, *told: str, ranks: int = 2) -> subprocess.Popen[str]:
+    """`longtake TOLD` in `folder` on several ranks."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    piped: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([*start, "-m", "longtake", *told], cwd=folder, env=environment, **piped)
+
+
+def kill_one(running: subprocess.Popen[str], rank: int, log: Path, rows: int) -> None:
+    """Kill one rank of a `torchrun`, as if its machine were gone, once `log` has so many rows."""
+    while not log.exists() or len(log.read_text().splitlines()) < rows:
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.02)
+    workers = [child for child in psutil.Process(running.pid).children() if child.environ().get("RANK") == str(rank)]
+    workers[0].send_signal(signal.SIGKILL)
 
 
 def free_port() -> int:

@@ -93,7 +93,8 @@ class Machines:
             return self.weights
         told: Hold | Literal["auto"] = getattr(recipe, "weights", "auto")
         if told == "auto":
-            return "sharded" if self.ranks > 1 and getattr(recipe, "optimiser", "adamw") != "muon" else "whole"
+            whole = getattr(recipe, "optimiser", "adamw") == "muon" or getattr(recipe, "lora", None) is not None
+            return "sharded" if self.ranks > 1 and not whole else "whole"
         return told
 
 
@@ -107,6 +108,7 @@ def plan_train_and_print(course: Course, machines: Machines, *, show: Show) -> N
     sizes = planned.Sizes(course.samples, course.sample_tokens)
     networks, spread = networks_for(recipe, kind), machines.spread(recipe)
     _refuse_undealt(networks.decoder, spread)
+    _refuse_untrained(recipe, spread)
     room = Means(None, machines.memory).room(device="cuda", apart=True)
     stages = [
         _stage(networks, (stage.longest, stage.usual), spread, machines, None if room is None else room.bytes)
@@ -143,6 +145,20 @@ def _refuse_undealt(decoder: Decoder, spread: Spread) -> None:
         reason = f"{heads} cannot be dealt out to {spread.ring} ranks"
         advice = "take the ring, or another number of ranks"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--attending ulysses", reason, advice)
+
+
+def _refuse_untrained(recipe: Any, spread: Spread) -> None:
+    """Refuse what `train align` and `train dpo` refuse of ranks."""
+    from longtake.train.align_recipe import check_weights
+    from longtake.train.recipes import refuse_uneven
+
+    for step in ("step_samples", "step_pairs"):
+        if hasattr(recipe, step):
+            refuse_uneven(recipe, step, spread.data)
+    try:
+        check_weights(getattr(recipe, "lora", None), spread.hold)
+    except ValueError as error:
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--weights", str(error), "see docs/training.md") from error
 
 
 def networks_for(recipe: Any, kind: str) -> Networks:
@@ -208,8 +224,6 @@ def _notes(kind: str, recipe: Any, sample_tokens: int, *, unmeasured: bool, spre
         notes.append("hours are for samples as long as the recipe lets in; --sample-tokens says what they usually have")
     if spread.ring > 1 and not hasattr(recipe, "ring"):
         notes.append(f"`longtake train {kind}` itself shares no sample among ranks; this is what it would take")
-    if spread.hold != "whole" and kind != "text":
-        notes.append("tower and projector are reckoned in parts; in fact each rank holds them whole")
     if unmeasured:
         notes.append("whether it fits is not told: say how much a device has, like --device-memory 80GiB")
     return notes

@@ -31,11 +31,14 @@ def ways(networks: Networks, load: Load, spread: Spread, room_bytes: int) -> lis
     """What would make it fit: the mildest change on as many ranks, and the fewest ranks that are enough; none may do.
 
     Recomputation costs a third of the time, offloading the way to the processor's memory and back, a longer ring
-    messages, more ranks money: in that order.
+    messages, more ranks money: in that order. Of samples with pictures none is shared by a ring, and weights that have
+    adapters beside them are whole on each rank.
     """
     found = []
     for changes in (_on_as_many(spread), _on_more(spread)):
         for changed in changes:
+            if (load.views and changed.ring > spread.ring) or (load.adapters and changed.hold != "whole"):
+                continue
             needs = peak(networks, load, changed).total_bytes
             if needs <= room_bytes:
                 found.append(Way(_told(spread, changed), changed, needs))
@@ -69,7 +72,7 @@ def _on_as_many(spread: Spread) -> Iterator[Spread]:
 
 
 def _on_more(spread: Spread) -> Iterator[Spread]:
-    """Twice the ranks, and so on: the new ones read along in the same rows first."""
+    """Twice the ranks, and so on: the new ones read rows of their own first."""
     ranks = 2 * spread.ranks
     while ranks <= MOST_RANKS:
         for ring in (spread.ring, 2 * spread.ring, ranks):

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from longtake.checkpoint import placement
-from longtake.errors import ErrorCode, LongtakeError
 from longtake.parallel.joining import joined
+from longtake.train.recipes import refuse_uneven
 from longtake.train.recomputing import recompute
 from longtake.train.sharding import gathered, sharded
 from longtake.train.spread import Spread, heard, hold_of, spread_over
@@ -41,12 +41,7 @@ def spread_of(recipe: Any, step: str, folder: Path, device: str) -> Iterator[tup
     """
     with joined(placement(device, "float32").device) as ranks:
         spread = spread_over(ranks, ring=1, hold=hold_of(recipe.weights, ranks, whole=recipe.lora is not None))
-        count = getattr(recipe, step)
-        if count % ranks.size:
-            reason = f"{count} are not to be shared by {ranks.size} ranks"
-            raise LongtakeError(
-                ErrorCode.USAGE_BAD_OPTION, f"{step} = {count}", reason, f"change {step}, or the number of ranks"
-            )
+        refuse_uneven(recipe, step, ranks.size)
         with heard(spread, str(folder)):
             yield spread, device if ranks.group is None else str(ranks.device)
 

@@ -113,14 +113,24 @@ class _Training:
         looker = Looker(model, tiles=1, most_images=1, half=recipe.precision == "bfloat16")
         # What cannot be written is refused now, not after the training.
         refuse_unwritable(folder_of(recipe.model), looker.parts, recipe.train)
-        kept = Path(recipe.reference) if recipe.reference else self.folder / KEPT
-        references = References(kept, _named(model, recipe), self.spread.leads)
+        references = self._references(_named(model, recipe))
         learners = Learners.of(looker.parts, recipe.lora, seed=recipe.seed)
         looker = replace(looker, spread=held(looker.parts, recipe.train, recipe, self.spread))
         most = min(recipe.most_tokens, model.engine.trained_context)
         return _Course(
             recipe, looker, learners, references, skips, Holding(partial(read_pair, model, most_tokens=most))
         )
+
+    def _references(self, model: str) -> References:
+        """What is kept of a model; all ranks have the same, or they would not share out the same pairs."""
+        kept = Path(self.recipe.reference) if self.recipe.reference else self.folder / KEPT
+
+        def mend() -> None:
+            References(kept, model)
+
+        # What a process that was killed has left is mended by one rank, before the others read it.
+        self.spread.led(mend)
+        return References(kept, model, self.spread.leads)
 
     def _finish(self, whole: dict[str, nn.Module], lesson: Lesson, more: dict[str, Any]) -> dict[str, Any]:
         folder = self.folder
