@@ -116,12 +116,13 @@ def test_one_rank_is_killed_and_the_same_command_goes_on_bit_for_bit(kind: str, 
 
 
 def test_what_one_rank_cannot_read_is_told_by_it(data: Path) -> None:
-    """One picture is gone, and one rank comes to it; the other neither waits for it nor hides what was wrong."""
+    """One picture is broken, and one rank comes to it; the other neither waits for it nor hides what was wrong."""
+    (data / "broken.png").write_bytes(b"no picture")
     samples = json.loads((data / "samples.json").read_text())
-    samples[SAMPLES // 2]["image"] = "gone.png"
+    samples[SAMPLES // 2]["image"] = "broken.png"
     (data / "broken.json").write_text(json.dumps(samples))
     told = ("--data", "broken.json", "--set", "held_out=0.0")
     _, err = ended(start(data, "align", "broken", *told), well=False)
     (bad,) = [line for line in err.splitlines() if line.startswith(f"error[{ErrorCode.DATA_BAD.value.code}]")]
-    assert "gone.png" in bad
+    assert "broken.png" in bad
     assert (data / "broken" / "align-1.jsonl").exists(), "some steps were well"
