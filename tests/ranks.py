@@ -5,12 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 import socket
+import subprocess
+import sys
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from longtake.parallel import Ranks
@@ -20,23 +26,24 @@ PATIENCE_S = 300
 """A rank that hears nothing for so long is held for dead. Not a timed test: a machine at work may be slow."""
 
 
-def run_ranks(function: Callable[..., Any], size: int, *arguments: Any) -> list[Any]:
+def run_ranks(function: Callable[..., Any], size: int, *arguments: Any, joins: bool = True) -> list[Any]:
     """Call `function(ranks, *arguments)` in `size` processes that are joined; their results in order of rank.
 
     Args:
         function: of a module's top level, so that another process finds it. What it returns is pickled: plain tensors,
             numbers, lists; no tensor that requires a gradient.
+        joins: false calls `function(*arguments)` where nobody has joined yet, as torchrun starts a command.
 
     Raises:
         AssertionError: a rank failed, with its traceback; the others are ended.
     """
     spawn = multiprocessing.get_context("spawn")
-    port = _free_port()
+    port = free_port()
     pipes, running = [], []
     for rank in range(size):
         mine, theirs = spawn.Pipe(duplex=False)
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        process = spawn.Process(target=_alone, args=(function, arguments, place, theirs), daemon=True)
+        process = spawn.Process(target=_alone, args=(function, arguments, place, theirs, joins), daemon=True)
         process.start()
         theirs.close()
         pipes.append(mine)
@@ -61,19 +68,42 @@ def _result(pipe: Connection, rank: int) -> Any:
     return told
 
 
-def _alone(function: Callable[..., Any], arguments: tuple[Any, ...], place: dict[str, Any], pipe: Connection) -> None:
+def _alone(
+    function: Callable[..., Any], arguments: tuple[Any, ...], place: dict[str, Any], pipe: Connection, joins: bool
+) -> None:
     os.environ.update({key: str(value) for key, value in place.items()})
     torch.set_num_threads(1)
     try:
-        with joined(torch.device("cpu")) as ranks:
-            told = function(ranks, *arguments)
+        if joins:
+            with joined(torch.device("cpu")) as ranks:
+                told = function(ranks, *arguments)
+        else:
+            told = function(*arguments)
         # In bytes: what `send` does with tensors wants this process alive until they are received.
         pipe.send_bytes(pickle.dumps((True, told)))
     except Exception:  # noqa: BLE001  whatever it is, the parent is told all of it
         pipe.send_bytes(pickle.dumps((False, traceback.format_exc())))
 
 
-def _free_port() -> int:
+def torchrun(folder: Path, *told: str, ranks: int = 2) -> subprocess.Popen[str]:
+    """`longtake TOLD` in `folder` on several ranks."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    piped: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([*start, "-m", "longtake", *told], cwd=folder, env=environment, **piped)
+
+
+def kill_one(running: subprocess.Popen[str], rank: int, log: Path, rows: int) -> None:
+    """Kill one rank of a `torchrun`, as if its machine were gone, once `log` has so many rows."""
+    while not log.exists() or len(log.read_text().splitlines()) < rows:
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.02)
+    workers = [child for child in psutil.Process(running.pid).children() if child.environ().get("RANK") == str(rank)]
+    workers[0].send_signal(signal.SIGKILL)
+
+
+def free_port() -> int:
+    """One that nobody listens at now."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])

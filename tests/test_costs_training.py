@@ -234,20 +234,28 @@ def test_longva_s_two_days_are_what_utilisation_was_taken_from() -> None:
 
 
 def test_states_by_hand() -> None:
-    """A decoder of 1,000 numbers, which learns, and a tower of 200, on four ranks: 300, 250 and 500 of 4 bytes."""
+    """A decoder of 1,000 numbers, which learns, and a tower of 200, on four ranks: 250, 250 and 500 of 4 bytes, and all
+    of the tower.
+    """
     decoder = Decoder(4, 8, 2, Attention(2, 1), 2, 10, layer_parameters=450, layer_matrices=400, outer_parameters=100)
     networks = replace(networks_of("nano"), decoder=decoder)
     networks = Networks(decoder, {"vision": replace(networks.parts["vision"], parameters=200)})
     load, spread = Load("a", 1, 1, 1, 16), Spread(4, 2)
-    assert states_bytes(networks, load, spread) == {"weights": 1200, "gradients": 1000, "optimiser": 2000}
+    assert states_bytes(networks, load, spread) == {"weights": 1800, "gradients": 1000, "optimiser": 2000}
     whole = {"weights": 4800, "gradients": 4000, "optimiser": 8000}
     assert states_bytes(networks, load, replace(spread, hold="whole")) == whole
     away = replace(spread, hold="aside")
-    assert aside_bytes(networks, load, away) == 4200 and aside_bytes(networks, load, spread) == 0
-    assert all("optimiser" not in moment.bytes for moment in memory(networks, load, away))
+    assert aside_bytes(networks, load, away) == 4000 and aside_bytes(networks, load, spread) == 0
+    assert all(moment.bytes.get("optimiser", 0) == 0 for moment in memory(networks, load, away))
     assert states_bytes(networks, replace(load, adapters=40), spread)["optimiser"] == 80
     both = replace(load, adapters=40, learning=frozenset({"language", "vision"}))
-    assert states_bytes(networks, both, spread)["optimiser"] == 480
+    assert states_bytes(networks, both, spread)["optimiser"] == 80 + 8 * 200
+    seeing = replace(load, learning=frozenset({"language", "vision"}))
+    assert aside_bytes(networks, seeing, away) == 4000, "the tower does not lie aside"
+    assert [moment.bytes["optimiser"] for moment in memory(networks, seeing, away)[1:]] == [8 * 200] * 4
+    sent = sent_bytes(networks, seeing, Spread(4, 1))
+    assert sent["reduces"] == 4000 * 3 / 4 and sent["averages"] == 2 * 800 * 3 / 4
+    assert sent["gathers"] == 2 * (2 * 900 + 100) * 3 / 4
 
 
 def test_knobs_do_what_they_are_for() -> None:

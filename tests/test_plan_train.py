@@ -81,6 +81,7 @@ def test_recipes_of_the_paper_say_what_it_says() -> None:
     assert align.rates_of(everything) == {"vision": 2e-6, "projector": 1e-5, "language": 1e-5}
     assert align.tiles == 49 and align.most_images * align.tiles * 144 < 32_768
     assert align.warm_up_steps == round(0.03 * align.steps(everything, 779_289))
+    assert align.recompute and dpo.recompute and align.weights == dpo.weights == "auto"
     assert (dpo.beta, dpo.epochs, dpo.rates_told, dpo.most_tokens) == (0.1, 3.0, {"language": 5e-7}, 32_768)
 
 
@@ -159,9 +160,33 @@ def test_stages_with_pictures(cli: Cli) -> None:
     (stage,) = usual["stages"]
     assert stage["learns"] == ["language", "projector", "vision"]
     assert set(usual["parameters"]) == {"vision", "projector", "language"}
-    assert set(stage["sent_bytes_a_step"]) == {"gathers", "reduces"}
+    assert set(stage["sent_bytes_a_step"]) == {"gathers", "reduces", "averages"}
     assert stage["memory_bytes"] == longest["stages"][0]["memory_bytes"] and usual["hours"] < longest["hours"] / 4
     assert any("--sample-tokens" in note for note in longest["notes"])
+
+
+def test_ranks_that_cannot_share_a_stage_with_pictures_are_refused_as_by_the_training(cli: Cli) -> None:
+    align = ("plan", "train", str(PAPER / "align.toml"), *LONGVA, "--samples", "1000")
+    status, _, err = cli(*align, "--ranks", "8", "--ring", "2")
+    assert status == ErrorCode.USAGE_BAD_OPTION.value.exit_status
+    assert ONE_LINE.fullmatch(err) and "samples with pictures are not shared by ranks" in err
+    status, _, err = cli(*align, "--ranks", "3")
+    assert status == ErrorCode.USAGE_BAD_OPTION.value.exit_status
+    assert ONE_LINE.fullmatch(err) and "step_samples = 128: 128 are not to be shared by 3 ranks" in err
+    adapted = (*align, "--set", "lora={rank=2}", "--ranks", "8")
+    status, _, err = cli(*adapted, "--weights", "sharded")
+    assert status == ErrorCode.USAGE_BAD_OPTION.value.exit_status
+    assert ONE_LINE.fullmatch(err) and "adapters lie beside whole matrices" in err
+    assert cli.json(*adapted)["weights"] == "whole"
+
+
+def test_no_ring_is_advised_where_samples_have_pictures(cli: Cli) -> None:
+    dpo = ("plan", "train", str(PAPER / "dpo.toml"), *LONGVA, "--samples", "17000", "--device-memory", "30GiB")
+    for more in ((), ("--set", "lora={rank=2}")):
+        (stage,) = cli.json(*dpo, *more, "--no-recompute")["stages"]
+        assert not stage["fits"]
+        assert not any("--ring" in way["options"] for way in stage["ways"])
+        assert bool(more) != any("--weights" in way["options"] for way in stage["ways"])
 
 
 def test_what_does_not_learn_has_no_optimiser(longva: Networks) -> None:
@@ -170,8 +195,9 @@ def test_what_does_not_learn_has_no_optimiser(longva: Networks) -> None:
     (stage,) = planned.stages_of(recipe, longva, planned.Sizes(558_128), spread)
     assert stage.longest.steps == 2180 and stage.longest.views == recipe.samples_at_once
     states = states_bytes(longva, stage.longest, spread)
-    assert states["optimiser"] == 2 * states["gradients"] == 8 * longva.parameters["projector"] / 8
-    assert states["weights"] == 4 * sum(longva.parameters.values()) / 8
+    assert states["optimiser"] == 2 * states["gradients"] == 8 * longva.parameters["projector"]
+    eye = longva.parameters["vision"] + longva.parameters["projector"]
+    assert states["weights"] == 4 * (longva.parameters["language"] / 8 + eye), "each rank has the eye whole"
 
 
 def test_dpo_reads_each_pair_as_two_rows_of_one_video(longva: Networks) -> None:

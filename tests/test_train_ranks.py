@@ -6,13 +6,10 @@ Real processes that talk by gloo; few of them, for each takes seconds to start.
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -20,11 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from longtake.errors import ErrorCode, LongtakeError
@@ -39,12 +34,12 @@ from longtake.train.read import Reading
 from longtake.train.reading_on import ReadingOn, examined
 from longtake.train.saving import kept
 from longtake.train.schedule import Schedule, adam
-from longtake.train.sharding import gathered, sharded
+from longtake.train.sharding import clip, gathered, sharded
 from longtake.train.spread import ONE, Hold, Spread, heard, spread_over
 from longtake.train.text_recipe import TextRecipe, TextStage
 from longtake.train.together import refuse_rows
 from longtake.train.vocabulary import build_tokenizer, word_ids
-from ranks import run_ranks
+from ranks import kill_one, run_ranks, torchrun
 
 STEPS, STOP = 10, 6
 RATE = 5e-3
@@ -162,14 +157,58 @@ def uneven(spread: Spread) -> tuple[float, torch.Tensor]:
     return loss, stage.module.weight.grad
 
 
+@dataclass
+class Late:
+    """Of three numbers, one learns from the first step on, one from step STOP on, and one never."""
+
+    module: nn.ParameterDict
+    steps: int = STEPS
+    name: str = "late"
+    rates: Rates = Rates(matrices=0.0, others=0.1)
+    step: int = 0
+
+    def loss(self, rng: np.random.Generator) -> torch.Tensor:
+        learning = [self.module["first"], *([self.module["late"]] if self.step >= STOP else [])]
+        return torch.stack([float(rng.normal()) * one for one in learning]).square().sum()[None]
+
+    def figures(self) -> dict[str, float]:
+        return {}
+
+    def seek(self, step: int) -> None:
+        self.step = step
+
+
+def late(spread: Spread, folder: Path, *, stop: bool) -> dict[str, float]:
+    """What the three numbers come to; with `stop` in two goes, the first of which ends before the second one learns."""
+    if spread.leads:
+        folder.mkdir()
+    spread.wait()
+    for last in (STOP, STEPS) if stop else (STEPS,):
+        stage = Late(nn.ParameterDict({name: nn.Parameter(torch.ones(())) for name in ("first", "late", "never")}))
+        hear = partial(_stops, last if last < STEPS else 0)
+        manner = Manner(batches=2, before_step=stage.seek, after_step=hear, spread=spread)
+        with pytest.raises(KeyboardInterrupt) if last < STEPS else nullcontext():
+            run(stage, folder, seed=0, manner=manner)
+    return {name: float(number.detach()) for name, number in stage.module.items()}
+
+
+def _stops(last: int, done: int, loss: float) -> bool:
+    return done == last
+
+
 def clipped(spread: Spread) -> tuple[float, float]:
-    """The norm of all gradients of the first step, and of what clipping to 0.1 leaves of them."""
+    """The norm of all gradients of the first step, and of what clipping to 0.1 leaves of them.
+
+    One number more than the model's is whole on each rank, beside parameters that may be held in parts.
+    """
     stage, manner = reading(spread)
     manner.before_step(0)
     gradients(stage, manner, seed=0, step=0)
-    before = nn.utils.clip_grad_norm_(stage.module.parameters(), 0.1)
-    after = nn.utils.get_total_norm([p.grad for p in stage.module.parameters() if p.grad is not None])
-    return tuple(float(norm.full_tensor() if isinstance(norm, DTensor) else norm) for norm in (before, after))  # type: ignore[return-value]
+    beside = nn.Parameter(torch.zeros(()))
+    beside.grad = torch.full((), 2.0)
+    learning = [*stage.module.parameters(), beside]
+    before = clip(learning, 0.1)
+    return before, clip(learning, 1.0)
 
 
 def nano_base(spread: Spread, folder: Path) -> list[float]:
@@ -248,6 +287,7 @@ def on_two(ranks: Ranks, folder: Path) -> dict[str, Any]:
     told["uneven"] = uneven(spreads["data"])
     told["nano"] = nano_base(spreads["data"], folder / "nano on two")
     told["averaged"] = averaged(spreads["data"])
+    told["late"] = [late(spreads["data"], folder / f"late {stop}", stop=stop) for stop in (False, True)]
     stage, _ = reading(spreads["ring"])
     told["examined"] = examined(stage.module, stage.exam_NL, half=False, spread=stage.spread)
     told["held"] = sum(p.to_local().numel() for p in reading(spreads["sharded"])[0].module.parameters())  # type: ignore[attr-defined]
@@ -346,7 +386,7 @@ def test_documents_apart_are_so_whoever_reads_them(
 @pytest.mark.parametrize("name", WAYS)
 def test_clipping_goes_by_the_norm_over_all_ranks(name: str, two: list[dict[str, Any]]) -> None:
     before, after = clipped(ONE)
-    assert before > 0.2
+    assert before > 2.2
     for rank in two:
         assert rank[f"{name}, clipped"] == pytest.approx((before, after), rel=1e-4)
     assert after == pytest.approx(0.1, rel=1e-3)
@@ -373,6 +413,14 @@ def test_as_many_ranks_go_on_bit_for_bit(name: str, two: list[dict[str, Any]]) -
     assert whole.keys() == gone_on.keys() == model().state_dict().keys()
     assert all(torch.equal(whole[key], gone_on[key]) for key in whole)
     assert not torch.equal(whole["model.norm.weight"], model().model.norm.weight)
+
+
+def test_what_learns_only_after_a_stop_does_so_as_if_there_had_been_none(
+    two: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    whole, gone_on = two[0]["late"]
+    assert gone_on == whole == pytest.approx(late(ONE, tmp_path / "late", stop=True), abs=1e-6)
+    assert whole["first"] != 1 and whole["late"] != 1 and whole["never"] == 1
 
 
 def test_every_target_counts_as_much_wherever_it_is(two: list[dict[str, Any]]) -> None:
@@ -518,20 +566,8 @@ def corpus(tmp_path: Path) -> Path:
 
 def start(corpus: Path, folder: str, *more: str) -> subprocess.Popen[str]:
     """`longtake train text` on two ranks, by torchrun."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     told = ["--recipe", "recipe.toml", "--data", "data.jsonl", "--output", folder, *more]
-    command = [*torchrun, "-m", "longtake", "train", "text", *told]
-    piped: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=corpus, env=os.environ | {"OMP_NUM_THREADS": "1"}, **piped)
-
-
-def kill_one(running: subprocess.Popen[str], log: Path, rank: int) -> None:
-    """Kill one rank, as if its machine were gone, once a checkpoint has been written and some more steps taken."""
-    while not log.exists() or len(log.read_text().splitlines()) < 6:
-        assert running.poll() is None, running.communicate()
-        time.sleep(0.02)
-    workers = [child for child in psutil.Process(running.pid).children() if child.environ().get("RANK") == str(rank)]
-    workers[0].send_signal(signal.SIGKILL)
+    return torchrun(corpus, "train", "text", *told)
 
 
 def bits(folder: Path) -> dict[str, Any]:
@@ -550,7 +586,7 @@ def test_one_rank_is_killed_the_other_ends_and_the_same_command_goes_on_bit_for_
     assert summary["tokens"] == 40 * 256, "counted once, and told by one rank"
 
     killed = start(corpus, "killed", "--ring", "2")
-    kill_one(killed, corpus / "killed" / "text-1.jsonl", rank=1)
+    kill_one(killed, 1, corpus / "killed" / "text-1.jsonl", rows=6)
     # A rank that waited for the dead one would wait for half an hour.
     killed.communicate(timeout=120)
     assert killed.returncode != 0

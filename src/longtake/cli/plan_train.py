@@ -93,7 +93,8 @@ class Machines:
             return self.weights
         told: Hold | Literal["auto"] = getattr(recipe, "weights", "auto")
         if told == "auto":
-            return "sharded" if self.ranks > 1 and getattr(recipe, "optimiser", "adamw") != "muon" else "whole"
+            whole = getattr(recipe, "optimiser", "adamw") == "muon" or getattr(recipe, "lora", None) is not None
+            return "sharded" if self.ranks > 1 and not whole else "whole"
         return told
 
 
@@ -127,7 +128,7 @@ def plan_train_and_print(course: Course, machines: Machines, *, show: Show) -> N
         "utilisation": machines.utilisation,
         "stages": stages,
         "hours": round(sum(stage["hours"] for stage in stages), 3),
-        "notes": _notes(kind, recipe, course.sample_tokens, unmeasured=room is None, spread=spread),
+        "notes": _notes(kind, course.sample_tokens, unmeasured=room is None),
     }
     if show.as_json:
         say_json(facts)
@@ -199,14 +200,10 @@ def _verdict(networks: Networks, laid: Laid, spread: Spread, room_bytes: int | N
     }
 
 
-def _notes(kind: str, recipe: Any, sample_tokens: int, *, unmeasured: bool, spread: Spread) -> list[str]:
+def _notes(kind: str, sample_tokens: int, *, unmeasured: bool) -> list[str]:
     notes = ["all figures are formulas (docs/training.md); hours are at the assumed utilisation, none was measured"]
     if kind != "text" and not sample_tokens:
         notes.append("hours are for samples as long as the recipe lets in; --sample-tokens says what they usually have")
-    if spread.ranks > 1 and not hasattr(recipe, "ring"):
-        notes.append(f"`longtake train {kind}` itself runs on one device; this is what several would take")
-    if spread.recompute and not hasattr(recipe, "recompute"):
-        notes.append(f"`longtake train {kind}` itself recomputes nothing; this is what it would take if it did")
     if unmeasured:
         notes.append("whether it fits is not told: say how much a device has, like --device-memory 80GiB")
     return notes

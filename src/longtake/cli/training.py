@@ -141,14 +141,15 @@ def bring_together_and_print(language: str, tower: str, output: str, *, seed: in
 
 def align_with_pictures(told: Told, output: str, *, device: str, plan: bool, show: Show) -> None:
     """`longtake train align`: train, then print what held-out answers lost."""
-    from longtake.started import alone
+    from longtake.started import leads
     from longtake.train.align_recipe import AlignRecipe
     from longtake.train.alignment import train_align
     from longtake.train.showing import Teller
 
-    alone("train align")
     recipe = told.read(AlignRecipe)
     summary = train_align(recipe, Path(output), device=device, plan_only=plan, teller=Teller(quiet=not show.talks))
+    if not leads():
+        return
     if show.as_json:
         say_json(summary)
     elif not plan:
@@ -158,14 +159,15 @@ def align_with_pictures(told: Told, output: str, *, device: str, plan: bool, sho
 
 def teach_preferences(told: Told, output: str, *, device: str, plan: bool, show: Show) -> None:
     """`longtake train dpo`: train, then print what held-out pairs say."""
-    from longtake.started import alone
+    from longtake.started import leads
     from longtake.train.dpo import train_dpo
     from longtake.train.dpo_recipe import DpoRecipe
     from longtake.train.showing import Teller
 
-    alone("train dpo")
     recipe = told.read(DpoRecipe)
     summary = train_dpo(recipe, Path(output), device=device, plan_only=plan, teller=Teller(quiet=not show.talks))
+    if not leads():
+        return
     if show.as_json:
         say_json(summary)
     elif not plan:

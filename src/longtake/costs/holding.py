@@ -12,8 +12,9 @@ layer the way back keeps, for each token, in numbers of b bytes (the counting of
 
 With recomputation it keeps the layer's input, and all of the above for one layer at a time. Optimiser states, gradients
 and weights are shared out among all ranks (ZeRO stage 3, arXiv 1910.02054, section 5; here torch's FSDP2); a layer's
-weights are gathered when they are wanted. A row is shared among the ranks of a ring (arXiv 2310.01889): keys and values
-go round; or heads change places with positions (Ulysses, arXiv 2309.14509).
+weights are gathered when they are wanted. Tower and projector are whole on each rank. A row is shared among the ranks
+of a ring (arXiv 2310.01889): keys and values go round; or heads change places with positions (Ulysses, arXiv
+2309.14509).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from longtake.costs.training import (
     Networks,
     Numbers,
     Spread,
+    eye_learning,
     learning_parameters,
     numbers_of,
     share_tokens,
@@ -125,15 +127,26 @@ def working_bytes(networks: Networks, load: Load, spread: Spread) -> dict[str, i
 
 
 def states_bytes(networks: Networks, load: Load, spread: Spread) -> dict[str, int]:
-    """Of one rank: its share of weights, gradients and optimiser states, wherever they wait."""
-    everything = sum(networks.parameters.values())
-    learning = learning_parameters(networks, load)
-    share = -(-learning // spread.parts) * MASTER_BYTES
-    return {
-        "weights": -(-everything // spread.parts) * MASTER_BYTES,
-        "gradients": share,
-        "optimiser": MOMENTS * share,
-    }
+    """Of one rank: weights, gradients and optimiser states, wherever they wait.
+
+    Of the language model and its adapters its share; of tower and projector, which each rank holds whole, all.
+    """
+    language, eye = _language_states(networks, load, spread), _eye_states(networks, load)
+    return {kind: language[kind] + eye[kind] for kind in language}
+
+
+def _language_states(networks: Networks, load: Load, spread: Spread) -> dict[str, int]:
+    learning = learning_parameters(networks, load) - eye_learning(networks, load)
+    return _states(-(-networks.decoder.parameters // spread.parts), -(-learning // spread.parts))
+
+
+def _eye_states(networks: Networks, load: Load) -> dict[str, int]:
+    return _states(sum(part.parameters for part in networks.parts.values()), eye_learning(networks, load))
+
+
+def _states(parameters: int, learning: int) -> dict[str, int]:
+    gradients = learning * MASTER_BYTES
+    return {"weights": parameters * MASTER_BYTES, "gradients": gradients, "optimiser": MOMENTS * gradients}
 
 
 def memory(networks: Networks, load: Load, spread: Spread) -> tuple[Stage, ...]:
@@ -145,7 +158,7 @@ def memory(networks: Networks, load: Load, spread: Spread) -> tuple[Stage, ...]:
         second moments.
     """
     states = states_bytes(networks, load, spread)
-    held = {} if spread.hold == "aside" else states
+    held = _eye_states(networks, load) if spread.hold == "aside" else states
     working = working_bytes(networks, load, spread)
     kept, logits = kept_bytes(networks, load, spread), logits_bytes(networks, load, spread)
     back = {name: {**held, "working": working["layer"], **counts} for name, counts in _back(networks, load, spread)}
@@ -153,7 +166,7 @@ def memory(networks: Networks, load: Load, spread: Spread) -> tuple[Stage, ...]:
         Stage("start", {"weights": sum(networks.parameters.values()) * MASTER_BYTES}),
         Stage("loss", {**held, "working": working["loss"], "activations": kept, "logits": logits}),
         *(Stage(name, counts) for name, counts in back.items()),
-        Stage("step", {**held, "working": states["gradients"] if held else 0}),
+        Stage("step", {**held, "working": held["gradients"]}),
     )
 
 
@@ -178,7 +191,7 @@ def _back(networks: Networks, load: Load, spread: Spread) -> list[tuple[str, dic
 
 def aside_bytes(networks: Networks, load: Load, spread: Spread) -> int:
     """What waits in the processor's memory for one rank."""
-    return sum(states_bytes(networks, load, spread).values()) if spread.hold == "aside" else 0
+    return sum(_language_states(networks, load, spread).values()) if spread.hold == "aside" else 0
 
 
 def peak(networks: Networks, load: Load, spread: Spread) -> Stage:

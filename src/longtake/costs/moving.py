@@ -13,6 +13,7 @@ from longtake.costs.training import (
     Load,
     Networks,
     Spread,
+    eye_learning,
     learning_parameters,
     numbers_of,
     passes_of_rank,
@@ -60,14 +61,15 @@ def sent_bytes(networks: Networks, load: Load, spread: Spread) -> dict[str, floa
 
     `ring`: R - 1 times its keys and values on the way there (and once more where layers are recomputed) and on the way
     back, and R times their gradients in float32. `all_to_all`: (R - 1) / R of its queries, keys, values and outputs, on
-    each way. `gathers`: (S - 1) times its part of the layers' weights on each way, of the others once. `reduces`:
-    (S - 1) / S of the gradients in float32, once a pass. `averages`: of weights that each rank holds whole, twice
-    (S - 1) / S of the gradients, once a step.
+    each way. `gathers`: (S - 1) times its part of the layers' weights on each way, of embeddings and head once.
+    `reduces`: (S - 1) / S of the gradients in float32, once a pass. `averages`: of weights that each rank holds whole,
+    twice (S - 1) / S of the gradients, once a step.
     """
     decoder, numbers, ranks, ring = networks.decoder, numbers_of(load, spread), spread.ranks, spread.ring
     size, held, passes = numbers.computed, share_tokens(load, spread), passes_of_rank(load, spread)
     there = 1 + (1 if spread.recompute else 0) + load.read_only
-    learning = learning_parameters(networks, load) * MASTER_BYTES * (ranks - 1) / ranks
+    once = MASTER_BYTES * (ranks - 1) / ranks
+    whole = learning_parameters(networks, load) if spread.parts == 1 else eye_learning(networks, load)
     found: dict[str, float] = {}
     keys = held * decoder.key_value_width * decoder.layers
     if ring > 1 and spread.together == "ring":
@@ -78,12 +80,12 @@ def sent_bytes(networks: Networks, load: Load, spread: Spread) -> dict[str, floa
         moved = held * decoder.layers * (2 * decoder.heads * decoder.head_width + copies * decoder.key_value_width)
         found["all_to_all"] = passes * moved * size * (there + 1) * (ring - 1) / ring
     if spread.parts > 1:
-        others = sum(part.parameters for part in networks.parts.values()) + decoder.outer_parameters
         layers = decoder.layers * decoder.layer_parameters
-        gathered = (2 + load.read_only) * layers + (1 + load.read_only) * others
-        found |= {"gathers": passes * gathered * size * (ranks - 1) / ranks, "reduces": passes * learning}
-    elif ranks > 1:
-        found["averages"] = 2 * learning
+        gathered = (2 + load.read_only) * layers + (1 + load.read_only) * decoder.outer_parameters
+        found["gathers"] = passes * gathered * size * (ranks - 1) / ranks
+        found["reduces"] = passes * (learning_parameters(networks, load) - whole) * once
+    if ranks > 1 and whole:
+        found["averages"] = 2 * whole * once
     return found
 
 

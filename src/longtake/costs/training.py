@@ -222,6 +222,11 @@ def passes_of_rank(load: Load, spread: Spread) -> int:
     return -(-load.passes // spread.data)
 
 
+def eye_learning(networks: Networks, load: Load) -> int:
+    """How many numbers of tower and projector learn."""
+    return sum(part.parameters for name, part in networks.parts.items() if name in load.learning)
+
+
 def learning_parameters(networks: Networks, load: Load) -> int:
     """How many numbers learn."""
     learning = load.learning - {"language"} if load.adapters else load.learning

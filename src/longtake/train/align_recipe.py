@@ -27,6 +27,16 @@ def check_rates(rates: dict[str, float]) -> None:
             raise ValueError(f"rates has {part} = {rate}; want at least 0 for some of {', '.join(PARTS)}")
 
 
+def check_weights(lora: Lora | None, weights: str) -> None:
+    """Refuse adapters beside matrices that ranks hold in parts.
+
+    Raises:
+        ValueError: saying so.
+    """
+    if lora is not None and weights in ("sharded", "aside"):
+        raise ValueError(f'weights is {weights}, and adapters lie beside whole matrices; take weights = "whole"')
+
+
 @dataclass(frozen=True)
 class AlignStage:
     """One step of the alignment.
@@ -76,6 +86,10 @@ class AlignRecipe:
         decay: of the weights.
         schedule, warm_up_steps, hold: of each stage; see `schedule.Schedule`.
         precision: what autocast computes in.
+        weights: how ranks hold those of the language model: `whole` on each; `sharded`, each a part (FSDP2); `aside`,
+            each a part in the processor's memory; `auto` shards them where there are ranks, unless adapters learn.
+            Tower and projector are whole on each.
+        recompute: keep only each layer's input for the way back, and compute the rest again: less memory, more time.
         log_every, save_every: steps.
         seed: of the order.
     """
@@ -101,6 +115,8 @@ class AlignRecipe:
     warm_up_steps: int = 5
     hold: float = 0.0
     precision: Literal["bfloat16", "float32"] = "bfloat16"
+    weights: Literal["auto", "whole", "sharded", "aside"] = "auto"
+    recompute: bool = False
     log_every: int = 5
     save_every: int = 25
     seed: int = 0
@@ -133,20 +149,25 @@ class AlignRecipe:
         if self.lora is not None and not any("language" in stage.train for stage in self.stages):
             raise ValueError("lora adapts the language model; put language into the train of a stage")
         check_rates(self.rates)
+        check_weights(self.lora, self.weights)
 
-    @property
-    def batches(self) -> int:
-        """Passes that make one step."""
-        return max(1, self.step_samples // self.samples_at_once)
+    def batches(self, data_ranks: int = 1) -> int:
+        """Passes that make one step, on all data ranks together."""
+        return self.step_samples // self.batch_samples(data_ranks)
 
-    @property
-    def batch_samples(self) -> int:
-        """Samples of one pass."""
-        return min(self.step_samples, self.samples_at_once)
+    def batch_samples(self, data_ranks: int = 1) -> int:
+        """Samples of one pass, on each of so many data ranks."""
+        own = max(1, self.step_samples // data_ranks)
+        return max(samples for samples in range(1, own + 1) if own % samples == 0 and samples <= self.samples_at_once)
 
     def steps(self, stage: AlignStage, samples: int) -> int:
         """Steps of a stage, by its own count or by its rounds through so many samples."""
-        return stage.steps or max(1, round(stage.epochs * samples / (self.batches * self.batch_samples)))
+        return stage.steps or max(1, round(stage.epochs * samples / self.step_samples))
+
+    @property
+    def learning(self) -> set[str]:
+        """The parts that learn in any stage."""
+        return {part for stage in self.stages for part in stage.train}
 
     def rates_of(self, stage: AlignStage) -> dict[str, float]:
         """The rate of each part that learns in a stage."""

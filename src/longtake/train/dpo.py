@@ -8,17 +8,20 @@ The folder keeps the recipe, what the untrained model said, checkpoints and logs
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from longtake import parts
 from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.families import Model
 from longtake.identity import told_sha256
 from longtake.loading import folder_of, load
+from longtake.train.beside import held, spread_of, told_of, whole_parts
 from longtake.train.corpus import bad_data, find_files
 from longtake.train.dpo_recipe import DpoRecipe
 from longtake.train.drawn_pairs import draw_pairs
@@ -32,6 +35,7 @@ from longtake.train.reference import KEPT, References, compute, given
 from longtake.train.schedule import Schedule
 from longtake.train.showing import Teller, stop_between_steps
 from longtake.train.skips import SKIPPED, Skips
+from longtake.train.spread import Spread
 from longtake.train.writing import refuse_unwritable, write_parts
 
 STAGE = "dpo"
@@ -41,6 +45,8 @@ TIMED_PAIRS = 8
 
 def train_dpo(recipe: DpoRecipe, folder: Path, *, device: str, plan_only: bool, teller: Teller) -> dict[str, Any]:
     """Teach a model what is preferred, into `folder`/model, going on from what `folder` holds.
+
+    Alone, or as one of the ranks that torchrun started, all of which call it; the leading one writes and speaks.
 
     Args:
         device: as `checkpoint.placement` takes it.
@@ -52,41 +58,85 @@ def train_dpo(recipe: DpoRecipe, folder: Path, *, device: str, plan_only: bool, 
 
     Raises:
         LongtakeError: `usage.bad_option`, `data.bad`, `model.not_found`, `model.bad_checkpoint`, `model.nonfinite`,
-            `environment.missing`, `interrupted`, `disk.write`.
+            `environment.missing`, `interrupted`, `disk.write`, `ranks.lost`.
     """
-    with writing(str(folder)):
-        folder.mkdir(parents=True, exist_ok=True)
-        files = _files(recipe, folder)
-        if not plan_only:
-            told = [[str(path), path.stat().st_size] for path in files]
-            keep_recipe(folder, {"command": "dpo", **asdict(recipe), "files": told})
-    skips = Skips(folder / SKIPPED if recipe.on_bad == "skip" and not plan_only else None)
-    model = _sampling(load(recipe.model, device=device, dtype="float32"), recipe.frames)
-    looker = Looker(model, tiles=1, most_images=1, half=recipe.precision == "bfloat16")
-    # What cannot be written is refused now, not after the training.
-    refuse_unwritable(folder_of(recipe.model), looker.parts, recipe.train)
-    references = References(Path(recipe.reference) if recipe.reference else folder / KEPT, _named(model, recipe))
-    learners = Learners.of(looker.parts, recipe.lora, seed=recipe.seed)
-    most = min(recipe.most_tokens, model.engine.trained_context)
-    read = Holding(partial(read_pair, model, most_tokens=most))
-    course = _Course(recipe, looker, learners, references, skips, read)
-    training, held_out = course.split(files)
-    pace = Pace(recipe.log_every, recipe.save_every, recipe.seed)
-    planned = course.planned(training, held_out, pace, folder)
-    tell_plan(planned, teller)
-    if plan_only:
-        return planned
-    training, held_out = course.referred(training, held_out, folder, teller)
-    lesson = course.lesson(training, held_out, references.of)
-    before = measured_once(folder, lesson.examined)
-    run_lessons([lesson], folder, pace, teller)
-    learners.merge()
-    with writing(str(folder)):
-        write_parts(folder_of(recipe.model), folder / "model", looker.parts, recipe.train)
+    with spread_of(recipe, "step_pairs", folder, device) as (spread, own_device):
+        training = _Training(recipe, folder, spread, teller if spread.leads else Teller(quiet=True))
+        return training.run(own_device, plan_only=plan_only)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """One run of a recipe, as each rank has it."""
+
+    recipe: DpoRecipe
+    folder: Path
+    spread: Spread
+    teller: Teller
+
+    def run(self, device: str, *, plan_only: bool) -> dict[str, Any]:
+        """See `train_dpo`."""
+        recipe, folder, teller = self.recipe, self.folder, self.teller
+        files = self.spread.led(lambda: self._files(keep=not plan_only))
+        skips = Skips(folder / SKIPPED if recipe.on_bad == "skip" and not plan_only else None, self.spread)
+        course = self._course(device, skips)
+        training, held_out = course.split(files)
+        pace = Pace(recipe.log_every, recipe.save_every, recipe.seed)
+        planned = course.planned(training, held_out, pace, folder)
+        tell_plan(planned, teller)
+        if plan_only:
+            return planned
+        training, held_out = course.referred(training, held_out, folder, teller)
+        lesson, spread = course.lesson(training, held_out, course.references.of), course.looker.spread
+        before = measured_once(folder, lesson.examined, spread)
+        run_lessons([lesson], folder, pace, teller)
+        course.learners.merge()
         figures = {"before": before or None, "after": lesson.examined() or None}
+        skips.share()
         pairs = {"training": len(training), "held_out": len(held_out)}
         more = {"pairs": pairs, "held_out": figures, "skipped": skips.count, "notes": skips.notes()}
-        return finish(folder, [lesson], more)
+        whole = whole_parts(course.looker.parts, recipe.train, spread)
+        return spread.led(lambda: self._finish(whole, lesson, more))
+
+    def _files(self, *, keep: bool) -> tuple[Path, ...]:
+        with writing(str(self.folder)):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            files = _files(self.recipe, self.folder)
+            if keep:
+                told = [[str(path), path.stat().st_size] for path in files]
+                keep_recipe(self.folder, {"command": "dpo", **told_of(self.recipe), "files": told})
+        return files
+
+    def _course(self, device: str, skips: Skips) -> _Course:
+        recipe = self.recipe
+        model = _sampling(load(recipe.model, device=device, dtype="float32"), recipe.frames)
+        looker = Looker(model, tiles=1, most_images=1, half=recipe.precision == "bfloat16")
+        # What cannot be written is refused now, not after the training.
+        refuse_unwritable(folder_of(recipe.model), looker.parts, recipe.train)
+        references = self._references(_named(model, recipe))
+        learners = Learners.of(looker.parts, recipe.lora, seed=recipe.seed)
+        looker = replace(looker, spread=held(looker.parts, recipe.train, recipe, self.spread))
+        most = min(recipe.most_tokens, model.engine.trained_context)
+        return _Course(
+            recipe, looker, learners, references, skips, Holding(partial(read_pair, model, most_tokens=most))
+        )
+
+    def _references(self, model: str) -> References:
+        """What is kept of a model; all ranks have the same, or they would not share out the same pairs."""
+        kept = Path(self.recipe.reference) if self.recipe.reference else self.folder / KEPT
+
+        def mend() -> None:
+            References(kept, model)
+
+        # What a process that was killed has left is mended by one rank, before the others read it.
+        self.spread.led(mend)
+        return References(kept, model, self.spread.leads)
+
+    def _finish(self, whole: dict[str, nn.Module], lesson: Lesson, more: dict[str, Any]) -> dict[str, Any]:
+        folder = self.folder
+        with writing(str(folder)):
+            write_parts(folder_of(self.recipe.model), folder / "model", whole, self.recipe.train)
+            return finish(folder, [lesson], more)
 
 
 @dataclass(frozen=True)
@@ -128,7 +178,9 @@ class _Course:
         self, training: list[Preference], held_out: list[Preference], reference: Reference, *, of: int | None = None
     ) -> _Lesson:
         """The one stage; `of`: its steps are counted as if there were so many pairs."""
-        recipe, meter, tally = self.recipe, Meter(), Tally()
+        recipe, meter, tally, spread = self.recipe, Meter(), Tally(), self.looker.spread
+        at_once, batches = recipe.batch_pairs(spread.data_ranks), recipe.batches(spread.data_ranks)
+        first_batch = spread.own(batches).start
         deck, rates = Deck(training, self.read, (recipe.seed,)), recipe.rates_told
         stage = Preferring(
             name=STAGE,
@@ -137,7 +189,7 @@ class _Course:
             module=self.learners.module(recipe.train),
             looker=self.looker,
             deck=deck,
-            pairs=recipe.batch_pairs,
+            pairs=at_once,
             reference=reference,
             beta=recipe.beta,
             label_smoothing=recipe.label_smoothing,
@@ -148,11 +200,12 @@ class _Course:
         )
 
         def seek(step: int) -> None:
-            deck.next_place = step * recipe.batches * recipe.batch_pairs
+            deck.next_place = (step * batches + first_batch) * at_once
 
         told = {"train": " + ".join(f"{part} at {rate:g}" for part, rate in rates.items()), "beta": recipe.beta}
         optimisers = self.learners.optimisers(rates, decay=recipe.decay)
-        return _Lesson(stage, recipe.batches, optimisers, seek, told, meter, noted=tally.take)
+        noted: Callable[[], dict[str, float]] = lambda: tally.share(spread).take()  # noqa: E731
+        return _Lesson(stage, batches, optimisers, seek, told, meter, spread, noted)
 
     def planned(
         self, training: list[Preference], held_out: list[Preference], pace: Pace, folder: Path

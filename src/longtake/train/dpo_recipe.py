@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from longtake.train.align_recipe import PARTS, check_rates
+from longtake.train.align_recipe import PARTS, check_rates, check_weights
 from longtake.train.lora import Lora
 
 
@@ -42,6 +42,10 @@ class DpoRecipe:
         decay: of the weights.
         schedule, warm_up_steps, hold: see `schedule.Schedule`.
         precision: what autocast computes in.
+        weights: how ranks hold those of the language model: `whole` on each; `sharded`, each a part (FSDP2); `aside`,
+            each a part in the processor's memory; `auto` shards them where there are ranks, unless adapters learn.
+            Tower and projector are whole on each.
+        recompute: keep only each layer's input for the way back, and compute the rest again: less memory, more time.
         reference: the file that keeps what the untrained model gave each answer; empty: reference.jsonl in the run's
             folder. Runs of the same model and pairs, one after the other, may share one.
         lora: adapters in place of the language model's own matrices.
@@ -72,6 +76,8 @@ class DpoRecipe:
     warm_up_steps: int = 5
     hold: float = 0.0
     precision: Literal["bfloat16", "float32"] = "bfloat16"
+    weights: Literal["auto", "whole", "sharded", "aside"] = "auto"
+    recompute: bool = False
     reference: str = ""
     lora: Lora | None = None
     log_every: int = 5
@@ -93,6 +99,7 @@ class DpoRecipe:
         if self.lora is not None and "language" not in self.train:
             raise ValueError("lora adapts the language model; put language into train")
         check_rates(self.rates)
+        check_weights(self.lora, self.weights)
 
     def _refuse_counts(self) -> None:
         counts = (self.most_tokens, self.world_pairs, self.step_pairs, self.pairs_at_once, self.log_every)
@@ -105,19 +112,18 @@ class DpoRecipe:
         if min(self.held_out_pairs, self.seed, self.warm_up_steps, self.frames, self.chosen_weight) < 0:
             raise ValueError("held_out_pairs, seed, warm_up_steps, frames and chosen_weight are at least 0")
 
-    @property
-    def batches(self) -> int:
-        """Passes that make one step."""
-        return max(1, self.step_pairs // self.pairs_at_once)
+    def batches(self, data_ranks: int = 1) -> int:
+        """Passes that make one step, on all data ranks together."""
+        return self.step_pairs // self.batch_pairs(data_ranks)
 
-    @property
-    def batch_pairs(self) -> int:
-        """Pairs of one pass."""
-        return min(self.step_pairs, self.pairs_at_once)
+    def batch_pairs(self, data_ranks: int = 1) -> int:
+        """Pairs of one pass, on each of so many data ranks."""
+        own = max(1, self.step_pairs // data_ranks)
+        return max(pairs for pairs in range(1, own + 1) if own % pairs == 0 and pairs <= self.pairs_at_once)
 
     def steps_of(self, pairs: int) -> int:
         """Steps, by their own count or by the rounds through so many pairs."""
-        return self.steps or max(1, round(self.epochs * pairs / (self.batches * self.batch_pairs)))
+        return self.steps or max(1, round(self.epochs * pairs / self.step_pairs))
 
     @property
     def rates_told(self) -> dict[str, float]:

@@ -92,13 +92,15 @@ class Pace:
 def timed(lesson: Lesson) -> tuple[float, float]:
     """Seconds and tokens of one step, measured: forward, back, and an optimiser's step at a rate of nothing.
 
-    Parameters stay as they are. Every rank calls it. The first step is not counted: what is made once is made there.
+    Parameters stay as they are, and so do running statistics. Every rank calls it. The first step is not counted: what
+    is made once is made there.
     """
     stage, spread = lesson.stage, lesson.spread
     lesson.seek(0)
     stage.module.train()
     optimisers = lesson.optimisers(stage)
     spent: list[float] = []
+    buffers = [(buffer, buffer.clone()) for buffer in stage.module.buffers()]
     with torch.random.fork_rng(devices=[]):
         while len(spent) < 2 or (spent[0] < LONG_STEP_S and len(spent) < 4):
             lesson.meter.take()
@@ -111,6 +113,9 @@ def timed(lesson: Lesson) -> tuple[float, float]:
                 torch.cuda.synchronize()
             # Of all ranks, so that all take as many.
             spent.append(spread.summed(time.perf_counter() - started_s)[0] / spread.ranks.size)
+    with torch.no_grad():
+        for buffer, before in buffers:
+            buffer.copy_(before)
     return float(np.mean(spent[1:])), float(lesson.tokens())
 
 

@@ -24,7 +24,9 @@ from longtake.train.dialogues import Dialogue, write_dialogue
 from longtake.train.entropy import losses_of
 from longtake.train.llava import Sample, open_picture
 from longtake.train.order import Grouped, Order
+from longtake.train.recomputing import ready
 from longtake.train.schedule import Schedule
+from longtake.train.spread import ONE, Spread
 from longtake.vision import FeatureGrid, GridShape
 from longtake.vision.encoding import Encoder
 from longtake.vision.tiles import best_grid, cut, grids
@@ -42,12 +44,15 @@ class Looker:
         tiles: that one picture may be cut into.
         most_images: that one sample may show.
         half: compute in bfloat16 where torch's autocast does.
+        spread: over ranks, each of which has this looker; those that hold the language model in parts make and learn
+            from as many batches as the others.
     """
 
     model: Model
     tiles: int
     most_images: int
     half: bool
+    spread: Spread = ONE
 
     def __post_init__(self) -> None:
         if not isinstance(self.model.encoder, Encoder) or not isinstance(self.model.engine, LocalEngine):
@@ -134,20 +139,35 @@ class Looker:
             batch: samples with the tiles of their pictures.
             learning: whether the tower learns.
         """
-        device = next(self.parts["language"].parameters()).device
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             dialogues = self.dialogues(batch, learning=learning)
-            return self.losses(dialogues, device), sum(len(dialogue.token_ids_L) for dialogue in dialogues)
+            return self.losses(dialogues), sum(len(dialogue.token_ids_L) for dialogue in dialogues)
 
-    def losses(self, dialogues: Sequence[Dialogue], device: torch.device) -> torch.Tensor:
+    @property
+    def device(self) -> torch.device:
+        """Where the language model computes; what is put aside lies elsewhere."""
+        if self.spread.hold != "whole":
+            return self.spread.ranks.device
+        own: torch.device = next(self.parts["language"].parameters()).device
+        return own
+
+    def losses(self, dialogues: Sequence[Dialogue]) -> torch.Tensor:
         """(A,) float32, the negative log probability of each token of the answers, dialogue by dialogue."""
-        language = self.parts["language"]
+        if torch.is_grad_enabled():
+            ready(self.parts.values())
+        return self.spread.within(lambda: self._losses(dialogues))
+
+    def _losses(self, dialogues: Sequence[Dialogue]) -> torch.Tensor:
+        language, device = self.parts["language"], self.device
         ids_BL = nn.utils.rnn.pad_sequence([one.token_ids_L for one in dialogues], batch_first=True).to(device)
         answers_BL = nn.utils.rnn.pad_sequence([one.answers_L for one in dialogues], batch_first=True).to(device)
         visual_ND = torch.cat([one.visual_ND.to(device) for one in dialogues])
         words_BLD = language.get_input_embeddings()(ids_BL.clamp(min=0))
         rows_N, columns_N = (ids_BL == VISUAL_PLACE).nonzero(as_tuple=True)
         seen_BLD = words_BLD.index_put((rows_N, columns_N), visual_ND.to(words_BLD.dtype))
+        if self.spread.hold != "whole" and torch.is_grad_enabled() and not seen_BLD.requires_grad:
+            # Another rank may have a gradient here, and its way back through the layers gathers them from all.
+            seen_BLD.requires_grad_()
         hidden_BLD = language.model(inputs_embeds=seen_BLD, use_cache=False).last_hidden_state
         asked_BL = answers_BL[:, 1:]
         return losses_of(hidden_BLD[:, :-1][asked_BL], ids_BL[:, 1:][asked_BL], language.lm_head)
@@ -244,7 +264,8 @@ class Looking:
         return {"held_out_loss": examined(self.looker, self.exam)} if self.exam else {}
 
 
-@torch.inference_mode()
+# Not in inference mode: what FSDP gathers there could not be learned with any more.
+@torch.no_grad()
 def examined(looker: Looker, exam: Batch) -> float:
     """The mean loss of the answers' tokens of some samples, one after the other, in evaluation mode."""
     for part in looker.parts.values():

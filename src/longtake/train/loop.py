@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from longtake.train.saving import Optimisers, load_module, restore, save
+from longtake.train.sharding import clip
 from longtake.train.spread import ONE, Spread
 
 __all__ = [
@@ -179,9 +179,8 @@ def _take_step(stage: Stage, optimisers: Optimisers, manner: Manner, *, seed: in
     if not math.isfinite(loss):
         raise FloatingPointError(f"the loss of stage {stage.name} is {loss} at step {step}")
     # Only of what learns: where a rate is nothing there are gradients too.
-    learning = {id(p) for optimiser, _ in optimisers for group in optimiser.param_groups for p in group["params"]}
-    norm = nn.utils.clip_grad_norm_([p for p in stage.module.parameters() if id(p) in learning], 1.0)
-    if not math.isfinite(float(norm.full_tensor() if isinstance(norm, DTensor) else norm)):
+    learning = [p for optimiser, _ in optimisers for group in optimiser.param_groups for p in group["params"]]
+    if not math.isfinite(clip(learning, 1.0)):
         raise FloatingPointError(
             f"a gradient of stage {stage.name} is not finite at step {step}; its loss is {loss:.4g}"
         )

@@ -24,7 +24,7 @@ from longtake.train.dpo_recipe import DpoRecipe
 from longtake.train.language import Turning, scratch_config
 from longtake.train.recipes import bad_recipe, read_recipe
 from longtake.train.text_recipe import TextRecipe
-from longtake.train.together import refuse_attention, refuse_hold, refuse_rows
+from longtake.train.together import refuse_attention, refuse_hold, refuse_rows, refuse_samples
 
 KINDS: Mapping[str, type[Any]] = {"text": TextRecipe, "align": AlignRecipe, "dpo": DpoRecipe}
 """Recipes by the command that reads them: `longtake train KIND --recipe FILE`."""
@@ -141,6 +141,8 @@ def _text_stages(recipe: TextRecipe, networks: Networks, sizes: Sizes, spread: S
 
 def _align_stages(recipe: AlignRecipe, networks: Networks, sizes: Sizes, spread: Spread) -> list[PlannedStage]:
     """A picture that is shown as users' are (AnyRes) is taken to have no more tokens than one in tiles."""
+    refuse_samples(recipe, "step_samples", ranks=spread.ranks, ring=spread.ring)
+    refuse_hold(recipe, spread.hold)
     room = (recipe.most_tokens - WORDS_TOKENS) // max(1, networks.view_tokens)
     views = max(1, min(recipe.most_images * recipe.tiles, room))
     stages = []
@@ -150,10 +152,10 @@ def _align_stages(recipe: AlignRecipe, networks: Networks, sizes: Sizes, spread:
         load = Load(
             f"align-{number}",
             steps=recipe.steps(stage, sizes.samples or recipe.world_samples),
-            passes=recipe.batches,
-            rows=recipe.batch_samples,
+            passes=recipe.batches(spread.data),
+            rows=recipe.batch_samples(spread.data),
             length=views * networks.view_tokens + WORDS_TOKENS,
-            views=recipe.batch_samples * views,
+            views=recipe.batch_samples(spread.data) * views,
             learning=frozenset(stage.train),
             half=recipe.precision == "bfloat16",
             adapters=adapters(recipe, networks.decoder) if "language" in stage.train else 0,
@@ -164,6 +166,8 @@ def _align_stages(recipe: AlignRecipe, networks: Networks, sizes: Sizes, spread:
 
 def _dpo_stages(recipe: DpoRecipe, networks: Networks, sizes: Sizes, spread: Spread) -> list[PlannedStage]:
     """Two rows a pair, of one video; what the untrained model gave them is computed once for all rounds."""
+    refuse_samples(recipe, "step_pairs", ranks=spread.ranks, ring=spread.ring)
+    refuse_hold(recipe, spread.hold)
     if not recipe.steps and not sizes.samples and recipe.data != ("world",):
         raise _uncounted("it goes through all pairs")
     frames = recipe.frames or networks.frames
@@ -171,10 +175,10 @@ def _dpo_stages(recipe: DpoRecipe, networks: Networks, sizes: Sizes, spread: Spr
     load = Load(
         "dpo",
         steps=recipe.steps_of(sizes.samples or recipe.world_pairs),
-        passes=recipe.batches,
-        rows=2 * recipe.batch_pairs,
+        passes=recipe.batches(spread.data),
+        rows=2 * recipe.batch_pairs(spread.data),
         length=longest,
-        views=recipe.batch_pairs * max(1, (longest - WORDS_TOKENS) // max(1, networks.view_tokens)),
+        views=recipe.batch_pairs(spread.data) * max(1, (longest - WORDS_TOKENS) // max(1, networks.view_tokens)),
         learning=frozenset(recipe.train),
         read_only=1 / max(1.0, recipe.epochs),
         half=recipe.precision == "bfloat16",

@@ -27,6 +27,7 @@ from longtake.train.looking import Looker
 from longtake.train.order import Order
 from longtake.train.preferences import Preference
 from longtake.train.schedule import Schedule
+from longtake.train.spread import Spread
 from longtake.train.viewing import Viewed, kept_still, open_files, pieces_of
 
 HELD_BYTES = 2**29
@@ -87,10 +88,9 @@ def log_probabilities(looker: Looker, pairs: Sequence[Pair], *, learning: bool) 
         looker: the model, opened up.
         learning: whether the tower learns.
     """
-    device = next(looker.parts["language"].parameters()).device
-    with torch.autocast(device.type, torch.bfloat16, enabled=looker.half):
+    with torch.autocast(looker.device.type, torch.bfloat16, enabled=looker.half):
         dialogues = [one for pair in pairs for one in _dialogues(looker, pair, learning=learning)]
-        losses_A = looker.losses(dialogues, device)
+        losses_A = looker.losses(dialogues)
     of_answer = losses_A.split([int(one.answers_L.sum()) for one in dialogues])
     return -torch.stack([losses.sum() for losses in of_answer]).view(-1, 2)
 
@@ -118,6 +118,13 @@ class Tally:
         """Count some pairs."""
         self.log_P2 += log_P2.detach().tolist()
         self.margins += margins_P.detach().tolist()
+
+    def share(self, spread: Spread) -> Tally:
+        """What all ranks have counted since the last time, in their order. Every rank calls it."""
+        mine = Tally(self.margins, self.log_P2)
+        self.margins, self.log_P2 = [], []
+        told = spread.told(mine)
+        return Tally([one for some in told for one in some.margins], [one for some in told for one in some.log_P2])
 
     def take(self) -> dict[str, float]:
         """The means since the last time; empty where nothing was counted.
@@ -242,7 +249,7 @@ class Preferring:
         """What `Tally.take` says of the held-out pairs, and their loss."""
         return {f"held_out_{name}": value for name, value in self.examined().items()}
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def examined(self) -> dict[str, float]:
         """The same under their plain names, one pair after the other, in evaluation mode."""
         for part in self.looker.parts.values():

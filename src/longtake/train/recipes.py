@@ -145,6 +145,23 @@ def _make(kind: Any, table: Any, path: str, key: str) -> Any:
         raise bad_recipe(where, str(error), "see docs/training.md") from error
 
 
+def refuse_uneven(recipe: Any, step: str, ranks: int) -> None:
+    """Refuse a step that so many ranks cannot share.
+
+    Args:
+        step: the recipe's key that says how much a step reads.
+        ranks: that read different samples.
+
+    Raises:
+        LongtakeError: `usage.bad_option`.
+    """
+    count = getattr(recipe, step)
+    if count % ranks:
+        reason = f"{count} are not to be shared by {ranks} ranks"
+        advice = f"change {step}, or the number of ranks"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"{step} = {count}", reason, advice)
+
+
 def _fit(hint: Any, value: Any, path: str, key: str) -> Any:
     """`value` as the type `hint`."""
     choices = typing.get_args(hint)

@@ -36,6 +36,7 @@ class References:
     Attributes:
         path: the file.
         model: what tells the model from others, with how it sees and computes.
+        leads: whether this rank writes it; others only remember what is added.
 
     Raises:
         LongtakeError: `data.bad`, naming file and line, where the file holds anything else; `disk.write`.
@@ -43,6 +44,7 @@ class References:
 
     path: Path
     model: str
+    leads: bool = True
     _found: dict[str, tuple[float, float]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -55,7 +57,7 @@ class References:
         if half and half[: len(BEGINNING)] != BEGINNING[: len(half)]:
             # Of another file than this one writes nothing is cut off.
             raise bad_data(f"{self.path}:{len(lines) + 1}", "holds no reference", ADVICE)
-        if half:
+        if half and self.leads:
             # A process that was killed may have left half a line; that pair is computed again.
             with writing(str(self.path)):
                 os.truncate(self.path, len(kept) - len(half))
@@ -80,18 +82,24 @@ class References:
             LongtakeError: `disk.write`.
         """
         self._found[preference.key] = found
+        if not self.leads:
+            return
         row = {"model": self.model, "pair": preference.key, "chosen": found[0], "rejected": found[1]}
         with writing(str(self.path)), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
 
-@torch.inference_mode()
+# Not in inference mode: what FSDP gathers there could not be learned with any more.
+@torch.no_grad()
 def given(looker: Looker, pair: Pair) -> tuple[float, float]:
     """What the model gives the two answers of a pair."""
     for part in looker.parts.values():
         part.eval()
     chosen, rejected = log_probabilities(looker, [pair], learning=False)[0].tolist()
     return chosen, rejected
+
+
+Found = tuple[float, float] | LongtakeError | None
 
 
 def compute(
@@ -102,7 +110,7 @@ def compute(
     read: Callable[[Preference], Pair],
     heard: Callable[[LongtakeError | None], bool],
 ) -> bool:
-    """Compute and keep what is lacking.
+    """Compute and keep what is lacking. Every rank calls it, and all remember what any of them found.
 
     Args:
         read: reads a pair's files.
@@ -110,16 +118,22 @@ def compute(
 
     Returns:
         Whether all are there; false if it was stopped.
+
+    Raises:
+        LongtakeError: any rank's, but `data.bad`, which is heard.
     """
-    for preference in references.lacking(preferences):
-        error = None
-        try:
-            references.add(preference, given(looker, read(preference)))
-        except LongtakeError as caught:
-            if caught.code is not ErrorCode.DATA_BAD:
-                raise
-            error = caught
-        if heard(error):
+    spread, lacking = looker.spread, references.lacking(preferences)
+    for first in range(0, len(lacking), spread.ranks.size):
+        some = lacking[first : first + spread.ranks.size]
+        own = some[spread.ranks.rank] if spread.ranks.rank < len(some) else None
+        stop = False
+        for preference, found in zip(some, spread.told(_found(looker, own, read)), strict=False):
+            if isinstance(found, LongtakeError) and found.code is not ErrorCode.DATA_BAD:
+                raise found
+            if isinstance(found, tuple):
+                references.add(preference, found)
+            stop = heard(found if isinstance(found, LongtakeError) else None) or stop
+        if spread.any(stop):
             return False
     return True
 
@@ -139,3 +153,25 @@ def _row(line: bytes, place: str) -> dict[str, Any]:
     if not all(isinstance(row.get(key), float) and math.isfinite(row[key]) for key in ("chosen", "rejected")):
         raise bad_data(place, 'has no finite numbers under "chosen" and "rejected"', ADVICE)
     return row
+
+
+def _found(looker: Looker, own: Preference | None, read: Callable[[Preference], Pair]) -> Found:
+    """What this rank's pair is given, or why that cannot be told; None where it has none."""
+    pair: Pair | None = None
+    refused: LongtakeError | None = None
+    try:
+        pair = read(own) if own is not None else None
+    except LongtakeError as error:
+        refused = error
+    if pair is not None:
+        return given(looker, pair)
+    if looker.spread.hold != "whole":
+        # The others gather the parts of the model that this rank holds.
+        given(looker, _no_pair(looker))
+    return refused
+
+
+def _no_pair(looker: Looker) -> Pair:
+    """The shortest one, of words alone."""
+    nothing = Preference("nothing", (), (), "?", "a", "b")
+    return Pair(nothing, (), looker.model.template, tokens=0, chosen_tokens=0)

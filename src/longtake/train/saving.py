@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load as read
 from torch.distributed.checkpoint.state_dict_saver import save as write
 
@@ -144,16 +145,25 @@ def _state(module: nn.Module, optimisers: Optimisers) -> dict[str, Any]:
 
 def _restore_together(place: Path, module: nn.Module, optimisers: Optimisers) -> None:
     state = _state(module, optimisers)
-    if torch.distributed.is_initialized():
-        read(state, checkpoint_id=place)
-    else:
-        with _one_process():
-            read(state, checkpoint_id=place, no_dist=True)
+    weights, moments = {"module": state["module"]}, {"optimisers": state["optimisers"]}
+    with _one_process():
+        how: dict[str, Any] = {"checkpoint_id": place, "no_dist": not torch.distributed.is_initialized()}
+        read(weights, **how)
+        # What never got a gradient (a tower's layers behind the one that is read off) has no moments, and gets none.
+        there = FileSystemReader(place).read_metadata().state_dict_metadata
+        found = {
+            name: values
+            for name, values in moments["optimisers"]["state"].items()
+            if any(f"optimisers.state.{name}.{key}" in there for key in values)
+        }
+        moments["optimisers"]["state"] = found
+        read(moments, **how)
     set_state_dict(
         module,
         [optimiser for optimiser, _ in optimisers],
-        model_state_dict=state["module"],
-        optim_state_dict=state["optimisers"],
+        model_state_dict=weights["module"],
+        optim_state_dict=moments["optimisers"],
+        options=StateDictOptions(strict=False),
     )
 
 

@@ -6,7 +6,8 @@ while anything does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -89,6 +90,27 @@ def gathered(language: Any, spread: Spread) -> Any:
     whole.load_state_dict(state, strict=True, assign=True)
     whole.tie_weights()
     return whole
+
+
+def clip(parameters: Iterable[nn.Parameter], most: float) -> float:
+    """Make the gradients of all parameters, taken together, no longer than `most`; how long they were.
+
+    Torch's own functions do not take parameters of which only some are held in parts. Every rank calls it.
+    """
+    learning = [parameter for parameter in parameters if parameter.grad is not None]
+    in_parts = [parameter for parameter in learning if isinstance(parameter, DTensor)]
+    whole = [parameter for parameter in learning if not isinstance(parameter, DTensor)]
+    lengths = [_length(some) for some in (in_parts, whole) if some]
+    norm = math.hypot(*lengths)
+    for some in (in_parts, whole):
+        nn.utils.clip_grads_with_norm_(some, most, torch.tensor(norm))
+    return norm
+
+
+def _length(parameters: Sequence[nn.Parameter]) -> float:
+    """Of their gradients, taken together."""
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
 
 def like(tensor: torch.Tensor, model: torch.Tensor) -> torch.Tensor:

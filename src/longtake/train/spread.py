@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import DTensor
 
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.parallel import ALONE, Ranks
@@ -113,6 +114,14 @@ class Spread:
         found: Found = told[0]
         return found
 
+    def told(self, mine: Found) -> list[Found]:
+        """What each rank has, in their order. Every rank calls it."""
+        if self.ranks.size == 1:
+            return [mine]
+        everybodys: list[Any] = [None] * self.ranks.size
+        dist.all_gather_object(everybodys, mine, group=self.ranks.group)
+        return everybodys
+
     def wait(self) -> None:
         """Until every rank is here."""
         if self.ranks.size > 1:
@@ -120,9 +129,11 @@ class Spread:
 
     def average(self, module: nn.Module) -> None:
         """Make the gradients of `module`, and its running statistics, the mean of all ranks'. Sharded ones are so."""
-        if self.ranks.size == 1 or self.hold != "whole":
+        if self.ranks.size == 1:
             return
-        learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        learning = [p for p in module.parameters() if p.requires_grad and not isinstance(p, DTensor)]
+        if self.hold != "whole" and not learning:
+            return
         # Where no rank has a gradient there must be none: an optimiser leaves such a parameter as it is.
         has = torch.tensor([float(parameter.grad is not None) for parameter in learning], device=self.ranks.device)
         dist.all_reduce(has, group=self.ranks.group)
@@ -144,6 +155,26 @@ class Spread:
 
 ONE = Spread()
 """A stage of one process."""
+
+
+def hold_of(weights: Literal["auto", "whole", "sharded", "aside"], ranks: Ranks, *, whole: bool) -> Hold:
+    """How ranks hold parameters where a recipe says `weights`.
+
+    Args:
+        whole: something wants them whole, where the recipe leaves it open.
+
+    Raises:
+        LongtakeError: `usage.bad_option` for weights aside where torch was not told of any ranks.
+    """
+    if weights == "auto":
+        return "sharded" if ranks.size > 1 and not whole else "whole"
+    if weights == "aside" and ranks.group is None:
+        reason, advice = (
+            "only ranks put weights aside, and one may do so alone",
+            "start it by torchrun --nproc-per-node 1",
+        )
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "weights = aside", reason, advice)
+    return weights if ranks.group is not None else "whole"
 
 
 def spread_over(ranks: Ranks, *, ring: int, hold: Hold) -> Spread:

@@ -8,21 +8,18 @@ in whatever way, goes on there and ends with the very weights it would have had 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 
 from longtake.checkpoint import DTYPES, TOKENIZER, placement
 from longtake.costs.learning import attention_of
 from longtake.errors import ErrorCode, LongtakeError, writing
-from longtake.parallel import Ranks
 from longtake.parallel.attending import RING, ULYSSES
 from longtake.parallel.joining import joined
 from longtake.prompt import HubTokenizer
@@ -34,10 +31,11 @@ from longtake.train.loop import Optimisers, Stage
 from longtake.train.packing import Packer, Rows
 from longtake.train.reading_on import ReadingOn, by_position
 from longtake.train.recipes import keep_recipe
+from longtake.train.recomputing import recompute
 from longtake.train.schedule import Schedule, adam, muon
 from longtake.train.sharding import gathered, sharded
 from longtake.train.showing import Teller
-from longtake.train.spread import Hold, Spread, heard, spread_over
+from longtake.train.spread import Spread, heard, hold_of, spread_over
 from longtake.train.text_recipe import TextRecipe, TextStage
 from longtake.train.together import refuse_attention, refuse_rows
 from longtake.train.worldly import World
@@ -64,29 +62,13 @@ def train_text(recipe: TextRecipe, folder: Path, *, device: str, plan_only: bool
             `model.bad_checkpoint`, `interrupted` after Ctrl-C, `disk.write`, `ranks.lost` if another rank has ended.
     """
     with joined(placement(device, "float32").device) as ranks:
-        spread = spread_over(ranks, ring=recipe.ring, hold=_hold(recipe, ranks))
+        hold = hold_of(recipe.weights, ranks, whole=recipe.optimiser == "muon")
+        spread = spread_over(ranks, ring=recipe.ring, hold=hold)
         spread = replace(spread, attending=ATTENDING[recipe.attending])
         refuse_rows(recipe, ranks=ranks.size, ring=recipe.ring, together=recipe.attending)
         training = _Training(recipe, folder, _source(recipe), spread, teller if ranks.leads else Teller(quiet=True))
         with heard(spread, str(folder)):
             return training.run(plan_only=plan_only)
-
-
-def _hold(recipe: TextRecipe, ranks: Ranks) -> Hold:
-    """How ranks hold the weights.
-
-    Raises:
-        LongtakeError: `usage.bad_option` for weights aside where torch was not told of any ranks.
-    """
-    if recipe.weights == "auto":
-        return "sharded" if ranks.size > 1 and recipe.optimiser != "muon" else "whole"
-    if recipe.weights == "aside" and ranks.group is None:
-        reason, advice = (
-            "only ranks put weights aside, and one may do so alone",
-            "start it by torchrun --nproc-per-node 1",
-        )
-        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "weights = aside", reason, advice)
-    return recipe.weights if ranks.group is not None else "whole"
 
 
 @dataclass(frozen=True)
@@ -180,16 +162,9 @@ def _course(recipe: TextRecipe, start: Start, source: Source, spread: Spread) ->
         languages.append(turned(languages[-1], _turning(stage), first_context=start.context))
     if recipe.recompute:
         for language in languages:
-            _recompute(cast(PreTrainedModel, language))
+            recompute(language)
     spread = sharded(languages, spread, half=recipe.precision == "bfloat16")
     return _Course(recipe, start, source, spread, tuple(languages[1:]))
-
-
-def _recompute(language: PreTrainedModel) -> None:
-    with warnings.catch_warnings():
-        # The newer name for it is not in every release 5 of transformers.
-        warnings.filterwarnings("ignore", "`gradient_checkpointing_enable`", FutureWarning)
-        language.gradient_checkpointing_enable()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from math import lcm
 
 from longtake.costs.training import Attention, Hold
 from longtake.errors import ErrorCode, LongtakeError
-from longtake.train.recipes import bad_recipe
+from longtake.train.align_recipe import AlignRecipe
+from longtake.train.dpo_recipe import DpoRecipe
+from longtake.train.recipes import bad_recipe, refuse_uneven
 from longtake.train.text_recipe import TextRecipe
 
 
@@ -57,8 +59,23 @@ def refuse_attention(attention: Attention, *, ring: int, together: str) -> None:
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "attending = ulysses", reason, advice)
 
 
-def refuse_hold(recipe: TextRecipe, hold: Hold) -> None:
-    """Refuse weights that are held as the recipe's optimiser cannot have them.
+def refuse_samples(recipe: AlignRecipe | DpoRecipe, step: str, *, ranks: int, ring: int) -> None:
+    """Refuse samples that cannot be shared out: each has pictures, and no two ranks read one together.
+
+    Args:
+        step: the recipe's key that says how many samples a step reads.
+
+    Raises:
+        LongtakeError: `usage.bad_option`.
+    """
+    if ring > 1:
+        reason = "samples with pictures are not shared by ranks"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--ring {ring}", reason, "leave it out")
+    refuse_uneven(recipe, step, ranks)
+
+
+def refuse_hold(recipe: TextRecipe | AlignRecipe | DpoRecipe, hold: Hold) -> None:
+    """Refuse weights that are held as the recipe's optimiser, or its adapters, cannot have them.
 
     Raises:
         LongtakeError: `usage.bad_option`.
