@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from longtake.checkpoint import (
     stored_in,
     stored_tensors,
     without_memory,
+    write_tensors,
 )
 from longtake.errors import ErrorCode, LongtakeError
 
@@ -236,3 +238,12 @@ def test_filling_takes_the_memory_of_the_weights_and_little_more(kept: str, want
     scales = layers * 4096 * 4 if wanted == "int8" else 0
     assert told["weights"] == 512 * 2**20 + scales
     assert told["weights"] * 0.9 < told["rise"] < told["weights"] * 1.15
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are POSIX's")
+@pytest.mark.parametrize("rights", [0o755, 0o700, 0o775])
+def test_weights_may_be_read_by_whoever_may_read_their_folder(rights: int, tmp_path: Path) -> None:
+    tmp_path.chmod(rights)
+    for _ in range(2):  # the second one over the first
+        write_tensors({"one": torch.ones(1)}, tmp_path / "model.safetensors")
+        assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == rights & 0o666

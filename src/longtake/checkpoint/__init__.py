@@ -38,3 +38,4 @@ from longtake.checkpoint.stored import stored_in as stored_in
 from longtake.checkpoint.sums import SUMS as SUMS
 from longtake.checkpoint.sums import told_sums as told_sums
 from longtake.checkpoint.sums import write_sums as write_sums
+from longtake.checkpoint.writing import write_tensors as write_tensors

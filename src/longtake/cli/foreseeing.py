@@ -75,9 +75,11 @@ def print_perplexity(asked: Asked, plot: str | None, *, show: Show) -> None:
     Raises:
         LongtakeError: `usage.bad_option`, `data.bad`, `model.*`, `environment.missing` or `disk.write` for the picture.
     """
+    from longtake.started import alone
     from longtake.train.curves import draw_by_position, require_plots
     from longtake.train.perplexity import load_reader, measure
 
+    alone("eval perplexity")
     windows = asked.cut.made()
     if plot:
         require_plots()

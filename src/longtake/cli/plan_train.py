@@ -86,7 +86,9 @@ class Machines:
         try:
             return Spread(self.ranks, ring, self.attending or told, self._hold(recipe), bool(again))
         except ValueError as error:
-            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--ring", str(error), "see docs/training.md") from error
+            whose = "--ring" if self.ring else "ring"
+            advice = "say how many share a row, like --ring 1"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"{whose} = {ring}", str(error), advice) from error
 
     def _hold(self, recipe: Any) -> Hold:
         if self.weights is not None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -28,6 +27,7 @@ from longtake.checkpoint import (
     stored_in,
     stored_tensors,
     without_memory,
+    write_tensors,
 )
 from longtake.engines.attention import folding
 from longtake.engines.local import LocalEngine
@@ -184,6 +184,6 @@ def write_checkpoint(
     told = {"architectures": [ARCHITECTURE], "model_type": "longtake_nano", **config}
     with writing(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        write_tensors(tensors, folder / WEIGHTS)
         tokenizer.save(folder / TOKENIZER)
         (folder / CONFIG).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")

@@ -15,7 +15,6 @@ from typing import Any, Literal, cast
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
@@ -33,6 +32,7 @@ from longtake.checkpoint import (
     stored_in,
     stored_tensors,
     without_memory,
+    write_tensors,
 )
 from longtake.errors import LongtakeError, writing
 from longtake.families.nano import Nano, NanoModules, read_checkpoint, write_checkpoint
@@ -285,7 +285,7 @@ def _write_hub(
     }
     with writing(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        write_tensors(tensors, folder / WEIGHTS)
         tokenizer.save(folder / TOKENIZER)
         (folder / CONFIG).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         for name in BESIDE:

@@ -11,10 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from longtake import parts
-from longtake.checkpoint import CONFIG, INDEX, WEIGHTS, bad_checkpoint, folder_of, read_config, require_files, stored_in
+from longtake.checkpoint import (
+    CONFIG,
+    INDEX,
+    WEIGHTS,
+    bad_checkpoint,
+    folder_of,
+    read_config,
+    require_files,
+    stored_in,
+    write_tensors,
+)
 from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.train.writing import BESIDE, copy_files
 from longtake.vision.projector import Projector
@@ -59,7 +68,7 @@ def bring_together(language: str, tower: str, out: Path, *, seed: int) -> dict[s
         copy_files(source, out, (*BESIDE, "*.safetensors"))
         if here:
             copy_files(seen, out / TOWER, (*BESIDE, "*.safetensors", INDEX))
-        save_file(tensors, out / OWN, metadata={"format": "pt"})
+        write_tensors(tensors, out / OWN)
         if (out / WEIGHTS).exists():
             # By that name it would be taken for all there is.
             (out / WEIGHTS).rename(out / LANGUAGE)

@@ -7,10 +7,8 @@ recipe lets in, hours for samples of a usual length, if somebody says it.
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from transformers import AutoModelForCausalLM
@@ -22,7 +20,7 @@ from longtake.errors import LongtakeError
 from longtake.train.align_recipe import AlignRecipe
 from longtake.train.dpo_recipe import DpoRecipe
 from longtake.train.language import Turning, scratch_config
-from longtake.train.recipes import bad_recipe, read_recipe
+from longtake.train.recipes import bad_recipe, read_recipe, read_table
 from longtake.train.text_recipe import TextRecipe
 from longtake.train.together import refuse_attention, refuse_hold, refuse_rows, refuse_samples
 
@@ -64,10 +62,7 @@ def kind_of(path: str) -> str:
     Raises:
         LongtakeError: `usage.bad_option` for a file that is no TOML, or fits two commands as well.
     """
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise bad_recipe(path, f"cannot be read as TOML: {error}", "see the recipes that ship: recipes/") from error
+    table = read_table(path)
     known = {name: _known(table, kind) for name, kind in KINDS.items()}
     best = max(known.values())
     fitting = [name for name, count in known.items() if count == best]
@@ -213,7 +208,7 @@ def adapters(recipe: Any, decoder: Decoder) -> int:
 
 
 def _uncounted(what: str) -> LongtakeError:
-    return bad_recipe("recipe", f"{what}, and nobody has counted them", "say how many there are: --samples 558128")
+    return bad_recipe("recipe", f"{what}, and nobody has counted them", "say how many there are: --samples NUMBER")
 
 
 def _usual(load: Load, tokens: int) -> Load:

@@ -34,7 +34,7 @@ def read_recipe(
     Raises:
         LongtakeError: `usage.bad_option`, with the key's name and what fits.
     """
-    table = {**(_read_table(path) if path is not None else {}), **(given or {})}
+    table = {**(read_table(path) if path is not None else {}), **(given or {})}
     for setting in settings:
         _set(_reachable(kind, table, setting), setting)
     made = _make(kind, table, path or "recipe", "")
@@ -82,11 +82,19 @@ def _short(value: Any) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
-def _read_table(path: str) -> dict[str, Any]:
+def read_table(path: str) -> dict[str, Any]:
+    """What a recipe's file says.
+
+    Raises:
+        LongtakeError: `usage.bad_option` for a file that is not there, or no TOML.
+    """
+    advice = "see the recipes that ship: recipes/"
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise bad_recipe(path, f"cannot be read as TOML: {error}", "see the recipes that ship: recipes/") from error
+    except OSError as error:
+        raise bad_recipe(path, f"cannot be read: {error.strerror or error}", advice) from error
+    except ValueError as error:
+        raise bad_recipe(path, f"cannot be read as TOML: {error}", advice) from error
 
 
 def _reachable(kind: Any, table: dict[str, Any], setting: str) -> dict[str, Any]:

@@ -16,10 +16,9 @@ from pathlib import Path
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-from longtake.checkpoint import INDEX, StoredTensor, bad_checkpoint, stored_in, without_memory
+from longtake.checkpoint import INDEX, StoredTensor, bad_checkpoint, stored_in, without_memory, write_tensors
 from longtake.families import Family, folders_of, spelled_by
 from longtake.loading import family_of
 
@@ -98,7 +97,7 @@ def write_parts(
         {name: tensor.outline for name, tensor in tensors.items()}, max_shard_size=shard_bytes
     )
     for file, names in split.filename_to_tensors.items():
-        save_file({name: tensors[name].read() for name in names}, out / file, metadata={"format": "pt"})
+        write_tensors({name: tensors[name].read() for name in names}, out / file)
     if split.is_sharded:
         told = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         (out / INDEX).write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
