@@ -294,7 +294,7 @@ def test_a_folder_keeps_its_recipe(tmp_path: Path) -> None:
     with pytest.raises(LongtakeError, match="another recipe"):
         train(tmp_path, Recipe(seed=4))
     with pytest.raises(ValueError, match="share"):
-        Recipe(share=0)
+        Recipe(share=0.009)
 
 
 def test_the_card_tells_the_sweeps_beside_the_model_and_no_folder_names(tmp_path: Path) -> None:

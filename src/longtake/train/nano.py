@@ -108,8 +108,8 @@ class Recipe:
     questions: int = 800
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 10:
-            raise ValueError(f"share is {self.share}; want more than 0 and at most 10")
+        if not 0.01 <= self.share <= 10:  # of fewer pictures none may show what a text tells of
+            raise ValueError(f"share is {self.share}; want at least 0.01 and at most 10")
 
     def part(self, whole: int) -> int:
         """`share` of `whole`, at least 4."""

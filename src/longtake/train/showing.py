@@ -48,7 +48,7 @@ class Teller:
             def hear(done: int, loss: float | None) -> bool:
                 if loss is not None:
                     mean[:] = [0.9 * mean[0] + 0.1 * loss if mean else loss]
-                told = f"loss {mean[0]:.3f}" if mean else ""
+                told = f"mean loss {mean[0]:.3f}" if mean else ""
                 bars.update(task, completed=done, description=f"{name}  {told}")
                 if not self._drawn and (done == steps or time.monotonic() - self._told_s > LINE_EVERY_S):
                     self._told_s = time.monotonic()
