@@ -20,7 +20,7 @@ Endpoint = Annotated[
     typer.Option(
         "--endpoint",
         metavar="URL",
-        help="An OpenAI-compatible address, like http://localhost:8000/v1; its key is read from OPENAI_API_KEY. Without it "
+        help="An OpenAI-compatible address, like http://localhost:8000/v1; its key is in OPENAI_API_KEY. Without it "
         "the model is loaded here.",
     ),
 ]
