@@ -57,10 +57,10 @@ class Sheet:
 
     @property
     def told(self) -> str:
-        """Which split that is, and how much of it: `val, whole`, `val, 20 of 4,996`."""
+        """Which split that is, and how much of it: `val, whole`, `val, 20 of 4,996`, `unknown, all 6`."""
         if len(self.entries) < self.total:
             return f"{self.split.name}, {len(self.entries):,} of {self.total:,}"
-        return f"{self.split.name}, {'whole' if self.split.whole else f'{self.total:,} questions'}"
+        return f"{self.split.name}, {'whole' if self.split.whole else f'all {self.total:,}'}"
 
 
 def read_sheet(benchmark: Benchmark, files: Path, *, most: int | None = None) -> Sheet:
