@@ -40,6 +40,7 @@ eval_app = typer.Typer(
     cls=measure_app.Benchmarks, help="Measure models.", no_args_is_help=True, rich_markup_mode="rich"
 )
 measure_app.add_to(eval_app)
+judging_app.add_to(eval_app)
 
 
 @eval_app.callback()
@@ -71,6 +72,5 @@ def perplexity(
 
 def with_eval(app: typer.Typer) -> typer.Typer:
     """`app` with the commands of this file under `eval`."""
-    judging_app.add_to(eval_app)
     app.add_typer(eval_app, name="eval")
     return app

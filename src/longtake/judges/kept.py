@@ -193,12 +193,12 @@ def alone_at(path: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
-    try:
-        with writing(str(path)):
+    with writing(str(path)):
+        try:
             lock.acquire()
-    except Timeout as error:
-        reason, advice = "another process is writing there", "wait until it ends, or give another --name"
-        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(path), reason, advice) from error
+        except Timeout as error:
+            reason, advice = "another process is writing there", "wait until it ends, or give another --name"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(path), reason, advice) from error
     try:
         yield
     finally:
