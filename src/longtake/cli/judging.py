@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from longtake.readers.endpoint import Endpoint
 
 _SHOWN_REASONS = 5
+_MODEL_FILES = ("*config.json", "tokenizer*", "*.safetensors")
 
 
 @dataclass(frozen=True)
@@ -221,11 +222,12 @@ def _endpoint(asked: Asked) -> Endpoint:
 
 
 def _weights(model: str) -> str:
+    """What tells a model that is loaded here from all others of its name, without loading it."""
+    from longtake.identity import file_sha256, told_sha256
     from longtake.loading import folder_of
-    from longtake.niah.identity import MODEL_FILES, digest_of_files
 
-    folder = folder_of(model)
-    return digest_of_files(sorted(path for pattern in MODEL_FILES for path in folder.glob(pattern)))
+    found = (path for pattern in _MODEL_FILES for path in folder_of(model).glob(pattern))
+    return told_sha256({path.name: file_sha256(path) for path in found})
 
 
 def _before(bench: _Bench, estimate: Estimate) -> str:
