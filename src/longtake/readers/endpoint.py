@@ -357,7 +357,7 @@ def _seconds(text: str | None) -> float:
         return float(text)
     try:
         then = parsedate_to_datetime(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     aware = then if then.tzinfo else then.replace(tzinfo=UTC)
     return max(0.0, (aware - datetime.now(UTC)).total_seconds())
