@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -21,7 +22,7 @@ import pytest
 import tiny
 from chat import Chat, Sent, refused, served
 from chat import said as completed
-from judging import completion, lines, opens, run_folder, samples
+from judging import SAMPLES, completion, lines, opens, run_folder, samples
 from longtake.cli.judged import OTHER_ANSWER, judged_by
 from longtake.errors import ErrorCode
 from longtake.judges import Answered, Request, Settings
@@ -247,8 +248,14 @@ def test_a_limit_on_tokens_is_never_passed(cli: Cli, chat: Chat, tmp_path: Path)
 def test_a_row_that_failed_has_nothing_to_judge(cli: Cli, chat: Chat, tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "run", opens(3), answer=lambda item: None if item.id == "2" else "a thing")
     status, out, err = cli(*judging(folder, chat))
-    assert status == 8 and "1 question had no answer to judge" in err and "1 without an answer to judge" in err
+    assert status == 8 and "1 question cannot be judged: media.not_found" in err and "1 that cannot be judged" in err
     assert sorted(map(number_in, chat.texts)) == [1, 3]
+    status, out, err = cli(*judging(folder, chat, "--json"))
+    assert status == 8 and json.loads(out)["unjudged"] == {"media.not_found": 1}
+    assert [figure["unscored"] for figure in json.loads(out)["figures"]] == [1, 1]
+    kept_back = run_folder(tmp_path / "test", [replace(item, reference=None) for item in opens(2)])
+    status, _, err = cli(*judging(kept_back, chat))
+    assert status == 8 and "2 questions cannot be judged: its authors keep the answer back" in err
 
 
 def test_an_answer_without_words_is_judged_as_it_is(cli: Cli, chat: Chat, tmp_path: Path) -> None:
@@ -487,6 +494,44 @@ def test_ctrl_c_does_not_wait_for_replies(chat: Chat, tmp_path: Path) -> None:
     late.set()
     assert process.returncode == 130 and ONE_LINE.fullmatch(err) and "its rows are kept" in err
     assert kept_ids(folder) == {"1"}
+
+
+def test_a_disk_that_is_full(chat: Chat, tmp_path: Path) -> None:
+    """Told as such; what was kept is whole, and with room again the rest is asked."""
+    folder = run_folder(tmp_path / "run", opens(12))
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)); "
+    limited += "from longtake.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = judging(folder, chat, "--parallel", "1", "-q")
+    done = subprocess.run([sys.executable, "-c", limited, *arguments], capture_output=True, text=True)
+    assert done.returncode == 7 and ONE_LINE.fullmatch(done.stderr) and "judge-m.jsonl" in done.stderr
+    before = kept_ids(folder)
+    assert (folder / "judge-m.jsonl").stat().st_size == 4000 and 0 < len(before) < 12
+    chat.texts.clear()
+    assert run(judging(folder, chat)).wait() == 0
+    assert {str(number_in(text)) for text in chat.texts} == {str(n) for n in range(1, 13)} - before
+    assert len(lines(folder, "m")) == 12
+
+
+# --- from films to marks
+
+
+def test_from_films_to_marks(cli: Cli, chat: Chat, bunny: Path, tmp_path: Path) -> None:
+    """The whole chain on a real file: nano answers VCGBench's questions, pairs too, and a judge marks what it said."""
+    films = tmp_path / "films"
+    films.mkdir()
+    for name in {item.video.key for item in samples("vcgbench")}:
+        (films / f"{name}.mp4").symlink_to(bunny)
+    measured = ("eval", "vcgbench", "--data", SAMPLES / "vcgbench", "--videos", films, "--frames", "4")
+    assert cli(*measured, "--out", tmp_path / "run", "-q")[0] == 0
+    chat.reply = lambda text: '{"score": 1}'
+    told = cli.json(*judging(tmp_path / "run", chat))
+    assert told["figures"][0]["name"] == "mean" and told["figures"][0]["value"] == 1
+    rows = {row.id: row for row in read_run(tmp_path / "run").rows}
+    assert len(rows) == 6 and len(chat.texts) == 10
+    (pair,) = [text for text in chat.texts if "Can you tell what is flying?" in text]
+    row = next(row for row in rows.values() if row.twin == "Can you tell what is flying?")
+    assert row.answer and row.twin_answer
+    assert pair.index(f"<answer>\n{row.answer}\n</answer>") < pair.rindex(f"<answer>\n{row.twin_answer}\n</answer>")
 
 
 # --- a model that is loaded here
