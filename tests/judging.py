@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from chat import Sent
+from chat import Chat, Sent
 from longtake import parts
 from longtake.evals import Item, Place, VideoName, good_items
 from longtake.evals.benchmarks import ROOM
@@ -14,6 +15,7 @@ from longtake.evals.judged import OPEN
 from longtake.measure import Header, Row
 from longtake.measure.rows import begin
 
+GOOD = '{"pred": "yes", "score": 4}'
 SAMPLES = Path(__file__).resolve().parent / "evals"
 
 
@@ -82,3 +84,15 @@ def completion(end: str = "stop", model: str = "judge-2026", **message: object) 
     """A chat completion with any message."""
     choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": end}
     return Sent(json.dumps({"model": model, "choices": [choice], "usage": {"prompt_tokens": 90}}).encode())
+
+
+def judging(folder: Path, chat: Chat, *more: str) -> tuple[str, ...]:
+    """The command that has `chat` judge a run."""
+    return ("eval", "judge", str(folder), "--endpoint", chat.url, "--judge-model", "m", *more)
+
+
+def number_in(text: str) -> int:
+    """Which question a judge is asked about."""
+    found = re.search(r"shown in number (\d+)", text)
+    assert found is not None
+    return int(found[1])
