@@ -196,15 +196,20 @@ def test_nobody_there_and_a_key_that_is_refused(cli: Cli, chat: Chat, tmp_path: 
 def test_the_key_is_nowhere(cli: Cli, chat: Chat, tmp_path: Path) -> None:
     """Not in a file, not in what is printed, whatever the other side makes of it."""
     chat.reply = scripted(
-        {1: Sent(KEY.encode()), 2: refused(400, f"you sent {KEY}"), 3: completion(content=None, refusal=f"no, {KEY}")}
+        {
+            1: Sent(KEY.encode()),
+            2: refused(400, f"you sent {KEY}"),
+            3: completion(content=None, refusal=f"no, {KEY}"),
+            4: completion(content=f"your key is {KEY}", model=f"m of {KEY}"),
+        }
     )
-    folder = run_folder(tmp_path / "run", opens(4))
+    folder = run_folder(tmp_path / "run", opens(5))
     status, out, err = cli(*judging(folder, chat))
     assert status == 8 and chat.keys[-1] == f"Bearer {KEY}"
     assert KEY not in out + err
     for path in folder.rglob("*"):
         assert KEY not in path.read_text(), path
-    assert "***" in (folder / "judge-m.jsonl").read_text()
+    assert (folder / "judge-m.jsonl").read_text().count("***") == 5
 
 
 def test_a_limit_on_tokens_is_never_passed(cli: Cli, chat: Chat, tmp_path: Path) -> None:
