@@ -82,4 +82,4 @@ if __name__ == "__main__":
     data, model, out, kills, seed = sys.argv[1:]
     runs = Runs(data, model)
     runs.warm(Path(out) / "warm")
-    print(json.dumps(kill_often(runs, Path(out), int(kills), int(seed))))
+    sys.stdout.write(json.dumps(kill_often(runs, Path(out), int(kills), int(seed))))
