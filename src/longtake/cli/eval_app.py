@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from longtake.cli import judging_app, measure_app
 from longtake.cli import options as opt
 
 Reader = Annotated[
@@ -35,7 +36,9 @@ TextField = Annotated[str, typer.Option("--text-field", help="Key or column that
 Computed = Annotated[Literal["float32", "bfloat16", "float16"], typer.Option("--dtype", help="What is computed in.")]
 Plot = Annotated[str | None, typer.Option("--plot", metavar="PNG", help="Draw the losses by position here.")]
 
-eval_app = typer.Typer(help="Measure models.", no_args_is_help=True, rich_markup_mode="rich")
+eval_app = typer.Typer(
+    cls=measure_app.Benchmarks, help="Measure models.", no_args_is_help=True, rich_markup_mode="rich"
+)
 
 
 @eval_app.callback()
@@ -67,5 +70,7 @@ def perplexity(
 
 def with_eval(app: typer.Typer) -> typer.Typer:
     """`app` with the commands of this file under `eval`."""
+    measure_app.add_to(eval_app)
+    judging_app.add_to(eval_app)
     app.add_typer(eval_app, name="eval")
     return app
