@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from longtake.cli import measure_app
+from longtake.cli import measure_app, quiz_app
 from longtake.cli import options as opt
 
 Reader = Annotated[
@@ -40,6 +40,7 @@ eval_app = typer.Typer(
     cls=measure_app.Benchmarks, help="Measure models.", no_args_is_help=True, rich_markup_mode="rich"
 )
 measure_app.add_to(eval_app)
+quiz_app.add_to(eval_app)
 
 
 @eval_app.callback()

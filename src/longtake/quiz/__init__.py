@@ -1,9 +1,9 @@
 """quiz: a seed in; drawn films and a benchmark's questions about them, in a folder, out (outer ring). Knows no model.
 
-    casting   which scenes a film shows, so that nobody can tell a right answer without looking
-    staging   when each of them is on screen, and how it is filmed
-    asking    five questions about a film, each with options
-    making    films and annotations written into a folder, so that a run that was stopped goes on
+casting   which scenes a film shows, so that nobody can tell a right answer without looking
+staging   when each of them is on screen, and how it is filmed
+asking    five questions about a film, each with options
+making    films and annotations written into a folder, so that a run that was stopped goes on
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Worldqa:
             Split(
                 "seed 0",
                 1_000,
-                digest="",
+                digest="c0291e262fe4cb3ee743cc5b1739f6468308024a956722ee7afb3a67b7e95eed",
                 source="longtake eval make worldqa, as it is without options",
             ),
         ),
