@@ -23,7 +23,7 @@ RANGES = {
     **dict.fromkeys(("accuracy", "relevance", "completeness", "reliability"), (1, 5)),
     **dict.fromkeys((FORCED, GENERATED), (0, 1)),
 }
-"""The least and the most of each aspect: of open questions, VCGBench (Video-ChatGPT, arXiv 2306.05424), MLVU, needles."""
+"""The least and the most of each aspect: open questions, VCGBench (Video-ChatGPT, arXiv 2306.05424), MLVU, needles."""
 _FENCED = re.compile(r"```[a-z]*\s*\n(.*?)\n?```", re.DOTALL)
 
 

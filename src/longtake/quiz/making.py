@@ -105,7 +105,7 @@ def lines_of(spot: Spot, staged: Staged, questions: tuple[Question, ...]) -> tup
             "question": question.text,
             "options": list(question.options),
             "answer": question.options[question.right],
-            "asks_for": question.asks_for,
+            **({"asks_for": question.asks_for} if question.asks_for else {}),
             "seen_s": [list(span) for span in question.seen_s],
         }
         for question in questions
@@ -199,7 +199,9 @@ def _film(folder: Path, name: str, staged: Staged, wanted: Wanted) -> str:
 
 def _write(path: Path, staged: Staged, wanted: Wanted, *, most_s: int | None = None) -> None:
     pictures = film(list(staged.takes), fps=wanted.fps, width=WIDTH_PX, height=HEIGHT_PX)
-    write_film(path, islice(pictures, most_s and most_s * wanted.fps), fps=Fraction(wanted.fps), crf=CRF)
+    write_film(
+        path, islice(pictures, most_s and most_s * wanted.fps), fps=Fraction(wanted.fps), crf=CRF, repeatable=True
+    )
 
 
 def _whole(folder: Path) -> tuple[set[str], set[str]]:
