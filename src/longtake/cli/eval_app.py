@@ -39,8 +39,6 @@ Plot = Annotated[str | None, typer.Option("--plot", metavar="PNG", help="Draw th
 eval_app = typer.Typer(
     cls=measure_app.Benchmarks, help="Measure models.", no_args_is_help=True, rich_markup_mode="rich"
 )
-measure_app.add_to(eval_app)
-quiz_app.add_to(eval_app)
 
 
 @eval_app.callback()
@@ -71,6 +69,8 @@ def perplexity(
 
 
 def with_eval(app: typer.Typer) -> typer.Typer:
-    """`app` with the commands of this file under `eval`."""
+    """`app` with the commands of this file, and of those beside it, under `eval`."""
+    measure_app.add_to(eval_app)
+    quiz_app.add_to(eval_app)
     app.add_typer(eval_app, name="eval")
     return app
