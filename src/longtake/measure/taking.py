@@ -13,7 +13,7 @@ from longtake.errors import LongtakeError
 from longtake.evals.needles import ASKED_BY, Outcome, Unit, read_outcomes, read_settings
 from longtake.measure import Header, Row
 from longtake.measure.grouping import read_sheet
-from longtake.measure.rows import begin, read_run, without
+from longtake.measure.rows import begin, read_run
 
 SUMMARY = "summary.json"
 UNKNOWN = "not told"
@@ -22,7 +22,7 @@ UNKNOWN = "not told"
 def take_in(name: str, unit: Unit, files: Path, out: Path) -> int:
     """Write the rows of a needle run as rows of the benchmark `name`; how many are new in `out`.
 
-    A run that has gone on since it was taken in is taken in again: rows that are there stay, failed ones are replaced.
+    A run that has gone on since it was taken in is taken in again, whole.
 
     Args:
         name: the benchmark's.
@@ -59,14 +59,25 @@ def take_in(name: str, unit: Unit, files: Path, out: Path) -> int:
         scoring=("letter",),
         more={"asked_by": ASKED_BY[unit], "settings": settings},
     )
-    folder = without(begin(out, header), failed=True)
-    there = {row.id for row in folder.done}
-    new = [(number, one) for number, one in enumerate(outcomes) if one.item.id not in there]
+    there = _there(out, header)
+    folder = begin(out, header, anew=there is not None)
     with folder.appending() as file:
-        for number, outcome in new:
+        for number, outcome in enumerate(outcomes):
             file.add(_row(outcome, number))
-    read_run(out)
-    return len(new)
+    return len({outcome.item.id for outcome in outcomes} - (there or set()))
+
+
+def _there(out: Path, header: Header) -> set[str] | None:
+    """The questions of the same needle run that were taken in before; None where there is none.
+
+    It may have gone on since: then it has more cells, and perhaps a summary.
+    """
+    try:
+        run = read_run(out)
+    except LongtakeError:
+        return None
+    same = run.header.benchmark == header.benchmark and run.header.more == json.loads(json.dumps(header.more))
+    return {row.id for row in run.rows if row.error is None} if same else None
 
 
 def _row(outcome: Outcome, number: int) -> Row:
