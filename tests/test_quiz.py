@@ -349,3 +349,23 @@ def test_what_it_costs_is_told_and_scales(tmp_path: Path) -> None:
     assert (one.pictures, ten.pictures) == (16, 160)
     assert ten.bytes == pytest.approx(10 * one.bytes, rel=0.01)
     assert one.seconds > 0
+
+
+def test_a_full_disk_is_told_and_what_was_made_stays(tmp_path: Path, made: Path) -> None:
+    """A limit on the size of files stands for the full disk: a film is larger, all else is smaller."""
+    folder = tmp_path / "full"
+    code = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from longtake.errors import LongtakeError; from longtake.quiz import Wanted\n"
+        "from longtake.quiz.making import make\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        f"try: make(Path(sys.argv[1]), {SMALL!r})\n"
+        "except LongtakeError as error: print(error.code.value.code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    assert done.stdout == "disk.write\n"
+    assert not (folder / QUESTIONS).exists()
+    assert not list((folder / VIDEOS).iterdir())
+    assert make(folder, SMALL).new == 2
+    assert (folder / SUMS).read_bytes() == (made / SUMS).read_bytes()
+    assert not (folder / UNFINISHED).exists()
