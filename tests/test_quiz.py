@@ -32,6 +32,7 @@ from longtake.quiz.staging import FIRST_PLACE, Staged, scenes_in
 from longtake.video.opening import open_video
 from longtake.world.questions import COUNT_WORDS
 from longtake.world.vocabulary import COLOURS, SHAPES
+from running import Cli
 
 SMALL = Wanted(seed=3, questions=10, lengths_s=(8,))
 FULL = Wanted()
@@ -342,6 +343,19 @@ def test_it_is_read_and_marked_as_any_other(made: Path) -> None:
     assert asked["order"] == next(item.question for item in items[::-1] if item.categories == ("order",))
     plain = asking_of(benchmark, items[4], "plain").text(items[4])
     assert all(f"({letter}) {option}" in plain for letter, option in zip("ABCD", items[4].options, strict=True))
+
+
+def test_nano_answers_what_it_learned_from_the_films_themselves(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A third road to the truth: a model that was trained on other scenes reads these films as the answers say."""
+    told = Cli(capsys).json(
+        *("eval", "worldqa", "--data", made, "--sampler", "every", "--out", tmp_path / "run"),
+        *("--max-new-tokens", 16, "--no-store"),
+    )
+    figures = {figure["name"]: figure for figure in told["figures"]["letter"]}
+    assert (told["rows"], told["failed"]) == (10, 0)
+    assert [figures[f"category: {kind}"]["value"] for kind in ("recognition", "motion", "long range")] == [1, 1, 1]
 
 
 def test_what_it_costs_is_told_and_scales(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def test_the_command_that_makes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     told = cli.json("eval", "make", "worldqa", "--out", out, "--questions", 5, "--lengths", "8")
     assert (told["questions"], told["new"], told["mended"]) == (5, 1, 0)
     status, said, _ = cli("eval", "make", "worldqa", "--out", out, "--questions", 5, "--lengths", "8")
-    assert (status, said.splitlines()[0]) == (0, f"5 questions about 1 films in {out}: 0 made now")
+    assert (status, said.splitlines()[0]) == (0, f"5 questions about 1 film in {out}: 0 made now")
     for lengths, reason in (("7,8", "a film of 7 s is too short"), ("8,x", "invalid literal"), ("", "invalid literal")):
         status, _, err = cli("eval", "make", "worldqa", "--out", out, "--lengths", lengths)
         assert status == 2

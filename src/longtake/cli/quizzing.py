@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from longtake.cli.measured import Came
 from longtake.cli.options import Show
@@ -102,10 +103,11 @@ def _foreseen(wanted: Wanted, foreseen: Foreseen) -> dict[str, object]:
 
 
 def _closing(made: Made, folder: Path) -> str:
-    told = made.told
+    told: Mapping[str, Any] = made.told
     mended = f", {counted(made.mended, 'damaged one')} among them" if made.mended else ""
     return (
-        f"{told['questions']:,} questions about {told['films']:,} films in {folder}: {made.new:,} made now{mended}\n"
+        f"{counted(told['questions'], 'question')} about {counted(told['films'], 'film')} in {folder}: "
+        f"{made.new:,} made now{mended}\n"
         f"ask them: longtake eval worldqa --data {folder} --sampler every --out RUN"
     )
 
