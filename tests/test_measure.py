@@ -216,8 +216,8 @@ def test_what_fails_is_a_row_and_never_a_score(folder: str, tmp_path: Path, cli:
     status, printed, err = cli(*options(folder, data, out))
     assert status == ErrorCode.PARTIAL_FAILED.value.exit_status == 8
     lines = err.splitlines(keepends=True)
-    assert "1 video not there (2 questions will fail): 4001" in err
-    assert "1 row of the files no questions (each counts as failed): val.csv:10" in err
+    assert "1 video is not there (2 questions will fail): 4001" in err
+    assert "1 row of the files is no question (counted as failed): val.csv:10" in err
     assert ONE_LINE.fullmatch(lines[-1]) and "5 of 9 questions failed" in lines[-1]
     run = read_run(out)
     assert {row.id: row.error and row.error.partition(":")[0] for row in run.rows} == {
@@ -296,7 +296,7 @@ def test_dry_run_asks_nothing(folder: str, tmp_path: Path, cli: Cli, monkeypatch
     plan = told["plan"]
     assert (plan["frames"], plan["looked_at"], plan["trained_context"]) == (4, 3, 4096)
     status, out, err = cli(*options(folder, data, None, "--dry-run"))
-    assert status == 0 and "1 video not there (3 questions will fail): 4002" in out
+    assert status == 0 and "1 video is not there (3 questions will fail): 4002" in out
 
     # What is foreseen is what is then read: each prefix once, each question once.
     monkeypatch.undo()
