@@ -34,6 +34,7 @@ from longtake.measure.rows import begin, read_run
 from longtake.measure.running import Asking, Measuring, rows_of
 from longtake.prompt import question_ids
 from longtake.video import Video
+from longtake.video.apart import DecodingProcess
 from longtake.video.opening import open_video
 from running import LONGTAKE, ONE_LINE, Cli
 
@@ -401,6 +402,27 @@ def test_memory_that_runs_out_is_a_row(model: Model, data: Path) -> None:
     ask = replace(asking(model, "next_qa", data), opener=short_of_memory)
     rows = list(rows_of(groups_in(ask).all[0], ask, silent))
     assert [row.error for row in rows] == ["limit.memory: there was not enough memory for it"] * 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals that only POSIX has")
+def test_a_decoder_that_crashes_costs_its_video_only(model: Model, data: Path, tmp_path: Path) -> None:
+    """FAULTS.md J2, J3: with --isolate one process decodes all; where it dies, that video has failed, and a new one
+    reads the next.
+    """
+
+    class FaultyProcess(DecodingProcess):
+        module = "faulty_worker"
+
+    ask = asking(model, "next_qa", data, scoring=("letter",))
+    groups = groups_in(ask).all
+    poison = Path(shutil.copy(data / "4001.mp4", tmp_path / "segfault@decode+2.mp4"))
+    with FaultyProcess() as process:
+        apart = replace(ask, opener=lambda path: nullcontext(process.open_video(path)))
+        poisoned = (groups[0], replace(groups[1], path=poison), groups[2])
+        rows = [row for group in poisoned for row in rows_of(group, apart, silent)]
+    assert [(row.error or "").partition(":")[0] for row in rows] == ["", "", *["media.decoder_failed"] * 2, "", ""]
+    here = [row for group in (groups[0], groups[2]) for row in rows_of(group, ask, silent)]
+    assert lasting(row for row in rows if row.error is None) == lasting(here)
 
 
 @pytest.mark.parametrize("code", [ErrorCode.DISK_WRITE, ErrorCode.NETWORK_UNREACHABLE, ErrorCode.RANKS_LOST])
