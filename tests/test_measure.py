@@ -286,6 +286,17 @@ def test_a_run_of_other_settings_is_refused(folder: str, data: Path, tmp_path: P
     assert read_run(out).header.prompt == "plain" and len(read_run(out).rows) == 6
 
 
+def test_files_that_changed_and_kept_their_ids_are_another_run(folder: str, tmp_path: Path, cli: Cli) -> None:
+    data, out = measuring.next_qa(tmp_path / "data", videos=1, questions=2), tmp_path / "out"
+    assert cli(*options(folder, data, out))[0] == 0
+    table = (data / "val.csv").read_text()
+    for changed in (table.replace("a kite", "a cow"), table.replace(",0,0,CW", ",1,0,CW")):
+        assert changed != table
+        (data / "val.csv").write_text(changed)
+        status, _, err = cli(*options(folder, data, out))
+        assert status == 2 and "more.questions_sha256" in err and "digest" not in err
+
+
 def test_dry_run_asks_nothing(folder: str, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     data = measuring.next_qa(tmp_path / "data", videos=4, questions=3)
     (data / "4002.mp4").unlink()
