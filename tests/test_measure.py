@@ -31,7 +31,7 @@ from longtake.measure.grouping import Groups, groups_of, parse_shard, read_sheet
 from longtake.measure.heading import Settings, header_of
 from longtake.measure.roads import Straight
 from longtake.measure.rows import begin, read_run
-from longtake.measure.running import Asking, Measuring, rows_of
+from longtake.measure.running import Asking, Measuring, refuse_hopeless, rows_of
 from longtake.prompt import question_ids
 from longtake.video import Video
 from longtake.video.apart import DecodingProcess
@@ -97,7 +97,8 @@ def lasting(rows: Any) -> list[dict[str, Any]]:
 
 def options(folder: str, data: Path, out: Path | None, *more: str) -> list[str]:
     place = [] if out is None else ["--out", str(out)]
-    common = ["--model", folder, "--frames", "4", "--max-new-tokens", "4", *place]
+    frames = [] if "--method" in more and "again" in more else ["--frames", "4"]
+    common = ["--model", folder, *frames, "--max-new-tokens", "4", *place]
     return ["eval", "next_qa", "--data", str(data), *common, *more]
 
 
@@ -330,6 +331,8 @@ def test_dry_run_asks_nothing(folder: str, tmp_path: Path, cli: Cli, monkeypatch
         (("--method", "captions"), "picks frames itself"),
         (("--reader", "nano"), "only a --method has one"),
         (("--videos", "/nowhere"), "there is no such folder"),
+        (("--max-new-tokens", "4090"), "this model reads 4,096"),
+        (("--method", "again", "--set", "method.coarse=9", "--set", "method.frames=3"), "coarse is 9"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -337,8 +340,28 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     more, said = refused
     status, out, err = cli(*options(folder, data, tmp_path / "out", *more))
-    assert status in (2, 3) and out == "" and said in err
+    assert status in (2, 3, 5) and out == "" and said in err
     assert not (tmp_path / "out").exists()
+
+
+def test_one_odd_video_does_not_end_a_run(model: Model, data: Path) -> None:
+    """A run is hopeless where the first few videos are all refused; damage says nothing of the next video."""
+
+    class Picky(Straight):
+        def check(self, video: Video) -> None:
+            code = codes.pop(0)
+            if code is not None:
+                raise LongtakeError(code, "", "too much", "less")
+
+    ask = asking(model, "next_qa", data)
+    ask = replace(ask, road=Picky(model, BOTH, SHORT))
+    much = ErrorCode.LIMIT_CONTEXT
+    for codes in ([None], [much, None], [much, much, None], [much, ErrorCode.MEDIA_CORRUPT]):
+        refuse_hopeless(ask, groups_in(ask))
+        assert not codes
+    codes = [much] * 3
+    with pytest.raises(LongtakeError, match="too much"):
+        refuse_hopeless(ask, groups_in(ask))
 
 
 def test_names_are_told(folder: str, data: Path, tmp_path: Path, cli: Cli) -> None:
