@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch.autograd.function import once_differentiable
 
-from longtake.engines.merging import merged
+from longtake.engines.merging import merged, nothing
 from longtake.parallel import Ranks
 from longtake.parallel.products import products
 from longtake.parallel.row import ALL, Block, Row
@@ -90,11 +90,9 @@ class _Own:
     @classmethod
     def of(cls, query: torch.Tensor, scaling: float) -> _Own:
         """Before anything came by."""
-        wide = torch.promote_types(query.dtype, torch.float32)
-        out = torch.zeros(query.shape, dtype=wide, device=query.device)
-        # Minus infinity as long as a row has seen nothing. A kernel would say 0 of a row that is masked whole, but it
-        # is never asked: there are no masks, and a row that sees nothing is in no block.
-        return cls(query, scaling, out, torch.full(query.shape[:3], float("-inf"), dtype=wide, device=query.device))
+        # A kernel would say 0 of a row that is masked whole, but it is never asked: there are no masks, and a row that
+        # sees nothing is in no block.
+        return cls(query, scaling, *nothing(query))
 
     def attend(self, passing: torch.Tensor, block: Block) -> None:
         """Add what a block's rows see of its keys."""
