@@ -35,7 +35,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from longtake.costs.holding import memory, states_bytes
 from longtake.costs.learning import decoder_of
 from longtake.costs.moving import sent_bytes
-from longtake.costs.training import Load, Networks, Spread, Together
+from longtake.costs.training import Arrangement, Load, Networks, Together
 from longtake.parallel.attending import RING, ULYSSES
 from longtake.parallel.joining import joined
 from longtake.train.packing import Rows
@@ -188,10 +188,10 @@ def told(run: Run, shape: dict[str, Any], length: int) -> tuple[int, dict[str, f
     """By formula: held at the widest moment of a step beside what always is, and sent."""
     decoder = decoder_of(Qwen2ForCausalLM(Qwen2Config(**shape)))
     load = Load("step", 1, run.ranks // run.ring, 1, length, half=False)
-    spread, networks = Spread(run.ranks, run.ring, run.together, run.hold, run.recompute), Networks(decoder, {})
-    always = 0 if run.hold == "aside" else sum(states_bytes(networks, load, spread).values())
-    moments = [moment.total_bytes for moment in memory(networks, load, spread) if moment.name != "start"]
-    return max(moments) - always, sent_bytes(networks, load, spread)
+    arranged, networks = Arrangement(run.ranks, run.ring, run.together, run.hold, run.recompute), Networks(decoder, {})
+    always = 0 if run.hold == "aside" else sum(states_bytes(networks, load, arranged).values())
+    moments = [moment.total_bytes for moment in memory(networks, load, arranged) if moment.name != "start"]
+    return max(moments) - always, sent_bytes(networks, load, arranged)
 
 
 def measured(run: Run, shape: dict[str, Any], length: int, folder: Path) -> list[dict[str, Any]]:
