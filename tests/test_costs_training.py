@@ -45,6 +45,8 @@ from longtake.costs.training import (
 )
 from longtake.costs.work import Watching
 from longtake.loading import load as load_model
+from longtake.parallel import Ranks
+from longtake.parallel.order import zigzag
 
 TINY = {
     "hidden_size": 64,
@@ -281,6 +283,14 @@ def test_padding_of_a_row_is_counted() -> None:
     """A row of 10 over 4 ranks is padded to 16; on one it is not."""
     assert share_tokens(replace(TEXT, length=10), Arrangement(4, 4)) == 4
     assert share_tokens(replace(TEXT, length=10), Arrangement(4, 1)) == 10
+
+
+@pytest.mark.parametrize("ring", [2, 3, 7, 8])
+def test_a_share_is_as_long_as_ranks_make_it(ring: int) -> None:
+    """`costs` knows no ranks at work, so it has the rule of `parallel.order` in numbers of its own."""
+    for length in range(1, 100):
+        held = {len(zigzag(length, Ranks(rank, ring, torch.device("cpu")))) for rank in range(ring)}
+        assert held == {share_tokens(replace(TEXT, length=length), Arrangement(ring, ring))}
 
 
 @pytest.mark.parametrize(("ranks", "ring"), [(0, 1), (8, 3), (4, 0)])

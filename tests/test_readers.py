@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from longtake.prompt import Prompt, segment_ids, stream_text
 from longtake.readers.endpoint import Endpoint, Patience, endpoint_at
 from longtake.readers.finding import find_reader
 from longtake.readers.own import OwnReader
+from ports import free_port
 
 FEW = GenerateOptions(max_new_tokens=12)
 TEXT = "what number is on the red star?"
@@ -193,11 +193,8 @@ def test_torn_connection_is_tried_again(chat: Chat) -> None:
 
 
 def test_nobody_there_is_told_at_once() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     pauses = Pauses()
-    reader = Endpoint(f"http://127.0.0.1:{port}/v1", "m", KEY, HASTY, pauses)
+    reader = Endpoint(f"http://127.0.0.1:{free_port()}/v1", "m", KEY, HASTY, pauses)
     for act in (reader.check, lambda: reader.read(TEXT, FEW)):
         assert failure(act).code is ErrorCode.NETWORK_UNREACHABLE
     assert not pauses

@@ -212,7 +212,10 @@ def numbers_of(load: Load, arranged: Arrangement) -> Numbers:
 
 
 def share_tokens(load: Load, arranged: Arrangement) -> int:
-    """Tokens of a pass that one rank holds: a row is padded to a multiple of twice the ring (zigzag order)."""
+    """Tokens of a pass that one rank holds: a row is padded to a multiple of twice the ring (zigzag order).
+
+    The rule of `parallel.order.padded`, which stands below this room; a test holds the two together.
+    """
     whole = -(-load.length // (2 * arranged.ring)) * 2 * arranged.ring if arranged.ring > 1 else load.length
     return load.rows * whole // arranged.ring
 

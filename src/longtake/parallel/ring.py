@@ -29,6 +29,9 @@ def ring(
 ) -> torch.Tensor:
     """(B, H, S, D): causal attention of this rank's rows to all of the row that is theirs to see. All ranks call it.
 
+    Ring Attention (arXiv 2310.01889, section 3), of rows in zigzag order. Keys and values go to the next rank, size - 1
+    times on the way there and on the way back; then their gradients go with them, size times, the last one home.
+
     Args:
         query_BHSD: of the positions that `zigzag` gives this rank.
         key_BKSD, value_BKSD: of the same positions; H is a multiple of K.
