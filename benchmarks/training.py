@@ -20,7 +20,6 @@ import json
 import multiprocessing
 import os
 import re
-import socket
 import sys
 import tempfile
 from dataclasses import dataclass, replace
@@ -29,13 +28,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.distributed import TCPStore
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from longtake.costs.holding import memory, states_bytes
 from longtake.costs.learning import decoder_of
 from longtake.costs.moving import sent_bytes
-from longtake.costs.training import Load, Networks, Spread, Together
+from longtake.costs.training import Arrangement, Load, Networks, Together
 from longtake.parallel.attending import RING, ULYSSES
 from longtake.parallel.joining import joined
 from longtake.train.packing import Rows
@@ -188,22 +188,21 @@ def told(run: Run, shape: dict[str, Any], length: int) -> tuple[int, dict[str, f
     """By formula: held at the widest moment of a step beside what always is, and sent."""
     decoder = decoder_of(Qwen2ForCausalLM(Qwen2Config(**shape)))
     load = Load("step", 1, run.ranks // run.ring, 1, length, half=False)
-    spread, networks = Spread(run.ranks, run.ring, run.together, run.hold, run.recompute), Networks(decoder, {})
-    always = 0 if run.hold == "aside" else sum(states_bytes(networks, load, spread).values())
-    moments = [moment.total_bytes for moment in memory(networks, load, spread) if moment.name != "start"]
-    return max(moments) - always, sent_bytes(networks, load, spread)
+    arranged, networks = Arrangement(run.ranks, run.ring, run.together, run.hold, run.recompute), Networks(decoder, {})
+    always = 0 if run.hold == "aside" else sum(states_bytes(networks, load, arranged).values())
+    moments = [moment.total_bytes for moment in memory(networks, load, arranged) if moment.name != "start"]
+    return max(moments) - always, sent_bytes(networks, load, arranged)
 
 
 def measured(run: Run, shape: dict[str, Any], length: int, folder: Path) -> list[dict[str, Any]]:
     """What each rank found, each a process of its own."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    # The system chooses the port, and nobody else can have it meanwhile.
+    meeting = TCPStore("127.0.0.1", 0, run.ranks, is_master=True, wait_for_workers=False)
     # Of a new process large blocks come from the system one by one and go back to it: what is resident is what is held.
     os.environ["MALLOC_MMAP_THRESHOLD_"] = str(2**16)
     spawn = multiprocessing.get_context("spawn")
     places = [folder / f"{rank}.json" for rank in range(run.ranks)]
-    running = [spawn.Process(target=rank_step, args=(run, shape, length, place, port)) for place in places]
+    running = [spawn.Process(target=rank_step, args=(run, shape, length, place, meeting.port)) for place in places]
     for process in running:
         process.start()
     for process in running:
@@ -215,7 +214,7 @@ def measured(run: Run, shape: dict[str, Any], length: int, folder: Path) -> list
 
 def rank_step(run: Run, shape: dict[str, Any], length: int, place: Path, port: int) -> None:
     os.environ |= {"RANK": place.stem, "LOCAL_RANK": place.stem, "WORLD_SIZE": str(run.ranks)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
     place.write_text(json.dumps(step(run, shape, length)))
 
 

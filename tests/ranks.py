@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import torch
 
 from longtake.parallel import Ranks
 from longtake.parallel.joining import joined
+from ports import free_port
 
 PATIENCE_S = 300
 """A rank that hears nothing for so long is held for dead. Not a timed test: a machine at work may be slow."""
@@ -100,13 +100,6 @@ def kill_one(running: subprocess.Popen[str], rank: int, log: Path, rows: int) ->
         time.sleep(0.02)
     workers = [child for child in psutil.Process(running.pid).children() if child.environ().get("RANK") == str(rank)]
     workers[0].send_signal(signal.SIGKILL)
-
-
-def free_port() -> int:
-    """One that nobody listens at now."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def place_of(ranks: Ranks) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from torch import nn
 from transformers import MistralConfig, MistralForCausalLM
 
 from longtake.engines.attention import NAME, attend, causal, folding
+from longtake.engines.merging import merged, nothing, past
 
 HEADS = [(4, 4), (14, 2), (6, 1)]
 """Query heads and key-value heads: one for one, Qwen2-0.5B's, all in one group."""
@@ -47,6 +48,26 @@ def test_past_and_chunk_are_weighed_right_when_one_of_them_has_all_the_weight() 
     found = causal(query, key, value, scaling=1.0).flatten()
     # Row 0 sees positions 0 to 3, of which 0 (in the past) and 3 (its own) are equal; row 1 sees the last one too.
     torch.testing.assert_close(found, torch.tensor([2.5, 2.5]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_nothing_weighs_nothing_beside_something_and_beside_nothing(dtype: torch.dtype) -> None:
+    query, key, value = drawn(3, 5, 4, 2, dtype)
+    out, lse = past(query, key, value, None)
+    for parts in [
+        (nothing(query), (out, lse)),
+        ((out, lse), nothing(query)),
+        (nothing(query), nothing(query), (out, lse)),
+    ]:
+        found = merged(parts)
+        assert torch.equal(found[0], out.to(lse.dtype))
+        assert torch.equal(found[1], lse)
+    none = merged([nothing(query), nothing(query)])
+    assert none[0].eq(0).all() and none[0].dtype == torch.promote_types(dtype, torch.float32)
+    # Of a sum of nothing there still is a difference to the next.
+    assert none[1].isfinite().all()
+    broken = (out * float("nan"), lse * float("nan"))
+    assert merged([nothing(query), broken])[0].isnan().all()
 
 
 def mistral(window: int | None) -> MistralForCausalLM:

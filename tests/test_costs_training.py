@@ -34,17 +34,19 @@ from longtake.costs.training import (
     AUTOCAST,
     BFLOAT16,
     FLOAT32,
+    Arrangement,
     Attention,
     Decoder,
     Load,
     Networks,
     Numbers,
-    Spread,
     passes_of_rank,
     share_tokens,
 )
 from longtake.costs.work import Watching
 from longtake.loading import load as load_model
+from longtake.parallel import Ranks
+from longtake.parallel.order import zigzag
 
 TINY = {
     "hidden_size": 64,
@@ -212,7 +214,7 @@ def test_multiplications_are_counted(make: Callable[..., Any]) -> None:
         loss.backward()
     by_kind = {str(kind): count for kind, count in counter.get_flop_counts()["Global"].items()}
     attended = {kind: count for kind, count in by_kind.items() if "attention" in kind}
-    told = flops(Networks(decoder_of(model), {}), replace(TEXT, passes=1, length=tokens), Spread())
+    told = flops(Networks(decoder_of(model), {}), replace(TEXT, passes=1, length=tokens), Arrangement())
     decoder = decoder_of(model)
     pairs = tokens * (tokens + 1) / 2
     attention = 4 * pairs * decoder.layers * decoder.heads * decoder.head_width
@@ -228,8 +230,8 @@ def test_multiplications_are_counted(make: Callable[..., Any]) -> None:
 
 def test_longva_s_two_days_are_what_utilisation_was_taken_from() -> None:
     """1,000 steps of four rows on eight A100s took two days: about half of the peak with what is computed twice."""
-    networks, spread = networks_of("lmms-lab/LongVA-7B"), Spread(8, 8, recompute=True)
-    spent = seconds(networks, TEXT, spread, device_flops=312e12, utilisation=0.5) / 3600
+    networks, arranged = networks_of("lmms-lab/LongVA-7B"), Arrangement(8, 8, recompute=True)
+    spent = seconds(networks, TEXT, arranged, device_flops=312e12, utilisation=0.5) / 3600
     assert 40 < spent < 56
 
 
@@ -240,53 +242,61 @@ def test_states_by_hand() -> None:
     decoder = Decoder(4, 8, 2, Attention(2, 1), 2, 10, layer_parameters=450, layer_matrices=400, outer_parameters=100)
     networks = replace(networks_of("nano"), decoder=decoder)
     networks = Networks(decoder, {"vision": replace(networks.parts["vision"], parameters=200)})
-    load, spread = Load("a", 1, 1, 1, 16), Spread(4, 2)
-    assert states_bytes(networks, load, spread) == {"weights": 1800, "gradients": 1000, "optimiser": 2000}
+    load, arranged = Load("a", 1, 1, 1, 16), Arrangement(4, 2)
+    assert states_bytes(networks, load, arranged) == {"weights": 1800, "gradients": 1000, "optimiser": 2000}
     whole = {"weights": 4800, "gradients": 4000, "optimiser": 8000}
-    assert states_bytes(networks, load, replace(spread, hold="whole")) == whole
-    away = replace(spread, hold="aside")
-    assert aside_bytes(networks, load, away) == 4000 and aside_bytes(networks, load, spread) == 0
+    assert states_bytes(networks, load, replace(arranged, hold="whole")) == whole
+    away = replace(arranged, hold="aside")
+    assert aside_bytes(networks, load, away) == 4000 and aside_bytes(networks, load, arranged) == 0
     assert all(moment.bytes.get("optimiser", 0) == 0 for moment in memory(networks, load, away))
-    assert states_bytes(networks, replace(load, adapters=40), spread)["optimiser"] == 80
+    assert states_bytes(networks, replace(load, adapters=40), arranged)["optimiser"] == 80
     both = replace(load, adapters=40, learning=frozenset({"language", "vision"}))
-    assert states_bytes(networks, both, spread)["optimiser"] == 80 + 8 * 200
+    assert states_bytes(networks, both, arranged)["optimiser"] == 80 + 8 * 200
     seeing = replace(load, learning=frozenset({"language", "vision"}))
     assert aside_bytes(networks, seeing, away) == 4000, "the tower does not lie aside"
     assert [moment.bytes["optimiser"] for moment in memory(networks, seeing, away)[1:]] == [8 * 200] * 4
-    sent = sent_bytes(networks, seeing, Spread(4, 1))
+    sent = sent_bytes(networks, seeing, Arrangement(4, 1))
     assert sent["reduces"] == 4000 * 3 / 4 and sent["averages"] == 2 * 800 * 3 / 4
     assert sent["gathers"] == 2 * (2 * 900 + 100) * 3 / 4
 
 
 def test_knobs_do_what_they_are_for() -> None:
     networks = networks_of("lmms-lab/LongVA-7B")
-    plain, again = Spread(8, 8), Spread(8, 8, recompute=True)
+    plain, again = Arrangement(8, 8), Arrangement(8, 8, recompute=True)
     assert kept_bytes(networks, TEXT, plain) > 20 * kept_bytes(networks, TEXT, again)
     assert flops(networks, TEXT, again).useful == flops(networks, TEXT, plain).useful
     assert flops(networks, TEXT, again).computed > flops(networks, TEXT, plain).computed
-    more = Spread(16, 16, recompute=True)
+    more = Arrangement(16, 16, recompute=True)
     assert share_tokens(TEXT, more) * 2 == share_tokens(TEXT, again)
     assert peak(networks, TEXT, more).total_bytes < peak(networks, TEXT, again).total_bytes
-    half_ring = Spread(16, 8, recompute=True)
+    half_ring = Arrangement(16, 8, recompute=True)
     assert passes_of_rank(TEXT, half_ring) == 2 and passes_of_rank(TEXT, again) == 4
-    assert set(sent_bytes(networks, TEXT, Spread(hold="whole"))) == set()
-    assert set(sent_bytes(networks, TEXT, Spread(8, 1))) == {"gathers", "reduces"}
-    assert set(sent_bytes(networks, TEXT, Spread(8, 1, hold="whole"))) == {"averages"}
-    assert set(sent_bytes(networks, TEXT, Spread(8, 8, "ulysses"))) == {"all_to_all", "gathers", "reduces"}
-    assert working_bytes(networks, replace(TEXT, half=False), Spread(hold="whole"))["layer"] == 0
+    assert set(sent_bytes(networks, TEXT, Arrangement(hold="whole"))) == set()
+    assert set(sent_bytes(networks, TEXT, Arrangement(8, 1))) == {"gathers", "reduces"}
+    assert set(sent_bytes(networks, TEXT, Arrangement(8, 1, hold="whole"))) == {"averages"}
+    assert set(sent_bytes(networks, TEXT, Arrangement(8, 8, "ulysses"))) == {"all_to_all", "gathers", "reduces"}
+    assert working_bytes(networks, replace(TEXT, half=False), Arrangement(hold="whole"))["layer"] == 0
     assert [stage.name for stage in memory(networks, TEXT, again)] == MOMENTS
 
 
 def test_padding_of_a_row_is_counted() -> None:
     """A row of 10 over 4 ranks is padded to 16; on one it is not."""
-    assert share_tokens(replace(TEXT, length=10), Spread(4, 4)) == 4
-    assert share_tokens(replace(TEXT, length=10), Spread(4, 1)) == 10
+    assert share_tokens(replace(TEXT, length=10), Arrangement(4, 4)) == 4
+    assert share_tokens(replace(TEXT, length=10), Arrangement(4, 1)) == 10
+
+
+@pytest.mark.parametrize("ring", [2, 3, 7, 8])
+def test_a_share_is_as_long_as_ranks_make_it(ring: int) -> None:
+    """`costs` knows no ranks at work, so it has the rule of `parallel.order` in numbers of its own."""
+    for length in range(1, 100):
+        held = {len(zigzag(length, Ranks(rank, ring, torch.device("cpu")))) for rank in range(ring)}
+        assert held == {share_tokens(replace(TEXT, length=length), Arrangement(ring, ring))}
 
 
 @pytest.mark.parametrize(("ranks", "ring"), [(0, 1), (8, 3), (4, 0)])
 def test_ranks_must_divide(ranks: int, ring: int) -> None:
     with pytest.raises(ValueError, match="multiple of ring"):
-        Spread(ranks, ring)
+        Arrangement(ranks, ring)
 
 
 def test_ring_sends_by_hand() -> None:
@@ -295,7 +305,7 @@ def test_ring_sends_by_hand() -> None:
     """
     decoder = Decoder(4, 8, 1, Attention(2, 1), 2, 10, layer_parameters=0, layer_matrices=0, outer_parameters=0)
     load = Load("a", 1, 1, 1, 8, half=False)
-    sent = sent_bytes(Networks(decoder, {}), load, Spread(2, 2))["ring"]
+    sent = sent_bytes(Networks(decoder, {}), load, Arrangement(2, 2))["ring"]
     keys = 4 * 2 * 2
     assert sent == keys * 4 * 2 + keys * 4 * 2
     assert math.isclose(sent, 256)

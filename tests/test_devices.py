@@ -315,13 +315,13 @@ def test_kept_aside_and_brought_the_outputs_are_the_same(folder: Path, int8: boo
 
 def test_blocks_on_devices_of_their_own_give_the_same(folder: Path) -> None:
     pytest.importorskip("accelerate")
-    from longtake.checkpoint.spreading import Spread
+    from longtake.checkpoint.spreading import BlockPlaces
 
     names = ["embed_tokens", *(f"layers.{number}" for number in range(4)), "norm", "rotary_emb"]
     places = {f"language.model.{name}": CPU for name in names}
     built = filled(folder, Placement(CPU, FULL))
     wanted = outputs(built)
-    Spread(CPU, {"vision": CPU, "projector": CPU, "language.lm_head": CPU, **places}).settle(built)
+    BlockPlaces(CPU, {"vision": CPU, "projector": CPU, "language.lm_head": CPU, **places}).settle(built)
     hooked = [name for name, module in built["language"].named_modules() if hasattr(module, "_hf_hook")]
     assert {f"model.{name}" for name in names} <= set(hooked)
     assert all(torch.equal(got, one) for got, one in zip(outputs(built), wanted, strict=True))

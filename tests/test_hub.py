@@ -7,7 +7,6 @@ import os
 import pickle
 import resource
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import pytest
 import tiny
 from hub import COMMIT, TORN, Hub, Refusal, served
 from longtake.checkpoint import folder_of
+from ports import free_port
 from running import LONGTAKE, ONE_LINE
 
 HERE = Path(__file__).parent
@@ -99,12 +99,6 @@ def test_a_model_of_the_hub_is_fetched_once_and_stays(machine: Machine, tmp_path
     assert machine.find("lab/tiny", HF_HUB_OFFLINE="1") == [str(snapshot)]
     assert len(machine.hub.asked) == asked
     assert machine.find("lab/tiny", HF_ENDPOINT=f"http://127.0.0.1:{free_port()}") == [str(snapshot)]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def test_a_fetched_model_answers(machine: Machine, bunny: Path, tmp_path: Path) -> None:

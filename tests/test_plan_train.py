@@ -12,7 +12,7 @@ import pytest
 from longtake.costs.arranging import longest_row, ways
 from longtake.costs.holding import peak, states_bytes
 from longtake.costs.learning import networks_of
-from longtake.costs.training import Load, Networks, Spread
+from longtake.costs.training import Arrangement, Load, Networks
 from longtake.errors import ErrorCode
 from longtake.train import planned
 from running import ONE_LINE, Cli
@@ -191,10 +191,10 @@ def test_no_ring_is_advised_where_samples_have_pictures(cli: Cli) -> None:
 
 def test_what_does_not_learn_has_no_optimiser(longva: Networks) -> None:
     recipe = planned.read_for("align", str(PAPER / "projector.toml"), (), {})
-    spread = Spread(8, 1)
-    (stage,) = planned.stages_of(recipe, longva, planned.Sizes(558_128), spread)
+    arranged = Arrangement(8, 1)
+    (stage,) = planned.stages_of(recipe, longva, planned.Sizes(558_128), arranged)
     assert stage.longest.steps == 2180 and stage.longest.views == recipe.samples_at_once
-    states = states_bytes(longva, stage.longest, spread)
+    states = states_bytes(longva, stage.longest, arranged)
     assert states["optimiser"] == 2 * states["gradients"] == 8 * longva.parameters["projector"]
     eye = longva.parameters["vision"] + longva.parameters["projector"]
     assert states["weights"] == 4 * (longva.parameters["language"] / 8 + eye), "each rank has the eye whole"
@@ -202,7 +202,7 @@ def test_what_does_not_learn_has_no_optimiser(longva: Networks) -> None:
 
 def test_dpo_reads_each_pair_as_two_rows_of_one_video(longva: Networks) -> None:
     recipe = planned.read_for("dpo", str(PAPER / "dpo.toml"), (), {})
-    (stage,) = planned.stages_of(recipe, longva, planned.Sizes(17_000), Spread())
+    (stage,) = planned.stages_of(recipe, longva, planned.Sizes(17_000), Arrangement())
     load = stage.longest
     assert (load.rows, load.length, load.views) == (2, 128 * 144 + planned.WORDS_TOKENS, 128)
     assert load.steps == round(3 * 17_000 / 128) and load.read_only == pytest.approx(1 / 3)
@@ -231,17 +231,17 @@ def test_from_scratch_and_nano(cli: Cli) -> None:
 
 def test_what_would_fit_does_and_less_does_not(longva: Networks) -> None:
     load = Load("text", 1, 4, 1, 224_000)
-    spread = Spread(8, 1, recompute=True)
+    arranged = Arrangement(8, 1, recompute=True)
     room = 40 * GIB
-    assert peak(longva, load, spread).total_bytes > room
-    found = ways(longva, lambda _: load, spread, room)
-    assert found and all(way.bytes == peak(longva, load, way.spread).total_bytes <= room for way in found)
-    assert found[0].told == "--ring 8" and found[0].spread.ranks == 8
-    most = longest_row(longva, load, spread, room)
-    assert peak(longva, replace(load, length=most), spread).total_bytes <= room
-    assert peak(longva, replace(load, length=most + 1), spread).total_bytes > room
-    assert longest_row(longva, load, Spread(hold="whole"), GIB) == 0
-    assert ways(longva, lambda _: load, Spread(hold="whole"), GIB) == []
+    assert peak(longva, load, arranged).total_bytes > room
+    found = ways(longva, lambda _: load, arranged, room)
+    assert found and all(way.bytes == peak(longva, load, way.arranged).total_bytes <= room for way in found)
+    assert found[0].told == "--ring 8" and found[0].arranged.ranks == 8
+    most = longest_row(longva, load, arranged, room)
+    assert peak(longva, replace(load, length=most), arranged).total_bytes <= room
+    assert peak(longva, replace(load, length=most + 1), arranged).total_bytes > room
+    assert longest_row(longva, load, Arrangement(hold="whole"), GIB) == 0
+    assert ways(longva, lambda _: load, Arrangement(hold="whole"), GIB) == []
 
 
 @pytest.mark.parametrize(

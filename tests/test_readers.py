@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +25,7 @@ from longtake.readers import Reply
 from longtake.readers.endpoint import Endpoint, Patience, endpoint_at
 from longtake.readers.finding import find_reader
 from longtake.readers.own import OwnReader
+from ports import free_port
 
 FEW = GenerateOptions(max_new_tokens=12)
 TEXT = "what number is on the red star?"
@@ -222,9 +222,7 @@ def test_a_reply_that_says_no_is_a_refusal(chat: Chat, choice: dict[str, object]
 
 
 def test_nobody_there_may_be_waited_for() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     pauses = Pauses()
     patience = replace(HASTY, waits_for_server=True)
     reader = Endpoint(f"http://127.0.0.1:{port}/v1", "m", KEY, patience, pauses)
@@ -249,11 +247,8 @@ def test_torn_connection_is_tried_again(chat: Chat) -> None:
 
 
 def test_nobody_there_is_told_at_once() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     pauses = Pauses()
-    reader = Endpoint(f"http://127.0.0.1:{port}/v1", "m", KEY, HASTY, pauses)
+    reader = Endpoint(f"http://127.0.0.1:{free_port()}/v1", "m", KEY, HASTY, pauses)
     for act in (reader.check, lambda: reader.read(TEXT, FEW)):
         assert failure(act).code is ErrorCode.NETWORK_UNREACHABLE
     assert not pauses

@@ -34,7 +34,7 @@ from longtake.train.read import Reading
 from longtake.train.reading_on import ReadingOn, examined
 from longtake.train.saving import kept
 from longtake.train.schedule import Schedule, adam
-from longtake.train.sharding import clip, gathered, sharded
+from longtake.train.sharding import clip, sharded, whole_language
 from longtake.train.spread import ONE, Hold, Spread, heard, spread_over
 from longtake.train.text_recipe import TextRecipe, TextStage
 from longtake.train.together import refuse_rows
@@ -126,7 +126,7 @@ def weights_of(spread: Spread, folder: Path) -> dict[str, torch.Tensor] | None:
     """What the checkpoint in `folder` holds, whole, on the leading rank."""
     stage, manner = reading(spread)
     run(stage, folder, seed=0, manner=manner)
-    whole = gathered(stage.module, stage.spread)
+    whole = whole_language(stage.module, stage.spread)
     return None if whole is None else {name: tensor.clone() for name, tensor in whole.state_dict().items()}
 
 

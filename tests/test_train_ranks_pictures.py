@@ -26,7 +26,8 @@ from longtake.train.dpo import train_dpo
 from longtake.train.dpo_recipe import DpoRecipe
 from longtake.train.lora import Lora
 from longtake.train.showing import Heard, Teller
-from ranks import free_port, run_ranks
+from ports import free_port
+from ranks import run_ranks
 from released import RECIPES
 
 STEPS, STOP = 5, 3

@@ -26,7 +26,7 @@ ASIDE = "cpu"
 
 
 @dataclass(frozen=True)
-class Spread:
+class BlockPlaces:
     """Where each block of some networks goes.
 
     Attributes:
@@ -89,7 +89,7 @@ def weights_bytes(modules: Mapping[str, nn.Module], dtype: torch.dtype, *, int8:
     return total
 
 
-def spread(modules: Mapping[str, nn.Module], where: Placement) -> Spread:
+def spread(modules: Mapping[str, nn.Module], where: Placement) -> BlockPlaces:
     """Say which block goes where, before any weight is read. Devices are filled in their order.
 
     Raises:
@@ -98,7 +98,7 @@ def spread(modules: Mapping[str, nn.Module], where: Placement) -> Spread:
     """
     total = weights_bytes(modules, where.dtype, int8=where.int8)
     if not where.shares or total <= _limit(where.shares[0]):
-        return Spread(where.device)
+        return BlockPlaces(where.device)
     if total > sum(map(_limit, where.shares)):
         raise _too_little(total, where.shares)
     # accelerate numbers devices; which device has a number is ours to say. What has none is the processor's memory.
@@ -120,7 +120,7 @@ def spread(modules: Mapping[str, nn.Module], where: Placement) -> Spread:
         found = dict.fromkeys(together, found[""])
     devices = {key: share.device for key, share in zip(keys, where.shares, strict=True)}
     aside = frozenset(name for name, key in found.items() if key == ASIDE)
-    return Spread(where.device, {name: devices[key] for name, key in found.items()}, aside)
+    return BlockPlaces(where.device, {name: devices[key] for name, key in found.items()}, aside)
 
 
 def _limit(share: Share) -> int:

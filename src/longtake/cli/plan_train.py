@@ -14,7 +14,7 @@ from longtake.video.times import spoken_s
 
 if TYPE_CHECKING:
     from longtake.costs.arranging import Laid
-    from longtake.costs.training import Hold, Load, Networks, Spread, Together
+    from longtake.costs.training import Arrangement, Hold, Load, Networks, Together
 
 GIB = 2**30
 KINDS = ("weights", "gradients", "optimiser", "working", "activations", "logits", "ring")
@@ -72,19 +72,19 @@ class Machines:
     flops: float
     utilisation: float
 
-    def spread(self, recipe: Any) -> Spread:
+    def arranged(self, recipe: Any) -> Arrangement:
         """The same in numbers, for a recipe.
 
         Raises:
             LongtakeError: `usage.bad_option`.
         """
-        from longtake.costs.training import Spread
+        from longtake.costs.training import Arrangement
 
         again = getattr(recipe, "recompute", False) if self.recompute is None else self.recompute
         ring = self.ring or int(getattr(recipe, "ring", 1))
         told: Together = getattr(recipe, "attending", "ring")
         try:
-            return Spread(self.ranks, ring, self.attending or told, self._hold(recipe), bool(again))
+            return Arrangement(self.ranks, ring, self.attending or told, self._hold(recipe), bool(again))
         except ValueError as error:
             whose = "--ring" if self.ring else "ring"
             advice = "say how many share a row, like --ring 1"
@@ -108,23 +108,23 @@ def plan_train_and_print(course: Course, machines: Machines, *, show: Show) -> N
     given = {} if course.model is None else {"start" if kind == "text" else "model": course.model}
     recipe = planned.read_for(kind, course.path, course.settings, given)
     sizes = planned.Sizes(course.samples, course.sample_tokens)
-    networks, spread = networks_for(recipe, kind), machines.spread(recipe)
+    networks, arranged = networks_for(recipe, kind), machines.arranged(recipe)
     room = Means(None, machines.memory).room(device="cuda", apart=True)
     stages = []
-    for number, stage in enumerate(planned.stages_of(recipe, networks, sizes, spread)):
-        told = _stage(networks, (stage.longest, stage.usual), spread, machines)
+    for number, stage in enumerate(planned.stages_of(recipe, networks, sizes, arranged)):
+        told = _stage(networks, (stage.longest, stage.usual), arranged, machines)
         laid = planned.laid(recipe, networks, sizes, number)
-        stages.append({**told, **_verdict(networks, laid, spread, None if room is None else room.bytes)})
+        stages.append({**told, **_verdict(networks, laid, arranged, None if room is None else room.bytes)})
     facts: dict[str, Any] = {
         "recipe": course.path,
         "kind": kind,
         "model": planned.model_of(recipe) or "from scratch",
         "parameters": dict(networks.parameters),
-        "ranks": spread.ranks,
-        "ring": spread.ring,
-        "together": spread.together,
-        "weights": spread.hold,
-        "recompute": spread.recompute,
+        "ranks": arranged.ranks,
+        "ring": arranged.ring,
+        "together": arranged.together,
+        "weights": arranged.hold,
+        "recompute": arranged.recompute,
         "device_memory_bytes": None if room is None else room.bytes,
         "device_flops": machines.flops,
         "utilisation": machines.utilisation,
@@ -155,16 +155,16 @@ def networks_for(recipe: Any, kind: str) -> Networks:
     return Networks(decoder_of(untrained(recipe)), {})
 
 
-def _stage(networks: Networks, loads: tuple[Load, Load], spread: Spread, machines: Machines) -> dict[str, Any]:
+def _stage(networks: Networks, loads: tuple[Load, Load], arranged: Arrangement, machines: Machines) -> dict[str, Any]:
     """What one stage takes: memory for its longest rows, bytes and hours for the usual ones."""
     from longtake.costs import holding, moving
 
     load, usual = loads
-    moments = holding.memory(networks, load, spread)
+    moments = holding.memory(networks, load, arranged)
     peak = max(moments, key=lambda moment: moment.total_bytes)
-    work = moving.flops(networks, usual, spread)
+    work = moving.flops(networks, usual, arranged)
     pace = {"device_flops": machines.flops, "utilisation": machines.utilisation}
-    seconds = moving.seconds(networks, usual, spread, **pace)
+    seconds = moving.seconds(networks, usual, arranged, **pace)
     return {
         "name": load.name,
         "learns": sorted(load.learning),
@@ -176,28 +176,28 @@ def _stage(networks: Networks, loads: tuple[Load, Load], spread: Spread, machine
         "widest": peak.name,
         "bytes": {kind: peak.bytes[kind] for kind in KINDS if peak.bytes.get(kind)},
         "moments": {moment.name: dict(moment.bytes) for moment in moments},
-        "aside_bytes": holding.aside_bytes(networks, load, spread),
-        "sent_bytes_a_step": {key: round(count) for key, count in moving.sent_bytes(networks, usual, spread).items()},
+        "aside_bytes": holding.aside_bytes(networks, load, arranged),
+        "sent_bytes_a_step": {key: round(count) for key, count in moving.sent_bytes(networks, usual, arranged).items()},
         "flops_a_step": work.useful,
         "computed_flops_a_step": work.computed,
         "hours": round(seconds / 3600, 3),
     }
 
 
-def _verdict(networks: Networks, laid: Laid, spread: Spread, room_bytes: int | None) -> dict[str, Any]:
+def _verdict(networks: Networks, laid: Laid, arranged: Arrangement, room_bytes: int | None) -> dict[str, Any]:
     """Whether a stage's longest rows fit, and what would make them."""
     from longtake.costs.arranging import longest_row, ways
     from longtake.costs.holding import peak
 
-    load = laid(spread)
+    load = laid(arranged)
     if room_bytes is None or load is None:
         return {"fits": None}
-    fits = peak(networks, load, spread).total_bytes <= room_bytes
-    found = [] if fits else ways(networks, laid, spread, room_bytes)
+    fits = peak(networks, load, arranged).total_bytes <= room_bytes
+    found = [] if fits else ways(networks, laid, arranged, room_bytes)
     return {
         "fits": fits,
         # A longer row of pictures would have more of them.
-        "longest_row": None if load.views else longest_row(networks, load, spread, room_bytes),
+        "longest_row": None if load.views else longest_row(networks, load, arranged, room_bytes),
         "ways": [{"options": way.told, "memory_bytes": way.bytes} for way in found],
     }
 

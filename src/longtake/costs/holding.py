@@ -22,11 +22,11 @@ from __future__ import annotations
 from longtake.costs import Stage
 from longtake.costs.training import (
     MASTER_BYTES,
+    Arrangement,
     Decoder,
     Load,
     Networks,
     Numbers,
-    Spread,
     eye_learning,
     learning_parameters,
     numbers_of,
@@ -62,7 +62,7 @@ def perceptron_back_bytes(decoder: Decoder, numbers: Numbers) -> int:
     return numbers.computed * 2 * decoder.hidden + numbers.stream * 2 * decoder.width
 
 
-def attention_back_bytes(decoder: Decoder, numbers: Numbers, spread: Spread) -> int:
+def attention_back_bytes(decoder: Decoder, numbers: Numbers, arranged: Arrangement) -> int:
     """Of a token that a rank holds, what lives on the way back through attention, beside what the layers keep.
 
     The perceptron behind it is done. Gradients of the stream, of the output, of queries, keys and values; in a ring the
@@ -71,11 +71,11 @@ def attention_back_bytes(decoder: Decoder, numbers: Numbers, spread: Spread) -> 
     """
     outputs, keys = decoder.heads * decoder.head_width, decoder.key_value_width
     kept = numbers.norms // 2 * decoder.width + MASTER_BYTES
-    kept += attention_saved_bytes(decoder, numbers, shared=spread.ring > 1)
+    kept += attention_saved_bytes(decoder, numbers, shared=arranged.ring > 1)
     kept += numbers.stream * decoder.width + numbers.computed * outputs
-    if spread.ring == 1:
+    if arranged.ring == 1:
         return kept + numbers.computed * (outputs + keys)
-    if spread.together == "ulysses":
+    if arranged.together == "ulysses":
         return kept + 2 * numbers.computed * (2 * outputs + keys)
     return kept + MASTER_BYTES * outputs + round_bytes(decoder, numbers)
 
@@ -85,28 +85,28 @@ def round_bytes(decoder: Decoder, numbers: Numbers) -> int:
     return decoder.key_value_width * (2 * numbers.computed + 3 * MASTER_BYTES)
 
 
-def kept_bytes(networks: Networks, load: Load, spread: Spread) -> int:
+def kept_bytes(networks: Networks, load: Load, arranged: Arrangement) -> int:
     """What all layers keep on one device for the way back; a tower and a projector that learn keep theirs."""
-    decoder, numbers = networks.decoder, numbers_of(load, spread)
-    saved = layer_saved_bytes(decoder, numbers, shared=spread.ring > 1)
-    each = numbers.stream * decoder.width if spread.recompute else saved
+    decoder, numbers = networks.decoder, numbers_of(load, arranged)
+    saved = layer_saved_bytes(decoder, numbers, shared=arranged.ring > 1)
+    each = numbers.stream * decoder.width if arranged.recompute else saved
     seen = sum(part.saved_bytes for name, part in networks.parts.items() if name in load.learning)
-    return share_tokens(load, spread) * decoder.layers * each + load.views * seen
+    return share_tokens(load, arranged) * decoder.layers * each + load.views * seen
 
 
-def logits_bytes(networks: Networks, load: Load, spread: Spread) -> int:
+def logits_bytes(networks: Networks, load: Load, arranged: Arrangement) -> int:
     """What is held of the logits: two blocks however long the row, the one that is made and the one before it, with the
     product before it is float32; the block's hidden states, their gradient and what is added to it; the block's rows of
     the matrix. And of the whole row what the last norm keeps, and the gradient that it gets.
     """
-    decoder, numbers = networks.decoder, numbers_of(load, spread)
-    half, held = numbers.computed % 4, share_tokens(load, spread)
+    decoder, numbers = networks.decoder, numbers_of(load, arranged)
+    half, held = numbers.computed % 4, share_tokens(load, arranged)
     tokens, words = min(BLOCK_TOKENS, held), min(BLOCK_WORDS, decoder.vocabulary)
     block = tokens * words * (2 * 4 + half) + (tokens * (4 + 2 * half) + words * 2 * half) * decoder.width
     return block + held * (numbers.norms // 2 + numbers.stream) * decoder.width
 
 
-def working_bytes(networks: Networks, load: Load, spread: Spread) -> dict[str, int]:
+def working_bytes(networks: Networks, load: Load, arranged: Arrangement) -> dict[str, int]:
     """Whole weights and gradients on a device only while it computes with them, at the `loss` and in a `layer`.
 
     Gathered weights of no layer (embeddings, head) stay from the first to the last use, with their gradients; of layers
@@ -114,30 +114,30 @@ def working_bytes(networks: Networks, load: Load, spread: Spread) -> dict[str, i
     held whole: the head's gradient before it is added to those of other passes; and under autocast copies in bfloat16,
     all layers' to the end of the way there, then one layer's, or all where nothing is recomputed.
     """
-    decoder, size = networks.decoder, numbers_of(load, spread).computed
+    decoder, size = networks.decoder, numbers_of(load, arranged).computed
     learns = "language" in load.learning and not load.adapters
-    if spread.gathers:
+    if arranged.gathers:
         outer = decoder.outer_parameters * (2 if learns else 1) * size
         return {"loss": outer, "layer": outer + decoder.layer_parameters * (2 * size + learns * (size + MASTER_BYTES))}
     copies = decoder.layer_matrices * size if load.half else 0
     head = learns * decoder.vocabulary * decoder.width * MASTER_BYTES
     # Autocast keeps copies of what learns only; what does not is kept by the layers that want it again.
-    until_the_loss = decoder.layers * copies if learns or not spread.recompute else 0
-    return {"loss": until_the_loss + head, "layer": (1 if spread.recompute else decoder.layers) * copies}
+    until_the_loss = decoder.layers * copies if learns or not arranged.recompute else 0
+    return {"loss": until_the_loss + head, "layer": (1 if arranged.recompute else decoder.layers) * copies}
 
 
-def states_bytes(networks: Networks, load: Load, spread: Spread) -> dict[str, int]:
+def states_bytes(networks: Networks, load: Load, arranged: Arrangement) -> dict[str, int]:
     """Of one rank: weights, gradients and optimiser states, wherever they wait.
 
     Of the language model and its adapters its share; of tower and projector, which each rank holds whole, all.
     """
-    language, eye = _language_states(networks, load, spread), _eye_states(networks, load)
+    language, eye = _language_states(networks, load, arranged), _eye_states(networks, load)
     return {kind: language[kind] + eye[kind] for kind in language}
 
 
-def _language_states(networks: Networks, load: Load, spread: Spread) -> dict[str, int]:
+def _language_states(networks: Networks, load: Load, arranged: Arrangement) -> dict[str, int]:
     learning = learning_parameters(networks, load) - eye_learning(networks, load)
-    return _states(-(-networks.decoder.parameters // spread.parts), -(-learning // spread.parts))
+    return _states(-(-networks.decoder.parameters // arranged.parts), -(-learning // arranged.parts))
 
 
 def _eye_states(networks: Networks, load: Load) -> dict[str, int]:
@@ -149,7 +149,7 @@ def _states(parameters: int, learning: int) -> dict[str, int]:
     return {"weights": parameters * MASTER_BYTES, "gradients": gradients, "optimiser": MOMENTS * gradients}
 
 
-def memory(networks: Networks, load: Load, spread: Spread) -> tuple[Stage, ...]:
+def memory(networks: Networks, load: Load, arranged: Arrangement) -> tuple[Stage, ...]:
     """What is alive at once on one device, at the moments that may be the widest.
 
     Returns:
@@ -157,11 +157,11 @@ def memory(networks: Networks, load: Load, spread: Spread) -> tuple[Stage, ...]:
         theirs; `perceptron` and `attention` of the last layer's way back; `step`: the optimiser, and a root of its
         second moments.
     """
-    states = states_bytes(networks, load, spread)
-    held = _eye_states(networks, load) if spread.hold == "aside" else states
-    working = working_bytes(networks, load, spread)
-    kept, logits = kept_bytes(networks, load, spread), logits_bytes(networks, load, spread)
-    back = {name: {**held, "working": working["layer"], **counts} for name, counts in _back(networks, load, spread)}
+    states = states_bytes(networks, load, arranged)
+    held = _eye_states(networks, load) if arranged.hold == "aside" else states
+    working = working_bytes(networks, load, arranged)
+    kept, logits = kept_bytes(networks, load, arranged), logits_bytes(networks, load, arranged)
+    back = {name: {**held, "working": working["layer"], **counts} for name, counts in _back(networks, load, arranged)}
     return (
         Stage("start", {"weights": sum(networks.parameters.values()) * MASTER_BYTES}),
         Stage("loss", {**held, "working": working["loss"], "activations": kept, "logits": logits}),
@@ -170,15 +170,15 @@ def memory(networks: Networks, load: Load, spread: Spread) -> tuple[Stage, ...]:
     )
 
 
-def _back(networks: Networks, load: Load, spread: Spread) -> list[tuple[str, dict[str, int]]]:
+def _back(networks: Networks, load: Load, arranged: Arrangement) -> list[tuple[str, dict[str, int]]]:
     """Activations, and what is under way in a ring, while the last layer's perceptron, and its attention, go back."""
-    decoder, numbers, tokens = networks.decoder, numbers_of(load, spread), share_tokens(load, spread)
-    shared = spread.ring > 1
-    passing = round_bytes(decoder, numbers) if shared and spread.together == "ring" else 0
-    kept = kept_bytes(networks, load, spread)
+    decoder, numbers, tokens = networks.decoder, numbers_of(load, arranged), share_tokens(load, arranged)
+    shared = arranged.ring > 1
+    passing = round_bytes(decoder, numbers) if shared and arranged.together == "ring" else 0
+    kept = kept_bytes(networks, load, arranged)
     perceptron = perceptron_back_bytes(decoder, numbers)
-    attention = attention_back_bytes(decoder, numbers, spread) - passing
-    if spread.recompute:
+    attention = attention_back_bytes(decoder, numbers, arranged) - passing
+    if arranged.recompute:
         perceptron += layer_saved_bytes(decoder, numbers, shared=shared)
     else:
         # What of this layer's attention is counted there is among what the layers keep; its perceptron's is gone.
@@ -189,11 +189,11 @@ def _back(networks: Networks, load: Load, spread: Spread) -> list[tuple[str, dic
     ]
 
 
-def aside_bytes(networks: Networks, load: Load, spread: Spread) -> int:
+def aside_bytes(networks: Networks, load: Load, arranged: Arrangement) -> int:
     """What waits in the processor's memory for one rank."""
-    return sum(_language_states(networks, load, spread).values()) if spread.hold == "aside" else 0
+    return sum(_language_states(networks, load, arranged).values()) if arranged.hold == "aside" else 0
 
 
-def peak(networks: Networks, load: Load, spread: Spread) -> Stage:
+def peak(networks: Networks, load: Load, arranged: Arrangement) -> Stage:
     """The widest moment on a device."""
-    return max(memory(networks, load, spread), key=lambda stage: stage.total_bytes)
+    return max(memory(networks, load, arranged), key=lambda stage: stage.total_bytes)

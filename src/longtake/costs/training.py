@@ -167,7 +167,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Spread:
+class Arrangement:
     """How a training lies on devices.
 
     Attributes:
@@ -204,22 +204,25 @@ class Spread:
         return self.hold == "aside" or self.parts > 1
 
 
-def numbers_of(load: Load, spread: Spread) -> Numbers:
+def numbers_of(load: Load, arranged: Arrangement) -> Numbers:
     """What is computed with."""
     if not load.half:
         return FLOAT32
-    return BFLOAT16 if spread.gathers else AUTOCAST
+    return BFLOAT16 if arranged.gathers else AUTOCAST
 
 
-def share_tokens(load: Load, spread: Spread) -> int:
-    """Tokens of a pass that one rank holds: a row is padded to a multiple of twice the ring (zigzag order)."""
-    whole = -(-load.length // (2 * spread.ring)) * 2 * spread.ring if spread.ring > 1 else load.length
-    return load.rows * whole // spread.ring
+def share_tokens(load: Load, arranged: Arrangement) -> int:
+    """Tokens of a pass that one rank holds: a row is padded to a multiple of twice the ring (zigzag order).
+
+    The rule of `parallel.order.padded`, which stands below this room; a test holds the two together.
+    """
+    whole = -(-load.length // (2 * arranged.ring)) * 2 * arranged.ring if arranged.ring > 1 else load.length
+    return load.rows * whole // arranged.ring
 
 
-def passes_of_rank(load: Load, spread: Spread) -> int:
+def passes_of_rank(load: Load, arranged: Arrangement) -> int:
     """Passes that one rank computes in a step: rings share them; the last ones wait where they do not divide."""
-    return -(-load.passes // spread.data)
+    return -(-load.passes // arranged.data)
 
 
 def eye_learning(networks: Networks, load: Load) -> int:

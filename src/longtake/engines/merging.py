@@ -29,6 +29,16 @@ def merged(found: Iterable[Part]) -> Part:
     return out_BHQD, lse_BHQ
 
 
+def nothing(query_BHQD: torch.Tensor) -> Part:
+    """Attention to no position, for rows that may have none: zero, in float32 at least. Merged, it weighs nothing.
+
+    Its sum of exponents is the least number and not zero, whose log is minus infinity: two of that have no difference.
+    """
+    wide = torch.promote_types(query_BHQD.dtype, torch.float32)
+    out_BHQD = torch.zeros(query_BHQD.shape, dtype=wide, device=query_BHQD.device)
+    return out_BHQD, torch.full_like(out_BHQD[..., 0], torch.finfo(wide).min)
+
+
 def past(query_BHQD: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> Part:
     """Attention to keys that every row sees: of its own batch element, or of all where keys have one for all."""
     batch, heads, rows, width = query_BHQD.shape
@@ -82,12 +92,16 @@ def written_out(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, sees: torch.Tensor | None
 ) -> Part:
     """The same with every product in memory: for few positions. `sees`: True where a row sees a position."""
+    found = exponents(query, key, scaling, sees)
+    return found.softmax(-1) @ value.to(found.dtype), found.logsumexp(-1)
+
+
+def exponents(query: torch.Tensor, key: torch.Tensor, scaling: float | None, sees: torch.Tensor | None) -> torch.Tensor:
+    """(B, heads, rows, positions) in float32 at least: the products of rows and positions, scaled and masked."""
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     wide = torch.promote_types(query.dtype, torch.float32)
-    products = query.to(wide) @ key.to(wide).transpose(-1, -2) * scaling
-    if sees is not None:
-        products = products.masked_fill(~sees, float("-inf"))
-    return products.softmax(-1) @ value.to(wide), products.logsumexp(-1)
+    products = query.to(wide) @ key.to(wide).mT * scaling
+    return products if sees is None else products.masked_fill(~sees, float("-inf"))
 
 
 def left_of(length: int, hidden: Sequence[Span]) -> list[Span]:

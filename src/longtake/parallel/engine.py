@@ -147,7 +147,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Spread:
+class SpreadSegment:
     """Keys and values of one layer that lie on all ranks (`engines.segments.Segment`).
 
     Attributes:
@@ -173,9 +173,9 @@ class Spread:
         """Refused: together they may be more than one rank's memory."""
         raise ValueError("keys and values that are spread over ranks are not brought together")
 
-    def cropped(self, length: int) -> Spread:
+    def cropped(self, length: int) -> SpreadSegment:
         """The first `length` positions."""
-        return Spread(self.held, self.layer, length)
+        return SpreadSegment(self.held, self.layer, length)
 
     def _about(self, query_BHQD: torch.Tensor, scaling: float | None, spans: int = 0) -> About:
         batch, _, rows, _ = query_BHQD.shape
@@ -278,7 +278,7 @@ class SpreadEngine(LocalEngine):
             if progress:
                 progress(start + len(ids_C), length)
         count = self.language.config.num_hidden_layers
-        layers = tuple(RoomyLayer((Spread(held, layer, keep + length),)) for layer in range(count))
+        layers = tuple(RoomyLayer((SpreadSegment(held, layer, keep + length),)) for layer in range(count))
         return KeptPrefix(layers, keep + length, last_1D, whole, together)
 
     @property
@@ -301,7 +301,7 @@ def _held_in(kept: KeptPrefix) -> Held:
         ValueError: another engine has read it, or it was cropped to nothing.
     """
     for piece in kept.layers[0].shared:
-        if isinstance(piece, Spread):
+        if isinstance(piece, SpreadSegment):
             return piece.held
     raise ValueError("ranks read on from what these ranks have read")
 

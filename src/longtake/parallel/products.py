@@ -13,7 +13,7 @@ from typing import Protocol
 
 import torch
 
-from longtake.engines.merging import Part, folded
+from longtake.engines.merging import Part, exponents, folded, unfolded, with_lse, written_out
 
 Gradients = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Of queries, keys and values."""
@@ -60,10 +60,7 @@ class OnProcessor:
     triangle: bool
 
     def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> Part:
-        found: Part = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            query, key, value, 0.0, self.triangle, scale=self.scaling
-        )
-        return found
+        return with_lse(query, key, value, self.scaling, triangle=self.triangle)
 
     def gradients(self, inputs: Gradients, gradient: torch.Tensor, whole: Part) -> Gradients:
         found: Gradients = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
@@ -109,9 +106,8 @@ class WrittenOut:
         found = []
         with torch.autocast(query.device.type, enabled=False):
             for rows in _tiles(query):
-                exponents, shape = self._exponents(query, key, rows), query[:, :, rows].shape
-                out = exponents.softmax(-1) @ value.to(exponents.dtype)
-                found.append((out.reshape(shape), exponents.logsumexp(-1).reshape(shape[:3])))
+                few, sees = query[:, :, rows], self._sees(query, key, rows)
+                found.append(unfolded(written_out(folded(few, key), key, value, self.scaling, sees), few))
         outs, lses = zip(*found, strict=True)
         return torch.cat(outs, 2), torch.cat(lses, 2)
 
@@ -124,7 +120,7 @@ class WrittenOut:
             for rows in _tiles(query):
                 few, wanted, out = (folded(one[:, :, rows], key).to(wide) for one in (query, gradient, whole[0]))
                 lse = whole[1][:, :, rows].reshape(few.shape[:3])
-                weights = (self._exponents(query, key, rows) - lse[..., None]).exp()
+                weights = (exponents(few, key, self.scaling, self._sees(query, key, rows)) - lse[..., None]).exp()
                 of_value += weights.mT @ wanted
                 beside = (wanted * out).sum(-1, keepdim=True)
                 change = weights * (wanted @ value.to(wide).mT - beside) * self.scaling
@@ -132,16 +128,12 @@ class WrittenOut:
                 of_key += change.mT @ few
         return of_query, of_key, of_value
 
-    def _exponents(self, query: torch.Tensor, key: torch.Tensor, rows: slice) -> torch.Tensor:
-        """(B, K, H / K x rows, positions): of the query heads of a group as rows of one head."""
-        wide = torch.promote_types(query.dtype, torch.float32)
-        few = query[:, :, rows]
-        exponents = folded(few, key).to(wide) @ key.to(wide).mT * self.scaling
-        if self.triangle:
-            place = torch.arange(few.shape[2], device=key.device).repeat(few.shape[1] // key.shape[1]) + rows.start
-            hidden = torch.arange(key.shape[2], device=key.device) > place[:, None]
-            exponents = exponents.masked_fill(hidden, float("-inf"))
-        return exponents
+    def _sees(self, query: torch.Tensor, key: torch.Tensor, rows: slice) -> torch.Tensor | None:
+        """(H / K x rows, positions), True where one sees the other: the heads of a group as rows of one; None: all."""
+        if not self.triangle:
+            return None
+        places = torch.arange(query.shape[2], device=key.device)[rows].repeat(query.shape[1] // key.shape[1])
+        return torch.arange(key.shape[2], device=key.device) <= places[:, None]
 
 
 def _tiles(query: torch.Tensor) -> Iterator[slice]:

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch.autograd.function import once_differentiable
 
-from longtake.engines.merging import merged
+from longtake.engines.merging import merged, nothing
 from longtake.parallel import Ranks
 from longtake.parallel.products import products
 from longtake.parallel.row import ALL, Block, Row
@@ -28,6 +28,9 @@ def ring(
     query_BHSD: torch.Tensor, key_BKSD: torch.Tensor, value_BKSD: torch.Tensor, row: Row, scaling: float | None = None
 ) -> torch.Tensor:
     """(B, H, S, D): causal attention of this rank's rows to all of the row that is theirs to see. All ranks call it.
+
+    Ring Attention (arXiv 2310.01889, section 3), of rows in zigzag order. Keys and values go to the next rank, size - 1
+    times on the way there and on the way back; then their gradients go with them, size times, the last one home.
 
     Args:
         query_BHSD: of the positions that `zigzag` gives this rank.
@@ -90,11 +93,9 @@ class _Own:
     @classmethod
     def of(cls, query: torch.Tensor, scaling: float) -> _Own:
         """Before anything came by."""
-        wide = torch.promote_types(query.dtype, torch.float32)
-        out = torch.zeros(query.shape, dtype=wide, device=query.device)
-        # Minus infinity as long as a row has seen nothing. A kernel would say 0 of a row that is masked whole, but it
-        # is never asked: there are no masks, and a row that sees nothing is in no block.
-        return cls(query, scaling, out, torch.full(query.shape[:3], float("-inf"), dtype=wide, device=query.device))
+        # A kernel would say 0 of a row that is masked whole, but it is never asked: there are no masks, and a row that
+        # sees nothing is in no block.
+        return cls(query, scaling, *nothing(query))
 
     def attend(self, passing: torch.Tensor, block: Block) -> None:
         """Add what a block's rows see of its keys."""

@@ -20,13 +20,13 @@ from longtake.engines import Keeping
 from longtake.engines.cancelling import cancelled_by
 from longtake.engines.kept import RoomyLayer, cache_of
 from longtake.engines.local import LocalEngine
-from longtake.engines.merging import Part, Span
+from longtake.engines.merging import Part, Span, merged, nothing
 from longtake.engines.noticing import noticing
 from longtake.engines.segments import Seen, Segment, cropped
 from longtake.errors import LongtakeError
 from longtake.networks import input_device, is_finite, nonfinite
 from longtake.parallel.dealing import Deal, most_of, share_of
-from longtake.parallel.sharing import Sharing, joined, packed, together, unpacked
+from longtake.parallel.sharing import Sharing, packed, unpacked
 from longtake.parallel.talking import Talk
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -203,12 +203,12 @@ class Shards:
             told_S2 = torch.tensor(hidden or [(0, 0)] * about.spans, device=self.device)
             spans = self.talk.sent(told_S2).tolist()
         pieces, deal = self._pieces(about)
-        mine, begin, parts = deal.hidden(self.talk.ranks.rank, spans), 0, list[Part]()
+        mine, begin, parts = deal.hidden(self.talk.ranks.rank, spans), 0, [nothing(query_BHQD)]
         for piece in pieces:
             parts += piece.parts(query_BHQD, about.scale, [(start - begin, stop - begin) for start, stop in mine])
             begin += piece.positions
-        found_NBHQE = self.talk.collected(packed(joined(parts, query_BHQD)))
-        return None if found_NBHQE is None else together(map(unpacked, found_NBHQE))
+        found_NBHQE = self.talk.collected(packed(merged(parts)))
+        return None if found_NBHQE is None else merged(map(unpacked, found_NBHQE))
 
     @torch.inference_mode()
     def weigh(

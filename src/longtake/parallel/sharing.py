@@ -6,12 +6,12 @@ the log of the sum of their exponents (pass-Q, of arXiv 2411.01783): rows of a c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 
-from longtake.engines.merging import Part, merged, own, past
+from longtake.engines.merging import Part, merged, nothing, own, past
 from longtake.engines.segments import Seen
 from longtake.parallel.dealing import most_of, share_of
 from longtake.parallel.talking import Talk
@@ -37,39 +37,21 @@ class Sharing:
         padded_HMD = query_BHQD.new_zeros(query_BHQD.shape[1], most, query_BHQD.shape[3])
         padded_HMD[:, :mine] = query_BHQD[0, :, :mine]
         all_1HRD = self.talk.shared(padded_HMD).transpose(0, 1).flatten(1, 2)[None]
-        out_1HRD, lse_1HR = joined((part for one in seen.shared for part in one.parts(all_1HRD, scaling)), all_1HRD)
+        held = (one.parts(all_1HRD, scaling) for one in seen.shared)
+        out_1HRD, lse_1HR = merged(chain([nothing(all_1HRD)], *held))
         if mine:
             behind = (ranks.rank + 1) * most
             here = slice(behind - most, behind - most + mine)
             found = own(query_BHQD, *seen.own(mine), scaling)
-            out_1HRD[:, :, here], lse_1HR[:, :, here] = together([(out_1HRD[:, :, here], lse_1HR[:, :, here]), found])
+            out_1HRD[:, :, here], lse_1HR[:, :, here] = merged([(out_1HRD[:, :, here], lse_1HR[:, :, here]), found])
             if behind < all_1HRD.shape[2]:
                 found = past(all_1HRD[:, :, behind:], *seen.own(mine), scaling)
                 already = (out_1HRD[:, :, behind:], lse_1HR[:, :, behind:])
-                out_1HRD[:, :, behind:], lse_1HR[:, :, behind:] = together([already, found])
+                out_1HRD[:, :, behind:], lse_1HR[:, :, behind:] = merged([already, found])
         packed_HRE = packed((out_1HRD, lse_1HR))[0]
         for_each_NHME = packed_HRE.unflatten(1, (ranks.size, most)).transpose(0, 1)
         back_NHME = self.talk.exchanged(for_each_NHME)[:, :, :came]
-        return together(unpacked(one[None]) for one in back_NHME)[0].to(query_BHQD.dtype)
-
-
-def joined(parts: Iterable[Part], query_BHQD: torch.Tensor) -> Part:
-    """All parts as one, in float32 at least; where there are none, nothing: zero, of the weight zero."""
-    wide = torch.promote_types(query_BHQD.dtype, torch.float32)
-    found = list(parts)
-    if not found:
-        return query_BHQD.new_zeros(query_BHQD.shape, dtype=wide), _nothing(query_BHQD, wide)
-    out_BHQD, lse_BHQ = merged(found)
-    return out_BHQD.to(wide), lse_BHQ.to(wide)
-
-
-def together(parts: Iterable[Part]) -> Part:
-    """The same, where some or all may be nothing for some rows: a row that nobody has anything for is zero."""
-    outs, lses = zip(*parts, strict=True)
-    lse_PBHQ = torch.stack([one.to(lses[0].dtype) for one in lses])
-    lse_BHQ = lse_PBHQ.logsumexp(0)
-    share_PBHQ1 = (lse_PBHQ - lse_BHQ.clamp(min=torch.finfo(lse_BHQ.dtype).min)).exp()[..., None]
-    return torch.stack([one.to(lse_BHQ.dtype) for one in outs]).mul_(share_PBHQ1).sum(0), lse_BHQ
+        return merged(unpacked(one[None]) for one in back_NHME)[0].to(query_BHQD.dtype)
 
 
 def packed(part: Part) -> torch.Tensor:
@@ -80,7 +62,3 @@ def packed(part: Part) -> torch.Tensor:
 def unpacked(packed_BHQE: torch.Tensor) -> Part:
     """The other way round."""
     return packed_BHQE[..., :-1], packed_BHQE[..., -1]
-
-
-def _nothing(query_BHQD: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    return torch.full(query_BHQD.shape[:3], float("-inf"), dtype=dtype, device=query_BHQD.device)

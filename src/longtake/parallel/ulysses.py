@@ -24,6 +24,9 @@ def ulysses(
 ) -> torch.Tensor:
     """(B, H, S, D): causal attention of this rank's rows to all of the row that is theirs to see. All ranks call it.
 
+    DeepSpeed Ulysses (arXiv 2309.14509, section 3): all-to-all of queries, keys and values, attention to the whole row
+    with some heads, and all-to-all of what comes out. Zigzag order is undone before attention, and done again after.
+
     Where there are fewer heads of keys and values than ranks, or no multiple of them, each is sent to several ranks: as
     copies, up to the least number that divides. That costs memory and traffic, and the ring does without.
 

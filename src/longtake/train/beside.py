@@ -20,7 +20,7 @@ from longtake.checkpoint import placement
 from longtake.parallel.joining import joined
 from longtake.train.recipes import refuse_uneven
 from longtake.train.recomputing import recompute
-from longtake.train.sharding import gathered, sharded
+from longtake.train.sharding import sharded, whole_language
 from longtake.train.spread import Spread, heard, hold_of, spread_over
 
 OF_RANKS = ("weights", "recompute")
@@ -65,7 +65,7 @@ def whole_parts(parts: Mapping[str, nn.Module], learned: Collection[str], spread
     """The parts as the leading rank can write them. Every rank calls it."""
     if "language" not in learned:
         return dict(parts)
-    whole = gathered(parts["language"], spread)
+    whole = whole_language(parts["language"], spread)
     return {**parts, **({"language": whole} if whole is not None else {})}
 
 

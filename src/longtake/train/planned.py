@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from longtake.checkpoint import without_memory
 from longtake.costs.arranging import Laid
-from longtake.costs.training import Decoder, Load, Networks, Spread
+from longtake.costs.training import Arrangement, Decoder, Load, Networks
 from longtake.errors import LongtakeError
 from longtake.train.align_recipe import AlignRecipe
 from longtake.train.dpo_recipe import DpoRecipe
@@ -93,7 +93,7 @@ def untrained(recipe: TextRecipe) -> Any:
         return AutoModelForCausalLM.from_config(config)
 
 
-def stages_of(recipe: Any, networks: Networks, sizes: Sizes, spread: Spread) -> list[PlannedStage]:
+def stages_of(recipe: Any, networks: Networks, sizes: Sizes, arranged: Arrangement) -> list[PlannedStage]:
     """What a recipe's stages compute, on ranks that lie so.
 
     Raises:
@@ -101,32 +101,32 @@ def stages_of(recipe: Any, networks: Networks, sizes: Sizes, spread: Spread) -> 
             refuses of so many ranks.
     """
     made: Callable[..., list[PlannedStage]] = next(make for kind, make in _STAGES.items() if isinstance(recipe, kind))
-    return made(recipe, networks, sizes, spread)
+    return made(recipe, networks, sizes, arranged)
 
 
 def laid(recipe: Any, networks: Networks, sizes: Sizes, number: int) -> Laid:
     """What stage `number` computes with its longest rows, on ranks that lie otherwise; None where that is refused."""
 
-    def on(spread: Spread) -> Load | None:
+    def on(arranged: Arrangement) -> Load | None:
         try:
-            return stages_of(recipe, networks, sizes, spread)[number].longest
+            return stages_of(recipe, networks, sizes, arranged)[number].longest
         except LongtakeError:
             return None
 
     return on
 
 
-def _text_stages(recipe: TextRecipe, networks: Networks, sizes: Sizes, spread: Spread) -> list[PlannedStage]:
-    refuse_attention(networks.decoder.attention, ring=spread.ring, together=spread.together)
-    refuse_hold(recipe, spread.hold)
-    refuse_rows(recipe, ranks=spread.ranks, ring=spread.ring, together=spread.together)
+def _text_stages(recipe: TextRecipe, networks: Networks, sizes: Sizes, arranged: Arrangement) -> list[PlannedStage]:
+    refuse_attention(networks.decoder.attention, ring=arranged.ring, together=arranged.together)
+    refuse_hold(recipe, arranged.hold)
+    refuse_rows(recipe, ranks=arranged.ranks, ring=arranged.ring, together=arranged.together)
     stages = []
     for number, stage in enumerate(recipe.stages, 1):
         load = Load(
             f"text-{number}",
             steps=recipe.steps(stage),
-            passes=recipe.batches(stage, data_ranks=spread.data, ring=spread.ring),
-            rows=recipe.rows_at_once(stage, data_ranks=spread.data, ring=spread.ring),
+            passes=recipe.batches(stage, data_ranks=arranged.data, ring=arranged.ring),
+            rows=recipe.rows_at_once(stage, data_ranks=arranged.data, ring=arranged.ring),
             length=stage.length,
             half=recipe.precision == "bfloat16",
         )
@@ -134,10 +134,10 @@ def _text_stages(recipe: TextRecipe, networks: Networks, sizes: Sizes, spread: S
     return stages
 
 
-def _align_stages(recipe: AlignRecipe, networks: Networks, sizes: Sizes, spread: Spread) -> list[PlannedStage]:
+def _align_stages(recipe: AlignRecipe, networks: Networks, sizes: Sizes, arranged: Arrangement) -> list[PlannedStage]:
     """A picture that is shown as users' are (AnyRes) is taken to have no more tokens than one in tiles."""
-    refuse_samples(recipe, "step_samples", ranks=spread.ranks, ring=spread.ring)
-    refuse_hold(recipe, spread.hold)
+    refuse_samples(recipe, "step_samples", ranks=arranged.ranks, ring=arranged.ring)
+    refuse_hold(recipe, arranged.hold)
     room = (recipe.most_tokens - WORDS_TOKENS) // max(1, networks.view_tokens)
     views = max(1, min(recipe.most_images * recipe.tiles, room))
     stages = []
@@ -147,10 +147,10 @@ def _align_stages(recipe: AlignRecipe, networks: Networks, sizes: Sizes, spread:
         load = Load(
             f"align-{number}",
             steps=recipe.steps(stage, sizes.samples or recipe.world_samples),
-            passes=recipe.batches(spread.data),
-            rows=recipe.batch_samples(spread.data),
+            passes=recipe.batches(arranged.data),
+            rows=recipe.batch_samples(arranged.data),
             length=views * networks.view_tokens + WORDS_TOKENS,
-            views=recipe.batch_samples(spread.data) * views,
+            views=recipe.batch_samples(arranged.data) * views,
             learning=frozenset(stage.train),
             half=recipe.precision == "bfloat16",
             adapters=adapters(recipe, networks.decoder) if "language" in stage.train else 0,
@@ -159,10 +159,10 @@ def _align_stages(recipe: AlignRecipe, networks: Networks, sizes: Sizes, spread:
     return stages
 
 
-def _dpo_stages(recipe: DpoRecipe, networks: Networks, sizes: Sizes, spread: Spread) -> list[PlannedStage]:
+def _dpo_stages(recipe: DpoRecipe, networks: Networks, sizes: Sizes, arranged: Arrangement) -> list[PlannedStage]:
     """Two rows a pair, of one video; what the untrained model gave them is computed once for all rounds."""
-    refuse_samples(recipe, "step_pairs", ranks=spread.ranks, ring=spread.ring)
-    refuse_hold(recipe, spread.hold)
+    refuse_samples(recipe, "step_pairs", ranks=arranged.ranks, ring=arranged.ring)
+    refuse_hold(recipe, arranged.hold)
     if not recipe.steps and not sizes.samples and recipe.data != ("world",):
         raise _uncounted("it goes through all pairs")
     frames = recipe.frames or networks.frames
@@ -170,10 +170,10 @@ def _dpo_stages(recipe: DpoRecipe, networks: Networks, sizes: Sizes, spread: Spr
     load = Load(
         "dpo",
         steps=recipe.steps_of(sizes.samples or recipe.world_pairs),
-        passes=recipe.batches(spread.data),
-        rows=2 * recipe.batch_pairs(spread.data),
+        passes=recipe.batches(arranged.data),
+        rows=2 * recipe.batch_pairs(arranged.data),
         length=longest,
-        views=recipe.batch_pairs(spread.data) * max(1, (longest - WORDS_TOKENS) // max(1, networks.view_tokens)),
+        views=recipe.batch_pairs(arranged.data) * max(1, (longest - WORDS_TOKENS) // max(1, networks.view_tokens)),
         learning=frozenset(recipe.train),
         read_only=1 / max(1.0, recipe.epochs),
         half=recipe.precision == "bfloat16",

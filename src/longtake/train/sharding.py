@@ -78,7 +78,7 @@ def _within(root: FSDPModule, work: Callable[[], torch.Tensor]) -> torch.Tensor:
     return found
 
 
-def gathered(language: Any, spread: Spread) -> Any:
+def whole_language(language: Any, spread: Spread) -> Any:
     """The model with whole parameters, on the processor of the leading rank; None on others. Every rank calls it."""
     if spread.hold == "whole":
         return language if spread.leads else None

@@ -33,7 +33,7 @@ from longtake.train.reading_on import ReadingOn, by_position
 from longtake.train.recipes import keep_recipe
 from longtake.train.recomputing import recompute
 from longtake.train.schedule import Schedule, adam, muon
-from longtake.train.sharding import gathered, sharded
+from longtake.train.sharding import sharded, whole_language
 from longtake.train.showing import Teller
 from longtake.train.spread import Spread, heard, hold_of, spread_over
 from longtake.train.text_recipe import TextRecipe, TextStage
@@ -101,7 +101,7 @@ class _Training:
         before = measured_once(folder, lambda: _measured(start.language, last), spread)
         run_lessons(lessons, folder, pace, teller)
         held_out = {"before": before, "after": _measured(last.module, last)}
-        whole = gathered(last.module, spread)
+        whole = whole_language(last.module, spread)
         return spread.led(lambda: self._finish(start, whole, lessons, held_out))
 
     def _start(self) -> Start:
