@@ -17,13 +17,13 @@ from longtake.world.scenes import draw_scene
 from longtake.world.vocabulary import COLOURS
 
 HERE = Path(__file__).resolve().parent
-KINDS = ("value", "colour", "shape", "letter", "order")
+KINDS = ("value", "colour", "shape", "letter", "count", "order", "missing")
 SCENES = 6
 PICTURES = 4
 """Of each scene, one a second."""
 
 
-def make(folder: Path, *, films: int = 4, seed: int = 20) -> list[dict[str, object]]:
+def make(folder: Path, *, films: int = 6, seed: int = 20) -> list[dict[str, object]]:
     """Write the films, the rows and the task files; the rows come with the questions on one film far apart."""
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []

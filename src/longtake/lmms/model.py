@@ -8,8 +8,10 @@ Written for lmms-eval 0.7.3. Of its requests we take
     chat      generate_until              (question, doc_to_messages, how, doc_id, task, split)
               generate_until_multi_round  the same; doc_to_messages takes the round too
 
-What comes of `loglikelihood` is read as a *loss*: tasks of multiple choice take the least of it (its api/task.py), so
-the logarithm is handed on with its sign turned, summed over the continuation's tokens.
+What comes of `loglikelihood` is read as a *loss*: tasks of multiple choice take the least of it (its api/task.py, and
+its issue 370), so the logarithm is handed on with its sign turned, summed over the continuation's tokens. Release 0.7.3
+makes a text of every bare pair (`unwrap_generation_output`), which its own tasks cannot take apart again; what stands in
+a GenerationResult comes through. Its `--use_cache` cannot keep either.
 """
 
 from __future__ import annotations
@@ -73,8 +75,8 @@ class _Longtake(lmms):  # type: ignore[misc]  # lmms-eval has no types, and is n
                 done(1)
         return answers
 
-    def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
-        """See `lmms_eval.api.model.lmms`, and what this file says of the sign."""
+    def loglikelihood(self, requests: Sequence[Instance]) -> list[GenerationResult]:
+        """Not of chat models: lmms-eval makes no such requests of them."""
         raise LongtakeError(
             ErrorCode.USAGE_BAD_OPTION,
             "loglikelihood",
@@ -126,17 +128,17 @@ class Simple(_Longtake):
 
     is_simple = True
 
-    def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
-        """See `lmms_eval.api.model.lmms`, and what this file says of the sign."""
+    def loglikelihood(self, requests: Sequence[Instance]) -> list[GenerationResult]:
+        """(loss, whether it is the greedy answer) of each; see `lmms_eval.api.model.lmms`, and above of the form."""
         texts = [self._continuation(request) for request in requests]
         wants = [self._wanted(request, 0) for request in requests]
-        losses: dict[int, tuple[float, bool]] = {}
+        losses: dict[int, GenerationResult] = {}
         with self._told(len(requests)) as (done, _):
             for about in grouped(range(len(wants)), lambda place: wants[place].seen):
                 for places in grouped(about, lambda place: wants[place].question):
                     found = self._answerer().likely(wants[places[0]], [texts[place] for place in places])
                     for place, likely in zip(places, found, strict=True):
-                        losses[place] = (-likely.logprob, likely.greedy)
+                        losses[place] = GenerationResult((-likely.logprob, likely.greedy))
                     done(len(places))
         return [losses[place] for place in range(len(requests))]
 

@@ -132,13 +132,13 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
                 options.heard("scan", packet.pos or 0, file_bytes)
                 for column in columns:
                     column.fold()
-            if not key and packet.has_sidedata("encryption_info"):
+            if not key and _tells(packet, "encryption_info"):
                 raise LongtakeError(
                     ErrorCode.MEDIA_CODEC, path, "the video is encrypted", "export it without protection"
                 )
             if len(key) >= options.limits.frames:
                 raise _too_many_frames(path, options)
-            has_palette = has_palette or (not key and packet.has_sidedata("palette"))
+            has_palette = has_palette or (not key and _tells(packet, "palette"))
             packet_pts, packet_dts = packet.pts, packet.dts
             is_key = packet.is_keyframe and may_be_key(packet, codec_name)
             pts.append(NO_TIME if packet_pts is None else packet_pts)
@@ -167,6 +167,10 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
     if "matroska" in container.format.name:
         pts_P, hidden_P = _without_those_before_zero(pts_P, hidden_P)
     return PacketTable(pts_P, dts_P, size_P, duration_P, key_P, clean_P, hidden_P, gradual_P, damaged_P)
+
+
+def _tells(packet: Packet, kind: str) -> bool:
+    return hasattr(packet, "has_sidedata") and packet.has_sidedata(kind)
 
 
 def _without_those_before_zero(pts_P: Whole, hidden_P: NDArray[np.bool_]) -> tuple[Whole, NDArray[np.bool_]]:
