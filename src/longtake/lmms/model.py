@@ -8,10 +8,10 @@ Written for lmms-eval 0.7.3. Of its requests we take
     chat      generate_until              (question, doc_to_messages, how, doc_id, task, split)
               generate_until_multi_round  the same; doc_to_messages takes the round too
 
-What comes of `loglikelihood` is read as a *loss*: tasks of multiple choice take the least of it (its api/task.py, and
-its issue 370), so the logarithm is handed on with its sign turned, summed over the continuation's tokens. Release 0.7.3
-makes a text of every bare pair (`unwrap_generation_output`), which its own tasks cannot take apart again; what stands in
-a GenerationResult comes through. Its `--use_cache` cannot keep either.
+What comes of `loglikelihood` is read as a *loss*: tasks of multiple choice take the least of it (its api/task.py and
+issue 370), so the logarithm is handed on with its sign turned, summed over the continuation's tokens. Release 0.7.3
+makes text of every bare pair (`unwrap_generation_output`), which its own tasks cannot take apart again; a pair inside
+a GenerationResult comes through. Its `--use_cache` can keep neither.
 """
 
 from __future__ import annotations
