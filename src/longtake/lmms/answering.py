@@ -78,7 +78,7 @@ class Answerer:
 
         Raises:
             LongtakeError: `media.not_found` before anything is read, if files are not there; whatever `watch` and `ask`
-                refuse. With "empty" only what is wrong with the run as a whole, or with every one of `wants`.
+                refuse. With "empty" not what is wrong with one video.
         """
         self._refuse_missing(wants)
         said: dict[int, Said] = {}
