@@ -57,4 +57,4 @@ def _told(asked: Asked) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(len(make(Path(sys.argv[1]))), "questions")
+    make(Path(sys.argv[1]))

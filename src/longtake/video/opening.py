@@ -250,7 +250,7 @@ def _notes(header: HeaderFacts, table: FrameTable, picture: Picture, claimed_s: 
         notes.append("one frame: a still picture")
     if av.library_versions["libavformat"][0] < _FFMPEG_8:
         notes.append(
-            "read by PyAV 15: of a trimmed file the last frame may be left out, and colours that change inside a file "
-            "are not followed; PyAV 16 does neither"
+            "read by PyAV 15: of a trimmed file the last frame may be left out, damage in a packet not be noticed, and "
+            "colours that change inside a file not be followed; PyAV 16 has none of these faults"
         )
     return notes
