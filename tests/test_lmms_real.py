@@ -20,7 +20,10 @@ from lmms import films
 from longtake.engines import GenerateOptions
 from longtake.families import Model
 from longtake.lmms import TASKS
+from longtake.lmms.marks import words
 from longtake.lmms.settings import Settings
+from longtake.measure import Run
+from longtake.measure.rows import read_run
 from longtake.pipeline import ask, watch
 from longtake.video.opening import open_video
 
@@ -166,6 +169,42 @@ def test_the_task_files_are_loaded_and_run(folder: Path, bunny: Path, tmp_path: 
     for name in names:
         asked = [sample["doc"]["id"] for sample in samples(tmp_path / "out", f"longtake_{name}")]
         assert asked == [row["id"] for row in rows_of(name, home / name)]
+
+
+def test_its_numbers_are_those_of_longtake_eval(folder: Path, tmp_path: Path) -> None:
+    """The same official files, by both roads: each answer, and each figure, is the same."""
+    home, asked = tmp_path / "home", rows(folder, "rows")
+    counts = {
+        "msvd_qa": films.as_msvd_qa(asked, home / "msvd_qa"),
+        "intentqa": films.as_intentqa(asked, home / "intentqa"),
+    }
+    tasks, args = ",".join(f"longtake_{name}" for name in counts), f"model=nano,frames={FRAMES}"
+    evaluate(tasks, TASKS, tmp_path / "lmms", "--model_args", args, LONGTAKE_BENCHMARKS=str(home))
+    told = results(tmp_path / "lmms")["results"]
+    runs = {name: _own(name, home / name, tmp_path / name) for name in counts}
+    for name, run in runs.items():
+        found = {
+            sample["doc"]["id"]: sample["filtered_resps"] for sample in samples(tmp_path / "lmms", f"longtake_{name}")
+        }
+        assert len(found) == counts[name] and not run.failed
+        assert found == {row.id: str(row.answer).strip() for row in run.rows}
+    same = [words(str(row.answer)) == words(str(row.reference)) for row in runs["msvd_qa"].rows]
+    assert 0 < sum(same) < len(same)
+    assert told["longtake_msvd_qa"]["same_words,none"] == pytest.approx(sum(same) / len(same))
+    right = [row.right for row in runs["intentqa"].rows]
+    assert told["longtake_intentqa"]["accuracy,none"] == pytest.approx(sum(map(bool, right)) / len(right))
+    unread = [row.read is None for row in runs["intentqa"].rows]
+    assert told["longtake_intentqa"]["unreadable,none"] == pytest.approx(sum(unread) / len(unread))
+
+
+def _own(name: str, data: Path, out: Path) -> Run:
+    """What `longtake eval` makes of a benchmark, in the words and with the lengths of our task files."""
+    how = {"msvd_qa": ("brief", "64"), "intentqa": ("plain", "16")}[name]
+    command = [sys.executable, "-m", "longtake", "eval", name, "--data", str(data), "--out", str(out), "--quiet"]
+    command += ["--frames", str(FRAMES), "--prompt", how[0], "--max-new-tokens", how[1], "--no-store"]
+    ran = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return read_run(out)
 
 
 def test_without_the_files_a_task_says_so(tmp_path: Path) -> None:
