@@ -19,6 +19,7 @@ import yaml
 from PIL import Image
 
 import longtake
+from chat import Chat, served
 from lmms import films
 from longtake import parts
 from longtake.engines import GenerateOptions
@@ -345,7 +346,31 @@ def test_marks_of_needles(expected: str, answer: str, found: float) -> None:
 def test_marks_of_open_questions() -> None:
     assert marks.open_marks({"reference": "guitar"}, "Guitar.") == {"same_words": 1.0}
     assert marks.open_marks({"reference": "guitar"}, "a guitar") == {"same_words": 0.0}
-    assert marks.mean_of_scored([1.0, None, 0.0]) == 0.5 and math.isnan(marks.mean_of_scored([None]))
+    assert marks.mean_of_scored([1.0, math.nan, 0.0]) == 0.5 and math.isnan(marks.mean_of_scored([math.nan]))
+
+
+@pytest.mark.parametrize(
+    ("reply", "marked"),
+    [
+        ('{"pred": "yes", "score": 4}', {"judged_right": 1.0, "judged_score": 4.0, "unscored": 0.0}),
+        ('{"pred": "no", "score": 0}', {"judged_right": 0.0, "judged_score": 0.0, "unscored": 0.0}),
+        ("Well, it depends.", {"judged_right": math.nan, "judged_score": math.nan, "unscored": 1.0}),
+        ('{"pred": "yes", "score": 11}', {"judged_right": math.nan, "judged_score": math.nan, "unscored": 1.0}),
+    ],
+)
+def test_a_judge_marks_or_there_is_no_number(
+    home: Path, monkeypatch: pytest.MonkeyPatch, reply: str, marked: dict[str, float]
+) -> None:
+    utils = import_module("longtake.lmms.tasks.utils")
+    row = next(rows_of("msvd_qa", home_of("msvd_qa")))
+    with served(Chat(reply=lambda text: reply)) as chat:
+        monkeypatch.setenv("LONGTAKE_JUDGE", f"{chat.url}#judge")
+        found = utils.open_ended(row, ["a cake"])
+        asked_of_it = chat.texts[-1]
+    assert found == pytest.approx({"same_words": 0.0, **marked}, nan_ok=True)
+    assert row["question"] in asked_of_it and row["reference"] in asked_of_it and "a cake" in asked_of_it
+    monkeypatch.delenv("LONGTAKE_JUDGE")
+    assert utils.open_ended(row, ["a cake"]) == {"same_words": 0.0}
 
 
 def task_files() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,7 +1,7 @@
 """lmms/marks: a row and what a model said in, what lmms-eval counts out. Knows no model.
 
     choice    accuracy, by the option that `evals.letters` reads; an unreadable answer is wrong, and counted beside
-    open      same_words: the reference word for word; what a judge finds, if LONGTAKE_JUDGE names one
+    open      same_words: the reference word for word; and `lmms.judged`
     needle    found: the right words begin the answer, or its letter is the right one
 
 lmms-eval has no rows that failed: what could not be asked is an empty answer, and wrong.
@@ -9,6 +9,7 @@ lmms-eval has no rows that failed: what could not be asked is an empty answer, a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from string import ascii_uppercase
@@ -43,9 +44,9 @@ def needle_marks(row: Mapping[str, Any], answer: str) -> dict[str, float]:
     return {"found": float(bool(wanted) and said[: len(wanted)] == wanted)}
 
 
-def mean_of_scored(values: Iterable[float | None]) -> float:
-    """The mean of those that have a score; not a number where none has."""
-    scored = [value for value in values if value is not None]
+def mean_of_scored(values: Iterable[float]) -> float:
+    """The mean of those that are numbers; not a number where none is."""
+    scored = [value for value in values if not math.isnan(value)]
     return sum(scored) / len(scored) if scored else float("nan")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from longtake.errors import LongtakeError
 from longtake.lmms import marks
+from longtake.lmms.judged import judge_marks, judge_named
 from longtake.lmms.rows import asked, home_of, rows_of
 
 
@@ -20,6 +21,7 @@ def rows(named: Any) -> Any:
 
     benchmark = named[0]["benchmark"]
     try:
+        judge_named()  # one who does not answer is told now, not behind all answers
         return Dataset.from_list(list(rows_of(benchmark, home_of(benchmark))))
     except LongtakeError as error:
         raise SystemExit(str(error)) from error
@@ -46,9 +48,9 @@ def choice(row: Mapping[str, Any], said: Sequence[str]) -> dict[str, float]:
     return marks.choice_marks(row, said[0])
 
 
-def open_ended(row: Mapping[str, Any], said: Sequence[str]) -> dict[str, float | None]:
+def open_ended(row: Mapping[str, Any], said: Sequence[str]) -> dict[str, float]:
     """`process_results` of open questions."""
-    return dict(marks.open_marks(row, said[0]))
+    return {**marks.open_marks(row, said[0]), **judge_marks(row, said[0])}
 
 
 def needle(row: Mapping[str, Any], said: Sequence[str]) -> dict[str, float]:
@@ -56,6 +58,6 @@ def needle(row: Mapping[str, Any], said: Sequence[str]) -> dict[str, float]:
     return marks.needle_marks(row, said[0])
 
 
-def scored(values: Sequence[float | None]) -> float:
+def scored(values: Sequence[float]) -> float:
     """The aggregation of what may have no score."""
     return marks.mean_of_scored(values)
