@@ -85,6 +85,9 @@ def test_arguments_are_read_as_lmms_eval_hands_them_on(tmp_path: Path) -> None:
         ({"beyond_trained_context": "perhaps"}, "true or false"),
         ({"layout.sides": 3}, "layout.sides"),
         ({"sampler": "random"}, "random"),
+        ({"frames": 8, "sampler.frames": 9}, "give one of the two"),
+        ({"rope.factor": 2}, "none is named"),
+        ({"tower": "tpu"}, "tpu"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(given: dict[str, Any], told: str) -> None:

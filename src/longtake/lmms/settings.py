@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Failed = Literal["stop", "empty"]
 """What is done about a video that cannot be read: the whole run ends, or its questions are answered with nothing."""
+Tower = Literal["torch", "openvino", "openvino-int8"]
+"""As of `longtake.load`."""
+CHOICES: Mapping[str, tuple[str, ...]] = {"failed": get_args(Failed), "tower": get_args(Tower)}
 PARTS = ("sampler", "layout", "rope")
 
 
@@ -45,7 +48,7 @@ class Settings:
     frames: int | None = None
     device: str = "auto"
     dtype: str = "auto"
-    tower: Literal["torch", "openvino", "openvino-int8"] = "torch"
+    tower: Tower = "torch"
     batch_size: int | None = 1
     max_new_tokens: int = 1024
     seed: int = 0
@@ -73,7 +76,13 @@ class Settings:
             elif name != "max_batch_size":
                 values[name] = _fitting(name, value)
         if "frames" in values:
-            of_parts["sampler"].setdefault("frames", str(values["frames"]))
+            if "frames" in of_parts["sampler"]:
+                reason, advice = "frames says the same", "give one of the two"
+                raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "sampler.frames", reason, advice)
+            of_parts["sampler"]["frames"] = str(values["frames"])
+        if of_parts["rope"] and "rope" not in values:
+            option, advice = f"rope.{next(iter(of_parts['rope']))}", "name one, like rope=linear"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, option, "is an option of a rope, and none is named", advice)
         return cls(**values, of_parts=of_parts)
 
     def load(self) -> Model:
@@ -144,8 +153,8 @@ def _fitting(name: str, value: Any) -> Any:
         if not isinstance(value, bool):
             raise _unfit(name, value, "true or false")
         return value
-    if name == "failed" and value not in get_args(Failed):
-        raise _unfit(name, value, " or ".join(get_args(Failed)))
+    if name in CHOICES and value not in CHOICES[name]:
+        raise _unfit(name, value, " or ".join(CHOICES[name]))
     return str(value)
 
 
