@@ -18,6 +18,7 @@ import pytest
 import longtake
 from lmms import films
 from longtake.engines import GenerateOptions
+from longtake.evals.asking import Wording
 from longtake.families import Model
 from longtake.lmms import TASKS
 from longtake.lmms.marks import words
@@ -148,7 +149,7 @@ def test_its_cache_is_used(folder: Path, tmp_path: Path) -> None:
 
 def test_the_task_files_are_loaded_and_run(folder: Path, bunny: Path, tmp_path: Path) -> None:
     from longtake.lmms import haystacks
-    from longtake.lmms.rows import rows_of
+    from longtake.lmms.rows import asked, rows_of
 
     samples_of, home = Path(__file__).parent / "evals", tmp_path / "home"
     names = ("msvd_qa", "msrvtt_qa", "tgif_frameqa", "intentqa")
@@ -166,9 +167,10 @@ def test_the_task_files_are_loaded_and_run(folder: Path, bunny: Path, tmp_path: 
     assert told["longtake_vniah"]["found,none"] == 1.0, printed
     assert 0 <= told["longtake_intentqa"]["accuracy,none"] <= 1
     assert {told[f"longtake_{name}"]["same_words,none"] for name in names[:3]} == {0.0}
+    wordings: dict[str, Wording] = dict.fromkeys(names, "brief") | {"intentqa": "plain"}
     for name in names:
-        asked = [sample["doc"]["id"] for sample in samples(tmp_path / "out", f"longtake_{name}")]
-        assert asked == [row["id"] for row in rows_of(name, home / name)]
+        put = [sample["input"] for sample in samples(tmp_path / "out", f"longtake_{name}")]
+        assert put == [asked(row, wordings[name]) for row in rows_of(name, home / name)]
 
 
 def test_its_numbers_are_those_of_longtake_eval(folder: Path, tmp_path: Path) -> None:
@@ -183,11 +185,10 @@ def test_its_numbers_are_those_of_longtake_eval(folder: Path, tmp_path: Path) ->
     told = results(tmp_path / "lmms")["results"]
     runs = {name: _own(name, home / name, tmp_path / name) for name in counts}
     for name, run in runs.items():
-        found = {
-            sample["doc"]["id"]: sample["filtered_resps"] for sample in samples(tmp_path / "lmms", f"longtake_{name}")
-        }
+        found = samples(tmp_path / "lmms", f"longtake_{name}")
         assert len(found) == counts[name] and not run.failed
-        assert found == {row.id: str(row.answer).strip() for row in run.rows}
+        assert [sample["input"] for sample in found] == [row.asked for row in run.rows]
+        assert [sample["filtered_resps"] for sample in found] == [str(row.answer).strip() for row in run.rows]
     same = [words(str(row.answer)) == words(str(row.reference)) for row in runs["msvd_qa"].rows]
     assert 0 < sum(same) < len(same)
     assert told["longtake_msvd_qa"]["same_words,none"] == pytest.approx(sum(same) / len(same))
