@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import longtake
+from chat import Chat, served
 from lmms import films
 from longtake.engines import GenerateOptions
 from longtake.evals.asking import Wording
@@ -206,6 +207,22 @@ def _own(name: str, data: Path, out: Path) -> Run:
     ran = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     return read_run(out)
+
+
+def test_a_judge_is_asked_and_what_it_cannot_score_is_counted(folder: Path, tmp_path: Path) -> None:
+    def reply(text: str) -> str:
+        return '{"pred": "yes", "score": 4}' if "colo" in text else "who knows"
+
+    all_rows = rows(folder, "rows")
+    count = films.as_msvd_qa(all_rows, tmp_path / "home" / "msvd_qa")
+    with served(Chat(reply=reply)) as chat:
+        told = {"LONGTAKE_BENCHMARKS": str(tmp_path / "home"), "LONGTAKE_JUDGE": f"{chat.url}#judge"}
+        printed = evaluate("longtake_msvd_qa", TASKS, tmp_path / "out", **told)
+    scored = sum("colo" in text for text in chat.texts)
+    assert len(chat.texts) == count and 0 < scored < count, printed
+    found = results(tmp_path / "out")["results"]["longtake_msvd_qa"]
+    assert (found["judged_right,none"], found["judged_score,none"]) == (1.0, 4.0)
+    assert found["unscored,none"] == pytest.approx(1 - scored / count)
 
 
 def test_without_the_files_a_task_says_so(tmp_path: Path) -> None:
