@@ -242,6 +242,27 @@ def test_what_failed_is_an_empty_answer_that_is_counted(
     assert len(answerer.errors) == 2
 
 
+def test_a_question_that_does_not_fit_fails_alone(model: Model, drawn: list[dict[str, Any]]) -> None:
+    wants = [about(drawn[0]), replace(about(drawn[0]), question="what " * 30_000), about(drawn[0])]
+    answerer = Answerer(model, batch_size=None, failed="empty")
+    said = answerer.answers(wants)
+    assert said[0] == said[2] and said[0].text and "limit.context" in said[1].error
+    assert answerer.reads == 1 and len(answerer.errors) == 1
+
+
+def test_what_cannot_be_read_is_tried_once(model: Model, drawn: list[dict[str, Any]], tmp_path: Path) -> None:
+    tried: list[str] = []
+
+    def visuals() -> list[str]:
+        tried.append("once")
+        return [str(tmp_path)]
+
+    wants = [wanted("x", visuals, f"what {number}?", {"max_new_tokens": 8}, AS_IS) for number in range(3)]
+    tried.clear()
+    said = Answerer(model, failed="empty").answers(wants)
+    assert len(tried) == 1 and all("media.not_a_file" in one.error for one in said)
+
+
 def test_a_fault_of_the_run_is_not_forgiven(model: Model, drawn: list[dict[str, Any]]) -> None:
     blank = replace(about(drawn[0]), question=" ")
     error = refused(lambda: Answerer(model, failed="empty").answers([blank]))

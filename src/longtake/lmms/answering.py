@@ -68,6 +68,7 @@ class Answerer:
         self._model, self._batch_size, self._failed = model, batch_size, failed
         self._seen: tuple[Medium, ...] = ()
         self._watched: Watched | None = None
+        self._refused: tuple[tuple[Medium, ...], GenerateOptions, LongtakeError] | None = None
         self.reads = 0
         """How often something was watched."""
         self.errors: list[str] = []
@@ -118,6 +119,8 @@ class Answerer:
         except LongtakeError as error:
             if self._failed == "stop" or not error.code.value.code.startswith(_OF_ONE_VIDEO):
                 raise
+            if len(wants) > 1 and self._watched is not None:  # what was seen is well; one of the questions is not
+                return [said for want in wants for said in self._some([want])]
             self.errors += [str(error)] * len(wants)
             logging.getLogger("longtake").warning("no answer to %s: %s", counted(len(wants), "question"), error)
             return [Said("", error=str(error))] * len(wants)
@@ -134,12 +137,19 @@ class Answerer:
 
     def _watch(self, wanted: Wanted) -> Watched:
         """What is wanted, read; the same as last time where that is the same."""
-        if self._watched is None or self._seen != wanted.seen:
-            self._watched = None  # before the next is read: two would not fit where one just does
+        if self._watched is not None and self._seen == wanted.seen:
+            return self._watched
+        if self._refused is not None and self._refused[:2] == (wanted.seen, wanted.options):
+            raise self._refused[2]  # a file that is damaged late would be decoded again for every question
+        self._watched = None  # before the next is read: two would not fit where one just does
+        try:
             with opened(wanted.visuals()) as videos:
                 self._watched = watch(self._model, videos, options=wanted.options)
-            self._seen = wanted.seen
-            self.reads += 1
+        except LongtakeError as error:
+            self._refused = (wanted.seen, wanted.options, error)
+            raise
+        self._seen = wanted.seen
+        self.reads += 1
         return self._watched
 
     def _refuse_missing(self, wants: Sequence[Wanted]) -> None:

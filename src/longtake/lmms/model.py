@@ -42,7 +42,8 @@ class _Longtake(lmms):  # type: ignore[misc]  # lmms-eval has no types, and is n
     def __init__(self, **given: Any) -> None:
         super().__init__()
         self.settings = Settings.read(given)
-        self.device = torch.device(own_card(self.settings.device).replace("auto", "cpu").partition(",")[0])
+        first = own_card(self.settings.device).partition(",")[0].partition("=")[0]
+        self.device = torch.device("cpu" if first == "auto" else first)
         """Where lmms-eval gathers the counts of several processes."""
         self._kept: Answerer | None = None
         self._answerer()  # a model that cannot be loaded is told before lmms-eval loads its data
