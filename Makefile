@@ -5,16 +5,19 @@
 #   make format   rewrite the sources as ruff wants them
 #   make docs     write the generated pages under docs/
 #   make bench    the full benchmarks (minutes; installs the extra `bench`)
+#   make try-lmms run the real lmms-eval on films drawn here, with nano, in an environment of its own (10 minutes)
 #   make clean    remove everything that these targets made
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 BENCH_READY := .venv/.ready-bench
+LMMS := .venv-lmms
+LMMS_READY := $(LMMS)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 SOURCES := src tests benchmarks docs
 
-.PHONY: demo test check format docs bench clean
+.PHONY: demo test check format docs bench try-lmms clean
 
 demo: $(READY)
 	$(BIN)/longtake demo
@@ -40,8 +43,12 @@ docs: $(READY)
 bench: $(BENCH_READY)
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
+# Where lmms-eval is installed, the tests with it do not skip.
+try-lmms: $(LMMS_READY)
+	OMP_NUM_THREADS=1 $(LMMS)/bin/python -m pytest --quiet tests/test_lmms.py tests/test_lmms_real.py
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo_output
+	rm -rf .venv $(LMMS) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo_output
 	find $(SOURCES) -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt
@@ -49,6 +56,10 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "setting up .venv (once; the packages are large)"
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(LMMS_READY): $(READY) tests/lmms/requirements.txt
+	sh tests/lmms/environment.sh .venv $(LMMS)
 	@touch $@
 
 $(BENCH_READY): $(READY)

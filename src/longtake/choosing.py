@@ -74,16 +74,34 @@ def weigh_letters(model: Model, point: Point, letters: Sequence[str], options: G
     return Weighed(shares, tuple(said))
 
 
-def _shares(model: Model, point: Point, answers: Sequence[str], *, stem: str) -> tuple[float, ...]:
+def likelihoods(model: Model, point: Point, answers: Sequence[str]) -> tuple[float, ...]:
+    """The natural-log probability of each of `answers` next, however the tokenizer may write it.
+
+    Raises:
+        LongtakeError: `model.nonfinite`.
+    """
+    return tuple(_scores(model, point, answers, stem="").tolist())
+
+
+def ways_to_write(model: Model, point: Point, answer: str) -> list[list[int]]:
+    """The token ids that `answer` may come as behind `point`."""
     tail = point.template.closing[-1] if point.template.closing else ""
-    behind = tail if isinstance(tail, str) else ""
+    return _spellings(model.tokenizer, tail if isinstance(tail, str) else "", answer)
+
+
+def _shares(model: Model, point: Point, answers: Sequence[str], *, stem: str) -> tuple[float, ...]:
+    shares: list[float] = _scores(model, point, answers, stem=stem).softmax(0).tolist()
+    return tuple(shares)
+
+
+def _scores(model: Model, point: Point, answers: Sequence[str], *, stem: str) -> torch.Tensor:
+    """(A,) float64."""
     scores = []
     for answer in answers:
-        ways = _spellings(model.tokenizer, behind, stem + answer)
+        ways = ways_to_write(model, point, stem + answer)
         found = [model.engine.logprobs(point.prefix, point.token_ids, ids).sum() for ids in ways]
         scores.append(torch.stack(found).logsumexp(0))
-    shares: list[float] = torch.stack(scores).double().softmax(0).tolist()
-    return tuple(shares)
+    return torch.stack(scores).double()
 
 
 def _spellings(tokenizer: Tokenizer, behind: str, answer: str) -> list[list[int]]:

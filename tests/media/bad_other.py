@@ -30,7 +30,7 @@ def sound(suffix: str, codec: str, *, cover: bool = False, seconds: int = 1) -> 
         picture = container.add_stream("mjpeg", rate=1) if cover else None
         if picture is not None:
             picture.width, picture.height, picture.pix_fmt = 160, 128, "yuvj420p"
-            picture.disposition = av.stream.Disposition.attached_pic
+            picture.disposition = av.stream.Disposition.attached_pic.value
             container.mux(picture.encode(av.VideoFrame.from_ndarray(numbered.draw(1)).reformat(format="yuvj420p")))
             container.mux(picture.encode())
         samples = stream.codec_context.frame_size or 1024

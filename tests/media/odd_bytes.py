@@ -182,7 +182,7 @@ def two_streams(*, default_first: bool) -> bytes:
     ):
         copies = [(old, new.add_stream_from_template(old.streams.video[0])) for old in (small, large)]
         if default_first:
-            copies[0][1].disposition = av.stream.Disposition.default
+            copies[0][1].disposition = av.stream.Disposition.default.value
         for old, copy in copies:
             first = old.streams.video[0].start_time
             for packet in old.demux(video=0):

@@ -37,6 +37,8 @@ from longtake.video.structure.integrity import damage_among
 from longtake.video.times import format_time
 from longtake.video.video_file import HeaderFacts, StreamFacts, VideoFile
 
+_FFMPEG_8 = 62
+"""Its libavformat. lmms-eval wants PyAV 15, which has FFmpeg 7; docs/lmms_eval.md says what was found with it."""
 _HEADER_SLACK = 0.05
 
 
@@ -246,4 +248,9 @@ def _notes(header: HeaderFacts, table: FrameTable, picture: Picture, claimed_s: 
         notes.append(f"interlaced: frames are {given}")
     if frames == 1:
         notes.append("one frame: a still picture")
+    if av.library_versions["libavformat"][0] < _FFMPEG_8:
+        notes.append(
+            "read by PyAV 15: of a trimmed file the last frame may be left out, damage in a packet not be noticed, and "
+            "colours that change inside a file not be followed; PyAV 16 has none of these faults"
+        )
     return notes

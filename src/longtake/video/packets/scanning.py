@@ -132,13 +132,13 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
                 options.heard("scan", packet.pos or 0, file_bytes)
                 for column in columns:
                     column.fold()
-            if not key and packet.has_sidedata("encryption_info"):
+            if not key and _is_encrypted(packet):
                 raise LongtakeError(
                     ErrorCode.MEDIA_CODEC, path, "the video is encrypted", "export it without protection"
                 )
             if len(key) >= options.limits.frames:
                 raise _too_many_frames(path, options)
-            has_palette = has_palette or (not key and packet.has_sidedata("palette"))
+            has_palette = has_palette or (not key and _brings_palette(packet, codec))
             packet_pts, packet_dts = packet.pts, packet.dts
             is_key = packet.is_keyframe and may_be_key(packet, codec_name)
             pts.append(NO_TIME if packet_pts is None else packet_pts)
@@ -167,6 +167,20 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: str, opti
     if "matroska" in container.format.name:
         pts_P, hidden_P = _without_those_before_zero(pts_P, hidden_P)
     return PacketTable(pts_P, dts_P, size_P, duration_P, key_P, clean_P, hidden_P, gradual_P, damaged_P)
+
+
+def _is_encrypted(packet: Packet[Any]) -> bool:
+    """PyAV tells what comes beside a packet from release 16 on; before, such frames are refused when they are decoded,
+    as damaged ones.
+    """
+    return hasattr(packet, "has_sidedata") and bool(packet.has_sidedata("encryption_info"))
+
+
+def _brings_palette(packet: Packet[Any], codec: VideoCodecContext) -> bool:
+    """Where PyAV does not tell, whatever is drawn from a palette counts: that costs time and is never wrong."""
+    if hasattr(packet, "has_sidedata"):
+        return bool(packet.has_sidedata("palette"))
+    return codec.pix_fmt == "pal8"
 
 
 def _without_those_before_zero(pts_P: Whole, hidden_P: NDArray[np.bool_]) -> tuple[Whole, NDArray[np.bool_]]:
