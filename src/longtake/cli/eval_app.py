@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from longtake.cli import options as opt
+from longtake.cli import reporting_app
 
 Reader = Annotated[
     str,
@@ -67,5 +68,6 @@ def perplexity(
 
 def with_eval(app: typer.Typer) -> typer.Typer:
     """`app` with the commands of this file under `eval`."""
+    reporting_app.add_to(eval_app)
     app.add_typer(eval_app, name="eval")
     return app
