@@ -229,13 +229,19 @@ def _said(answer: Answer) -> Answer:
 
 def loaded(looked: Looked, videos: Sequence[Video], choice: Choice, device: str | None = None) -> Model:
     """The model, with what the user swapped in it; on another device than the user named, if one is given."""
-    from longtake.loading import load
     from longtake.plan import is_still
+
+    return made(looked, choice, device, pictures=all(is_still(video) for video in videos))
+
+
+def made(looked: Looked, choice: Choice, device: str | None = None, *, pictures: bool = False) -> Model:
+    """The same before there are files; with `pictures` for nothing but pictures."""
+    from longtake.loading import load
     from longtake.prompt.templates import find_template
 
     template = None if choice.template is None else find_template(choice.template)
     model = load(choice.model, device=device or choice.device, dtype=choice.dtype, tower=choice.tower)
-    model = swapped(model, looked, choice, pictures=all(is_still(video) for video in videos))
+    model = swapped(model, looked, choice, pictures=pictures)
     model = dataclasses.replace(model, store=choice.keeping.store())
     return model if template is None else model.with_template(template, name=str(choice.template))
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from longtake.cli import measure_app
 from longtake.cli import options as opt
 from longtake.cli import reporting_app
 
@@ -36,7 +37,10 @@ TextField = Annotated[str, typer.Option("--text-field", help="Key or column that
 Computed = Annotated[Literal["float32", "bfloat16", "float16"], typer.Option("--dtype", help="What is computed in.")]
 Plot = Annotated[str | None, typer.Option("--plot", metavar="PNG", help="Draw the losses by position here.")]
 
-eval_app = typer.Typer(help="Measure models.", no_args_is_help=True, rich_markup_mode="rich")
+eval_app = typer.Typer(
+    cls=measure_app.Benchmarks, help="Measure models.", no_args_is_help=True, rich_markup_mode="rich"
+)
+measure_app.add_to(eval_app)
 
 
 @eval_app.callback()

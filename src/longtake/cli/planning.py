@@ -47,7 +47,7 @@ def plan_and_print(files: Sequence[Looked], choice: Choice, *, wish: Wish, show:
             videos = [wish.absent.video()]
         counter, model, notes = _outlined(files[0], videos, choice)
         if not counter.outline.apart:
-            counter, more = _measured(counter, anew=wish.calibrate, show=show)
+            counter, more = measured(counter, anew=wish.calibrate, show=show)
             notes += more
         elif wish.calibrate or (wanted and wanted[0] == "time"):
             reason, advice = "only processors are measured", "plan for --device cpu, or for memory"
@@ -133,7 +133,7 @@ def fitted(looked: Looked, videos: Sequence[Video], choice: Choice, *, query: Qu
         if choice.ranks not in (None, 1):
             reason, advice = "how long several ranks take is not known", "fit memory instead, or leave --ranks out"
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--fit time", reason, advice)
-        counter, _ = _measured(counter, anew=False, show=show)
+        counter, _ = measured(counter, anew=False, show=show)
     case = _case(videos, query.question, query.options)
     room = means.room(device=choice.device, apart=counter.outline.apart)
     try:
@@ -192,14 +192,20 @@ def _in_context(model: Model, case: Case) -> bool:
 
 def _outlined(looked: Looked, videos: Sequence[Video], choice: Choice) -> tuple[Counter, Model, tuple[str, ...]]:
     """The model without its weights, with what the user swapped in it."""
+    from longtake.plan import is_still
+
+    return outlined(looked, choice, pictures=all(is_still(video) for video in videos))
+
+
+def outlined(looked: Looked, choice: Choice, *, pictures: bool = False) -> tuple[Counter, Model, tuple[str, ...]]:
+    """The same before there are files; with `pictures` for nothing but pictures."""
     from longtake.costs.counting import Counter
     from longtake.costs.outlining import outline_of
     from longtake.costs.rates import kept_rates
-    from longtake.plan import is_still
     from longtake.prompt.templates import find_template
 
     outline = outline_of(choice.model, device=choice.device, dtype=choice.dtype)
-    model = swapped(outline.model, looked, choice, pictures=all(is_still(video) for video in videos))
+    model = swapped(outline.model, looked, choice, pictures=pictures)
     if choice.template is not None and not outline.notes:
         model = model.with_template(find_template(choice.template), name=choice.template)
     notes = outline.notes
@@ -210,7 +216,7 @@ def _outlined(looked: Looked, videos: Sequence[Video], choice: Choice) -> tuple[
     return counter, model, notes
 
 
-def _measured(counter: Counter, *, anew: bool, show: Show) -> tuple[Counter, tuple[str, ...]]:
+def measured(counter: Counter, *, anew: bool, show: Show) -> tuple[Counter, tuple[str, ...]]:
     """The same with what is known of this machine's speed."""
     from longtake.costs.rates import Unmeasured, rates
 

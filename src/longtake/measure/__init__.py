@@ -109,6 +109,7 @@ class Row:
         frames: how many were seen.
         tokens: that were read and said, by kind.
         degraded: some of the video could not be seen.
+        subtitles: how many lines of them the model was shown; None where none were asked for.
         seconds: by stage; reading the video counts to the first question about it. Differs from run to run.
         scored: what a judge gave, by aspect; None until it did. `why` instead of marks if it gave none.
     """
@@ -138,6 +139,7 @@ class Row:
     frames: int = 0
     tokens: Mapping[str, int] = field(default_factory=dict)
     degraded: bool = False
+    subtitles: int | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     scored: Mapping[str, Any] | None = None
 

@@ -134,6 +134,11 @@ def without(folder: Folder, failed: bool) -> Folder:
     return replace(folder, done=kept)
 
 
+def done_in(folder: Folder) -> int:
+    """How many rows its file has now."""
+    return len(_lines(folder.path / rows_file(folder.header.shard))[0])
+
+
 def read_run(path: Path) -> Run:
     """All rows in a folder: of a run, or of the shards of one.
 

@@ -1,0 +1,246 @@
+"""cli/measuring: what a user wants measured in; a run of it, or what that would take, out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from longtake.cli.asking import Choice, Drawing, Road, made
+from longtake.cli.measured import Came, told_counted, told_foreseen
+from longtake.cli.opening import opened_video
+from longtake.cli.options import Looked, Show
+from longtake.cli.output import remark, say, say_json, table
+from longtake.cli.progress import bars
+from longtake.errors import ErrorCode, LongtakeError, counted
+
+if TYPE_CHECKING:
+    from longtake.evals import Benchmark
+    from longtake.families import Model
+    from longtake.measure import Scoring
+    from longtake.measure.asking import Manner, Wording
+    from longtake.measure.foreseeing import Counted, Foreseen
+    from longtake.measure.grouping import Groups, Sheet
+    from longtake.measure.running import Measuring
+    from longtake.methods import Method
+    from longtake.video import Video
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be measured, as the user put it."""
+
+    benchmark: str
+    data: str
+    videos: str | None
+    split: str | None
+    most_items: int | None
+    wording: Wording
+    scoring: Literal["letter", "likelihood", "both"]
+
+    @property
+    def folder(self) -> Path:
+        """From which subtitles are told, and below which videos lie unless others are named."""
+        path = Path(self.data)
+        return path if path.is_dir() else path.parent
+
+    @property
+    def scorings(self) -> tuple[Scoring, ...]:
+        """The first says what is right."""
+        return ("letter", "likelihood") if self.scoring == "both" else (self.scoring,)
+
+
+@dataclass(frozen=True)
+class Going:
+    """How a run goes on, as the user put it."""
+
+    out: str | None
+    shard: str | None
+    retry_failed: bool
+    anew: bool
+    most_failed: int | None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """All that `longtake eval BENCHMARK` was given."""
+
+    wanted: Wanted
+    going: Going
+    looked: Looked
+    choice: Choice
+    drawing: Drawing
+    road: Road
+
+    def carry_out(self, *, dry: bool, show: Show) -> None:
+        """Ask what is left to ask, and print what came of all of it; with `dry` only what that would take.
+
+        Raises:
+            LongtakeError: `partial.failed` if questions have failed, after what came is printed; `usage.bad_option`;
+                `interrupted`, saying how to go on; what ends a run (measure.running).
+            typer.Exit: `partial.failed` with --json.
+        """
+        self._refuse_unfit(dry=dry)
+        # All that can be wrong in files is found before torch is imported.
+        groups = self.groups
+        from longtake.measure.foreseeing import counted_of
+
+        found = counted_of(groups, self.wanted.folder)
+        if dry:
+            self._foresee(found, show)
+            return
+        if show.talks:
+            for line in told_counted(found, self.sheet.told):
+                remark(line)
+        measuring = self._begun()
+        dropped, left = measuring.folder.dropped, sum(len(group.ids) for group in measuring.left)
+        if show.talks and dropped:
+            remark(f"{counted(dropped, 'line')} of {self.going.out} was torn, and is asked again")
+        if show.talks and not left:
+            remark(f"nothing is left to ask: all {counted(groups.count, 'row')} are in {self.going.out}")
+        with bars(wanted=show.talks) as progress, self._resumable(measuring):
+            for _ in measuring.rows(progress) if left else ():
+                pass
+        Came.of(Path(str(self.going.out)), self.benchmark, asked=left).tell(show)
+
+    @cached_property
+    def benchmark(self) -> Benchmark:
+        """With its options.
+
+        Raises:
+            LongtakeError: `usage.bad_option`.
+        """
+        from longtake import parts
+
+        name, settings = self.wanted.benchmark, self.looked.settings["benchmark"]
+        made: Benchmark = parts.build("evals.benchmarks", name, settings, label="benchmark")
+        return made
+
+    @cached_property
+    def sheet(self) -> Sheet:
+        """The questions.
+
+        Raises:
+            LongtakeError: `usage.bad_option` if they are not of the split that was named; as `read_sheet`.
+        """
+        from longtake.measure.grouping import read_sheet
+
+        sheet = read_sheet(self.benchmark, Path(self.wanted.data), most=self.wanted.most_items)
+        if self.wanted.split is not None and sheet.split.name != self.wanted.split:
+            names = ", ".join(split.name for split in self.benchmark.card.splits)
+            reason, advice = f"the files are of {sheet.split.name}: {sheet.split.why}", f"there are {names}"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, f"--split {self.wanted.split}", reason, advice)
+        return sheet
+
+    @cached_property
+    def groups(self) -> Groups:
+        """The questions by video; those of the shard, if one is named."""
+        from longtake.evals.finding import footage
+        from longtake.measure.grouping import groups_of
+
+        videos = footage(self.wanted.folder if self.wanted.videos is None else Path(self.wanted.videos))
+        return groups_of(self.sheet, videos).shard(self.going.shard)
+
+    def _refuse_unfit(self, *, dry: bool) -> None:
+        """Refuse options that would mean nothing."""
+        if not dry and self.going.out is None:
+            reason, advice = "is missing: rows have to go somewhere", "name a folder, or only plan with --dry-run"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--out", reason, advice)
+        self.road.refuse_unfit(self.looked)
+        if self.road.method and self.wanted.scoring != "letter" and self.wanted.wording != "template":
+            reason = f"--method {self.road.method} weighs options only where it offers them itself"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--scoring", reason, "add --prompt template")
+
+    def _opener(self, path: Path) -> AbstractContextManager[Video]:
+        return opened_video(str(path), self.looked.way)
+
+    def _manner(self, model: Model) -> Manner:
+        from longtake.measure.asking import Manner
+
+        return Manner(self.benchmark, self.wanted.wording, model.template)
+
+    def _begun(self) -> Measuring:
+        """The run, with what it has left in its folder."""
+        from longtake.measure.heading import Settings, header_of
+        from longtake.measure.rows import begin, without
+        from longtake.measure.running import Asking, Measuring
+
+        method = None if self.road.method is None else self.road.part(self.looked.settings["method"])
+        options, scorings = self.drawing.options(), self.wanted.scorings
+        model = made(self.looked, self.choice)
+        manner = self._manner(model)
+        way = self.looked.way
+        reading = {"on_corrupt": way.on_corrupt, "deinterlace": way.deinterlace, "limits": list(way.limits)}
+        settings = Settings(scorings, options, method, self.road.reader, reading, self.going.shard)
+        header = header_of(self.sheet, manner, model, settings)
+        folder = begin(Path(str(self.going.out)), header, anew=self.going.anew)
+        folder = without(folder, failed=self.going.retry_failed)
+        road = self._way_to_answers(model, method, options)
+        asking = Asking(road, manner, scorings, self._opener, self.wanted.folder)
+        return Measuring(asking, self.groups, folder, self.going.most_failed)
+
+    def _way_to_answers(self, model: Model, method: Method | None, options: Any) -> Any:
+        from longtake.measure.roads import ByMethod, Straight
+
+        if method is None:
+            return Straight(model, self.wanted.scorings, options)
+        from longtake.methods import Team
+        from longtake.readers.finding import find_reader
+
+        reader = find_reader(self.road.reader, model, device=self.choice.device, dtype=self.choice.dtype)
+        team = Team(model, reader)
+        team.who_reads.check()
+        return ByMethod(method, team, options)
+
+    @contextmanager
+    def _resumable(self, measuring: Measuring) -> Iterator[None]:
+        """Tells whoever stops the run that it can go on.
+
+        Raises:
+            LongtakeError: `interrupted`.
+        """
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            from longtake.measure.rows import done_in
+
+            rows = done_in(measuring.folder)
+            reason = f"stopped by Ctrl-C; {rows:,} of {counted(measuring.groups.count, 'question')} have their rows"
+            advice = "run the same command again to go on from there"
+            raise LongtakeError(ErrorCode.INTERRUPTED, str(self.going.out), reason, advice) from error
+
+    def _foresee(self, found: Counted, show: Show) -> None:
+        """What is there, what is missing, and what asking would take."""
+        foreseen, notes = self._foreseen(show)
+        if show.as_json:
+            told = {"split": self.sheet.told, "split_why": self.sheet.split.why, "shard": self.going.shard}
+            say_json({**told, **asdict(found), "plan": foreseen and asdict(foreseen), "notes": list(notes)})
+            return
+        say("\n".join(told_counted(found, self.sheet.told)))
+        if foreseen is not None:
+            say(table(told_foreseen(foreseen)))
+        for note in notes:
+            say(f"note: {note}")
+
+    def _foreseen(self, show: Show) -> tuple[Foreseen | None, tuple[str, ...]]:
+        from longtake.cli.planning import measured, outlined
+        from longtake.costs.rehearsing import Unrehearsed
+        from longtake.measure.foreseeing import Forecast
+
+        if self.road.method is not None:
+            return None, (f"what --method {self.road.method} takes is not planned",)
+        try:
+            counter, model, notes = outlined(self.looked, self.choice)
+            if counter.outline.apart:
+                notes += ("seconds are not told: only processors are measured",)
+            else:
+                counter, more = measured(counter, anew=False, show=show)
+                notes += more
+            manner, options = self._manner(model), self.drawing.options()
+            forecast = Forecast(counter, model, manner, self.wanted.scorings, options, self._opener)
+            return forecast.of(self.groups), notes
+        except Unrehearsed as error:
+            return None, (f"what it takes cannot be told without the model's weights: {error}",)
