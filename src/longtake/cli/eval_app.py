@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from longtake.cli import measure_app
+from longtake.cli import judging_app, measure_app
 from longtake.cli import options as opt
 from longtake.cli import reporting_app
 
@@ -73,5 +73,6 @@ def perplexity(
 def with_eval(app: typer.Typer) -> typer.Typer:
     """`app` with the commands of this file under `eval`."""
     reporting_app.add_to(eval_app)
+    judging_app.add_to(eval_app)
     app.add_typer(eval_app, name="eval")
     return app

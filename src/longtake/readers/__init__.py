@@ -24,12 +24,14 @@ class Reply:
         text: the words.
         read_tokens, new_tokens: what reading and saying them took; None where the reader does not tell.
         cut: whether it was stopped because it went on too long.
+        by: which model says that it said so, where that is told; "" else.
     """
 
     text: str
     read_tokens: int | None
     new_tokens: int | None
     cut: bool
+    by: str = ""
 
 
 @dataclass(frozen=True)

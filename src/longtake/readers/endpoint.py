@@ -9,13 +9,16 @@ redirects are not followed.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,6 +52,8 @@ class Patience:
         pause_s: before the second try; doubled before each later one.
         longest_pause_s: also where the other side asks for more (Retry-After).
         reply_bytes: more is not read.
+        whole_s: for all tries of one question and the pauses between them; no try begins that would be later.
+        waits_for_server: nobody there at all may be gone the next time too: a server that is started anew.
     """
 
     connect_s: float = 10.0
@@ -57,6 +62,8 @@ class Patience:
     pause_s: float = 1.0
     longest_pause_s: float = 30.0
     reply_bytes: int = 4 << 20
+    whole_s: float = math.inf
+    waits_for_server: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ class Endpoint:
 
     def count(self, text: str) -> int:
         """About so many tokens."""
-        return len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN + 1
+        return guessed_tokens(text)
 
     def count_prompt(self, text: str) -> int:
         """About as many: its template is not known."""
@@ -123,10 +130,18 @@ class Endpoint:
                 `usage.blank_question`, `usage.bad_text`.
         """
         refuse_unreadable(text)
-        reply = self._reply(self._asked("POST", "chat/completions", self._request(text, options)))
+        reply = self.say([{"role": "user", "content": text}], options)
         if on_text:
             on_text(reply.text)
         return reply
+
+    def say(self, messages: Sequence[Mapping[str, str]], options: GenerateOptions) -> Reply:
+        """What comes next in a conversation; `messages` have a `role` and a `content` each.
+
+        Raises:
+            LongtakeError: `network.*`, as `read`.
+        """
+        return self._reply(self._asked("POST", "chat/completions", self._request(messages, options)))
 
     def pick(self, text: str, answers: Sequence[str], options: GenerateOptions, *, letters: bool = False) -> Picked:
         """The one of `answers` that the reply names; no probabilities.
@@ -141,12 +156,12 @@ class Endpoint:
             raise _bad_reply(self.name, f"{wanted}, and {self._shown(reply.text)!r} came")
         return Picked(named[0], None, reply.read_tokens, reply.new_tokens)
 
-    def _request(self, text: str, options: GenerateOptions) -> bytes:
+    def _request(self, messages: Sequence[Mapping[str, str]], options: GenerateOptions) -> bytes:
         # OpenAI has renamed the limit; others know it by its first name.
         limit = "max_completion_tokens" if urlsplit(self.address).hostname == OPENAI else "max_tokens"
         asked = {
             "model": self.model,
-            "messages": [{"role": "user", "content": text}],
+            "messages": list(messages),
             limit: options.max_new_tokens,
             "temperature": options.temperature,
             "seed": options.seed,
@@ -155,15 +170,18 @@ class Endpoint:
 
     def _asked(self, method: str, path: str, request: bytes = b"") -> bytes:
         """The body of a reply with status 200; what passes is tried again."""
-        pause_s = self.patience.pause_s
-        for left in reversed(range(self.patience.tries)):
+        pause_s, begin_s = self.patience.pause_s, time.monotonic()
+        for tried in range(1, self.patience.tries + 1):
             try:
                 return self._asked_once(method, path, request)
             except _Passing as passing:
-                if not left:
-                    times = f", {self.patience.tries} times in a row" if self.patience.tries > 1 else ""
-                    raise _unreachable(self.name, f"{passing.reason}{times}") from passing
-                self.wait(min(max(pause_s, passing.pause_s), self.patience.longest_pause_s))
+                wait_s = min(max(pause_s, passing.pause_s), self.patience.longest_pause_s)
+                late = time.monotonic() - begin_s + wait_s > self.patience.whole_s
+                if late or tried == self.patience.tries:
+                    times = f", {tried} times in a row" if tried > 1 else ""
+                    limit = f"; another try would take more than {self.patience.whole_s:g} s" if late else ""
+                    raise _unreachable(self.name, f"{passing.reason}{times}{limit}") from passing
+                self.wait(wait_s)
                 pause_s *= 2
         raise ValueError(f"tries is {self.patience.tries}; want at least 1")
 
@@ -179,7 +197,10 @@ class Endpoint:
                 body = self._body(response.iter_raw())
                 return self._checked(response.status_code, response.headers, body)
         except httpx2.ConnectError as error:
-            raise _unreachable(self.name, f"nobody answers: {_told(error)}") from error
+            reason = f"nobody answers: {_told(error)}"
+            if self.patience.waits_for_server:
+                raise _Passing(reason) from error
+            raise _unreachable(self.name, reason) from error
         except httpx2.TimeoutException as error:
             raise _Passing(f"no reply in time ({type(error).__name__})") from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
@@ -214,15 +235,21 @@ class Endpoint:
         try:
             told = json.loads(body)
             choice = told["choices"][0]
-            text, usage, end = choice["message"]["content"], told.get("usage"), choice.get("finish_reason")
+            message, usage, end = choice["message"], told.get("usage"), choice.get("finish_reason")
+            text, refusal, by = message.get("content"), message.get("refusal"), told.get("model")
         except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
             said = self._shown(body.decode("utf-8", "replace"))
             raise _bad_reply(self.name, f"it is no chat completion: {said!r}") from error
+        if isinstance(refusal, str) and refusal.strip():
+            raise _refused(self.name, f"will not answer: {self._shown(refusal)!r}")
+        if end == "content_filter":
+            raise _refused(self.name, "its reply was filtered for what it says")
         if not isinstance(text, str) or not text.strip():
             raise _bad_reply(self.name, "it holds no words")
         counts = usage if isinstance(usage, dict) else {}
         read, new = (_count(counts.get(key)) for key in ("prompt_tokens", "completion_tokens"))
-        return Reply(text.strip(), read, new, cut=end == "length")
+        named = self._shown(by) if isinstance(by, str) else ""
+        return Reply(text.strip(), read, new, cut=end == "length", by=named)
 
     def _shown(self, text: str) -> str:
         """Some of what the other side says, on one line; the key, if it says that, left out."""
@@ -242,13 +269,21 @@ class _OtherRefusal(LongtakeError):
     """The other side refuses, and not because of the key."""
 
 
+def guessed_tokens(text: str) -> int:
+    """About so many tokens, in whichever vocabulary."""
+    return len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN + 1
+
+
 def is_address(name: str) -> bool:
     """Whether a reader's name is an address; else it is a model's."""
     return name.lower().startswith(("http://", "https://"))
 
 
-def endpoint_at(name: str) -> Endpoint:
+def endpoint_at(name: str, *, option: str = "--reader") -> Endpoint:
     """The reader that `name` spells, `http://host:port/v1#model`; its key is in the environment.
+
+    Args:
+        option: what the user wrote it behind.
 
     Raises:
         LongtakeError: `usage.bad_option` for an address that is none, that names no model or holds a password, and for
@@ -259,9 +294,9 @@ def endpoint_at(name: str) -> Endpoint:
         parts = urlsplit(address)
         whole = bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
-        raise _bad_option("--reader", "is not written like an address", _SPELLING) from None
+        raise _bad_option(option, "is not written like an address", _SPELLING) from None
     if parts.username is not None or parts.password is not None:
-        raise _bad_option("--reader", "the address holds a password", f"put the key into {KEY}, and leave it out here")
+        raise _bad_option(option, "the address holds a password", f"put the key into {KEY}, and leave it out here")
     if not whole or parts.query or not model.strip() or not address.isprintable() or " " in address:
         raise _bad_option(name, "is not written like an address and a model", _SPELLING)
     key = os.environ.get(KEY, "").strip()
@@ -317,8 +352,15 @@ def _told(error: Exception) -> str:
 
 
 def _seconds(text: str | None) -> float:
-    """Retry-After in seconds; 0 where it is a date or nothing."""
-    return float(text) if text and re.fullmatch(r"\d{1,6}(\.\d+)?", text.strip()) else 0.0
+    """Retry-After in seconds from now, whether it is told so or as a date; 0 where it is nothing, or over."""
+    if text and re.fullmatch(r"\d{1,6}(\.\d+)?", text.strip()):
+        return float(text)
+    try:
+        then = parsedate_to_datetime(text or "")
+    except ValueError:
+        return 0.0
+    aware = then if then.tzinfo else then.replace(tzinfo=UTC)
+    return max(0.0, (aware - datetime.now(UTC)).total_seconds())
 
 
 def _bad_option(subject: str, reason: str, advice: str) -> LongtakeError:
@@ -328,6 +370,11 @@ def _bad_option(subject: str, reason: str, advice: str) -> LongtakeError:
 def _unreachable(name: str, reason: str) -> LongtakeError:
     advice = "check the address, and that a server runs there; then ask again"
     return LongtakeError(ErrorCode.NETWORK_UNREACHABLE, name, reason, advice)
+
+
+def _refused(name: str, reason: str) -> LongtakeError:
+    advice = "ask otherwise, or another model; nothing was made up in its place"
+    return LongtakeError(ErrorCode.NETWORK_REFUSED, name, reason, advice)
 
 
 def _bad_reply(name: str, reason: str) -> LongtakeError:
