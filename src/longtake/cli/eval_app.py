@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from longtake.cli import judging_app, measure_app
+from longtake.cli import judging_app, measure_app, reporting_app
 from longtake.cli import options as opt
-from longtake.cli import reporting_app
 
 Reader = Annotated[
     str,

@@ -69,6 +69,7 @@ class Account:
         figures: what the benchmark's authors report, the chief one first.
         frames: that were seen, on average over the questions that did not fail; None where none did.
         tokens: visual ones, likewise.
+        own_marks: the run itself has marked open answers (needles in a haystack).
         chances: of figures of multiple choice, what guessing among the options gets.
         notes: what else is to be known about it.
     """
@@ -84,6 +85,7 @@ class Account:
     figures: tuple[Figure, ...]
     frames: float | None
     tokens: float | None
+    own_marks: bool = False
     chances: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -97,6 +99,7 @@ class Account:
         """How answers were marked, in words: `letter`, `letter, as released`, `judge gpt-x`."""
         told: list[str] = [self.scoring] if self.scoring else []
         told += [f"judge {self.judge}"] if self.judge else []
+        told += ["the run itself"] if self.own_marks and not self.judge else []
         told += ["as released"] if self.rule == "released" else []
         return ", ".join(told) or "not marked"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -12,12 +12,11 @@ from longtake import parts
 from longtake.errors import ErrorCode, LongtakeError, counted
 from longtake.evals import Benchmark, Item
 from longtake.evals.figures import RIGHT, Figure, Mark
-from longtake.evals.judged import MATCH, OPEN, SCORE
 from longtake.evals.released import differing
 from longtake.measure import NOT_JUDGED, Row, Run, Scoring
 from longtake.measure.rows import read_run
 from longtake.reports import Account, Counts, Rule
-from longtake.reports.judging import Judged, judged_row, judgements_in
+from longtake.reports.judging import NOBODY, Said, is_judged, judgements_of
 from longtake.reports.marking import released_marks
 
 CHIEF_OF_ALL = ("accuracy",)
@@ -36,15 +35,14 @@ def accounts_of(folder: Path, *, rules: Sequence[Rule] = ("right",), judges: Seq
         LongtakeError: `usage.bad_option` where there is no run, or no such judge or benchmark; `data.bad`.
     """
     run = read_run(folder)
-    told = judgements_in(folder, judges)
-    choice, judged = any(row.options for row in run.rows), any(_is_judged(row) for row in run.rows)
+    told = judgements_of(run, folder, judges)
+    choice, judged = any(row.options for row in run.rows), any(map(is_judged, run.rows))
     ways: Sequence[Scoring | None] = (run.header.scoring or ("letter",)) if choice else (None,)
-    names = list(told) if judged and told else [""]
     accounts = []
-    for rule, way, name in product(rules, ways, names):
+    for rule, way, said in product(rules, ways, told if judged and told else [NOBODY]):
         # What the options' likelihoods are was never marked by a released script.
         if rule == "right" or way != "likelihood":
-            accounts.append(_account(folder, run, rule=rule, way=way, judged=(name, told.get(name, {}))))
+            accounts.append(_account(folder, run, rule=rule, way=way, said=said))
     return accounts
 
 
@@ -65,20 +63,14 @@ def benchmark_of(run: Run, folder: Path) -> Benchmark:
     return made
 
 
-def row_marks(row: Row, *, rule: Rule, way: Scoring | None, judged: Judged | None) -> tuple[Mark, ...]:
+def row_marks(row: Row, *, rule: Rule, way: Scoring | None, said: Said) -> tuple[Mark, ...]:
     """What a question is worth, by a rule, a scoring and what a judge said."""
-    if rule == "released":
-        found = released_marks(row, None if judged is None else judged.reply)
-        if found is not None:
-            return found
-    return judged_row(row, judged).marks(way or "letter")
+    found = released_marks(row, said.replies(row)) if rule == "released" else None
+    return said.row(row).marks(way or "letter") if found is None else found
 
 
-def _account(
-    folder: Path, run: Run, *, rule: Rule, way: Scoring | None, judged: tuple[str, Mapping[str, Judged]]
-) -> Account:
-    judge, said = judged
-    marks = [row_marks(row, rule=rule, way=way, judged=said.get(row.id)) for row in run.rows]
+def _account(folder: Path, run: Run, *, rule: Rule, way: Scoring | None, said: Said) -> Account:
+    marks = [row_marks(row, rule=rule, way=way, said=said) for row in run.rows]
     benchmark = benchmark_of(run, folder)
     figures = benchmark.figures([mark for some in marks for mark in some])
     whole = [row for row in run.rows if row.error is None]
@@ -90,13 +82,14 @@ def _account(
         title=benchmark.card.title,
         rule=rule,
         scoring=way,
-        judge=judge,
+        judge=said.name,
         counts=_counts(run, marks),
         figures=figures,
         frames=_mean([row.frames for row in whole]),
         tokens=_mean([visual_tokens(row) for row in whole]),
+        own_marks=any(row.scored is not None for row in run.rows),
         chances=chances,
-        notes=tuple(_notes(run, rule=rule, way=way, said=said, judge=judge)),
+        notes=tuple(_notes(run, rule=rule, way=way, said=said)),
     )
 
 
@@ -114,14 +107,15 @@ def _counts(run: Run, marks: Sequence[Sequence[Mark]]) -> Counts:
     return Counts(run.header.items, len(run.rows), scored, failed, unscored, unreadable, min(kept_back, unscored))
 
 
-def _notes(run: Run, *, rule: Rule, way: Scoring | None, said: Mapping[str, Judged], judge: str) -> list[str]:
+def _notes(run: Run, *, rule: Rule, way: Scoring | None, said: Said) -> list[str]:
     """What is to be known about an account besides its figures."""
-    notes = []
+    notes = [f"the judge {said.name} is {said.model}"] if said.model and said.model != said.name else []
+    notes += said.notes
     if rule == "released" and way == "letter":
         notes.append(_differing(run))
-    if rule == "released" and judge:
+    if rule == "released" and said.name:
         notes += _judged_otherwise(run, said)
-    if any(_is_judged(row) for row in run.rows) and not judge:
+    if not said.name and any(is_judged(row) and row.scored is None and row.error is None for row in run.rows):
         notes.append(f"{NOT_JUDGED}: see `longtake eval judge`")
     degraded = sum(row.degraded for row in run.rows)
     if degraded:
@@ -144,31 +138,25 @@ def _differing(run: Run) -> str:
     return told
 
 
-def _judged_otherwise(run: Run, said: Mapping[str, Judged]) -> list[str]:
-    """The same of a judge's replies."""
-    rows = [row for row in run.rows if row.aspects == OPEN and row.error is None and row.id in said]
-    strange = sum(_is_judged(row) and row.aspects != OPEN for row in run.rows)
-    notes = []
-    if rows:
-        pairs = [
-            [_by_aspect(row_marks(row, rule=rule, way=None, judged=said[row.id])) for rule in ("right", "released")]
-            for row in rows
-        ]
-        counts = [sum(ours.get(aspect) != theirs.get(aspect) for ours, theirs in pairs) for aspect in (MATCH, SCORE)]
-        notes.append(
-            f"of {len(rows):,} replies {counts[0]:,} are taken for another match, {counts[1]:,} for another score"
-        )
+def _judged_otherwise(run: Run, said: Said) -> list[str]:
+    """How many marks a released script takes a judge's replies for otherwise than longtake's rule."""
+    rows = [row for row in run.rows if row.id in said.lines and row.error is None]
+    counts: dict[str, list[int]] = {}
+    strange = 0
+    for row in rows:
+        theirs = released_marks(row, said.replies(row))
+        if theirs is None:
+            strange += 1
+            continue
+        ours = {mark.aspect: mark.value for mark in row_marks(row, rule="right", way=None, said=said)}
+        for mark in theirs:
+            counted_so_far = counts.setdefault(mark.aspect, [0, 0])
+            counted_so_far[0] += 1
+            counted_so_far[1] += mark.value != ours.get(mark.aspect)
+    notes = [f"{aspect}: {other:,} of {total:,} replies marked otherwise" for aspect, (total, other) in counts.items()]
     if strange:
-        notes.append(f"{counted(strange, 'item')} marked by longtake's rule: a released one reads other replies")
+        notes.append(f"{counted(strange, 'item')} marked by longtake's rule: no released script reads such replies")
     return notes
-
-
-def _by_aspect(marks: Sequence[Mark]) -> dict[str, float | None]:
-    return {mark.aspect: mark.value for mark in marks}
-
-
-def _is_judged(row: Row) -> bool:
-    return bool(row.aspects) and not row.options
 
 
 def _chances(figures: Sequence[Figure], items: Sequence[Item]) -> dict[str, float]:
@@ -205,15 +193,15 @@ def _mean(values: Sequence[Any]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def marked(run: Run, *, rule: Rule, way: Scoring | None, said: Mapping[str, Judged]) -> list[Mark]:
+def marked(run: Run, *, rule: Rule, way: Scoring | None, said: Said) -> list[Mark]:
     """All marks of a run; what `pairing` compares."""
-    return [mark for row in run.rows for mark in row_marks(row, rule=rule, way=way, judged=said.get(row.id))]
+    return [mark for row in run.rows for mark in row_marks(row, rule=rule, way=way, said=said)]
 
 
 def aspects_of(run: Run) -> tuple[str, ...]:
     """What is marked in a run: RIGHT where something is of choice, and what judges look at."""
     choice = (RIGHT,) if any(row.options for row in run.rows) else ()
-    return (*choice, *dict.fromkeys(aspect for row in run.rows if _is_judged(row) for aspect in row.aspects))
+    return (*choice, *dict.fromkeys(aspect for row in run.rows if is_judged(row) for aspect in row.aspects))
 
 
 def without_rows(run: Run, ids: frozenset[str]) -> Run:

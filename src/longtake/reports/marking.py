@@ -1,26 +1,36 @@
-"""reports.marking: a row and a judge's reply in; its marks as the papers' released scripts give them out."""
+"""reports.marking: a row and a judge's replies in; its marks as the papers' released scripts give them out."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from longtake.evals.figures import Mark
 from longtake.evals.judged import MATCH, OPEN, SCORE
 from longtake.evals.released import LETTERS, released_option, released_reply, released_said
 from longtake.measure import KEPT_BACK, NOT_JUDGED, Row
 
-NOT_KEPT = "the released script keeps no such reply"
+NOT_KEPT, ENDS = "the released script keeps no such reply", "the released script ends at this reply"
+ALONE = frozenset({"correctness", "detail", "context", "temporal", "consistency"})
+"""Aspects that a judge is asked about one by one (VCGBench), each with a reply that holds a score."""
 
 
-def released_marks(row: Row, reply: str | None) -> tuple[Mark, ...] | None:
-    """What a released script makes of an answer, or of a judge's reply to it; None where none is about such questions.
+def released_marks(row: Row, replies: Mapping[str, str | None]) -> tuple[Mark, ...] | None:
+    """What a released script makes of an answer, or of a judge's replies to it; None where it marks no such.
 
     An empty answer, which ends the script of multiple choice, is wrong. Figures of these marks are what the scripts
     print: a reply that is kept counts as a score, of 0 where none is found in it.
+
+    Args:
+        replies: by what was asked (`judges.prompts.KINDS`).
     """
     if row.options:
         return (_chosen(row),)
-    return _judged(row, reply) if row.aspects == OPEN else None
+    if row.aspects == OPEN:
+        return _open(row, replies.get("open"))
+    if row.aspects and set(row.aspects) <= ALONE:
+        return tuple(_alone(row, aspect, replies.get(aspect)) for aspect in row.aspects)
+    return None
 
 
 def _chosen(row: Row) -> Mark:
@@ -31,16 +41,28 @@ def _chosen(row: Row) -> Mark:
     return Mark(item, float(said == LETTERS[item.right : item.right + 1]), unreadable=said == "none")
 
 
-def _judged(row: Row, reply: str | None) -> tuple[Mark, ...]:
-    item = row.item
+def _open(row: Row, reply: str | None) -> tuple[Mark, ...]:
+    found, why = _found(row, reply)
+    if found is None:
+        return tuple(Mark(row.item, None, aspect, why=why) for aspect in OPEN)
+    score, match = found
+    matched = Mark(row.item, None if match is None else float(match), MATCH, why="" if match is not None else "no pred")
+    return (matched, Mark(row.item, float(score), SCORE))
+
+
+def _alone(row: Row, aspect: str, reply: str | None) -> Mark:
+    found, why = _found(row, reply)
+    return Mark(row.item, None, aspect, why=why) if found is None else Mark(row.item, float(found[0]), aspect)
+
+
+def _found(row: Row, reply: str | None) -> tuple[tuple[int, bool | None] | None, str]:
+    """The score and the yes or no in a reply; None and why where the script has none."""
+    if row.error is not None or reply is None:
+        return None, row.error or NOT_JUDGED
     stored = released_reply(reply)
-    if row.error is not None or reply is None or not stored.written:
-        why = row.error or (NOT_JUDGED if reply is None else NOT_KEPT)
-        return tuple(Mark(item, None, aspect, why=why) for aspect in OPEN)
+    if not stored.written:
+        return None, NOT_KEPT
     try:
-        value = stored.value
+        return released_said(stored.value), ""
     except json.JSONDecodeError:
-        return tuple(Mark(item, None, aspect, why="the released script ends at this reply") for aspect in OPEN)
-    score, match = released_said(value)
-    matched = Mark(item, None, MATCH, why="neither yes nor no") if match is None else Mark(item, float(match), MATCH)
-    return (matched, Mark(item, float(score), SCORE))
+        return None, ENDS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from longtake.measure import Run, Scoring
 from longtake.measure.rows import read_run
 from longtake.reports import Rule
 from longtake.reports.accounting import aspects_of, marked, without_rows
-from longtake.reports.judging import Judged, judgements_in
+from longtake.reports.judging import NOBODY, Said, judgements_of
 
 
 @dataclass(frozen=True)
@@ -88,17 +88,19 @@ def compare_runs(first: Path, second: Path, terms: Terms) -> Comparison:
         only = f"{len(ids[0] - ids[1]):,} questions stand in {first} alone, {len(ids[1] - ids[0]):,} in {second} alone"
         raise _refused(f"{first}, {second}", only, "take --common to compare what both were asked")
     _same_answers(runs, shared, second)
-    judge = _judge([judgements_in(folder, [terms.judge] if terms.judge else ()) for folder in (first, second)])
+    wanted = [terms.judge] if terms.judge else ()
+    folders = (first, second)
+    said = _judge([judgements_of(run, folder, wanted) for run, folder in zip(runs, folders, strict=True)])
     scoring = terms.scoring or (runs[0].header.scoring or ("letter",))[0]
     marks = [
-        marked(without_rows(run, shared), rule=terms.rule, way=scoring, said=said)
-        for run, said in zip(runs, judge[1], strict=True)
+        marked(without_rows(run, shared), rule=terms.rule, way=scoring, said=one)
+        for run, one in zip(runs, said, strict=True)
     ]
     found = tuple(_compared(marks[0], marks[1], aspect, terms.seed) for aspect in _shared_aspects(runs, marks))
     if not found:
         raise _refused(f"{first}, {second}", "no question has a score in both", "judge them, or run them to their end")
     lack = tuple(_lack(folder, run, some) for folder, run, some in zip((first, second), runs, marks, strict=True))
-    return Comparison(len(shared), left_out, judge[0], scoring, found, tuple(one for one in lack if one))
+    return Comparison(len(shared), left_out, said[0].name, scoring, found, tuple(one for one in lack if one))
 
 
 def _compared(first: Sequence[Mark], second: Sequence[Mark], aspect: str, seed: int) -> Compared:
@@ -135,17 +137,18 @@ def _same_answers(runs: Sequence[Run], ids: frozenset[str], second: Path) -> Non
         raise _refused(str(second), reason, "compare runs over the same files")
 
 
-def _judge(told: Sequence[Mapping[str, Mapping[str, Judged]]]) -> tuple[str, list[Mapping[str, Judged]]]:
-    """The one judge that both runs have, and what it said of each.
+def _judge(told: Sequence[Sequence[Said]]) -> list[Said]:
+    """What the one judge that both runs have said of each; nobody, if there is none.
 
     Raises:
         LongtakeError: `usage.bad_option` if there are several.
     """
-    both = [name for name in told[0] if name in told[1]]
+    second = {one.name: one for one in told[1]}
+    both = [one for one in told[0] if one.name in second]
     if len(both) > 1:
-        raise _refused("--judge", f"both runs were marked by {', '.join(both)}", "name one of them")
-    name = both[0] if both else ""
-    return name, [one.get(name, {}) for one in told]
+        reason = f"both runs were marked by {', '.join(one.name for one in both)}"
+        raise _refused("--judge", reason, "name one of them")
+    return [both[0], second[both[0].name]] if both else [NOBODY, NOBODY]
 
 
 def _lack(folder: Path, run: Run, marks: Sequence[Mark]) -> str:

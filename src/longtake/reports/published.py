@@ -118,7 +118,7 @@ class Published:
     @property
     def values(self) -> Mapping[str, float]:
         """All figures, shares between 0 and 1."""
-        return {**{name: value / 100 for name, value in self.percent.items()}, **self.scores}
+        return {**{name: round(value / 100, 6) for name, value in self.percent.items()}, **self.scores}
 
     @property
     def differs(self) -> tuple[str, ...]:
@@ -158,7 +158,13 @@ def otherwise(rows: Sequence[Published], accounts: Sequence[Account]) -> tuple[s
     unlike = [row.name for row in rows if row.frames and row.frames not in seen and row.measured.questions]
     if unlike:
         told.append(f"no run here saw as many frames as {'; '.join(unlike)}")
-    return (*told, *_each(note for row in rows for note in row.differs))
+    told += _each(note for row in rows for note in row.measured.differs)
+    of = {note: _each(row.setting.model for row in rows if note in row.setting.differs) for note in _own(rows)}
+    return (*told, *(f"{', '.join(models)}: {note}" for note, models in of.items()))
+
+
+def _own(rows: Sequence[Published]) -> list[str]:
+    return _each(note for row in rows for note in row.setting.differs)
 
 
 def _each(values: Iterable[str]) -> list[str]:

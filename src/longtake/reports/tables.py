@@ -246,7 +246,7 @@ def _csv_published(row: Published) -> Iterator[dict[str, object]]:
         "source": row.source,
     }
     for name, value in row.values.items():
-        yield {**own, "figure": name, "value": round(value, 6)}
+        yield {**own, "figure": name, "value": value}
 
 
 def _object(account: Account) -> dict[str, object]:
