@@ -29,6 +29,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --quiet tests/test_rooms.py
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python recipes/papers/generate.py --check
 
 format: $(READY)
 	$(BIN)/ruff format $(SOURCES)
@@ -36,6 +37,7 @@ format: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
+	$(BIN)/python recipes/papers/generate.py
 
 bench: $(BENCH_READY)
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from longtake.errors import counted
 from longtake.evals import Item
 from longtake.evals.judged import OPEN
 from longtake.evals.released import differing
@@ -219,9 +220,10 @@ def test_released_and_right_differ_as_recorded(cli: Cli, golden: Path, tmp_path:
     assert values[1] == recorded / len(told)
     found = differing(items, {row.id: str(row.answer) for row in rows})
     assert values[0] == found.right / len(told)
-    assert (values[0] != values[1]) == (right in "ADE") and found.ids
+    assert (values[0] != values[1]) == (right in "ADE")
+    assert bool(found.ids) == (right != "C")
     assert both[1]["notes"] == [
-        f"{len(found.ids)} items of {len(told)} marked otherwise: {found.right} right by longtake's rule, {recorded} "
+        f"{counted(len(found.ids), 'item')} of {len(told)} marked otherwise: {found.right} right by longtake's rule, {recorded} "
         "by the released one; the released script ends at 1 empty answer, counted as wrong here"
     ]
 

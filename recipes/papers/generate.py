@@ -21,9 +21,11 @@ HERE = Path(__file__).resolve().parent
 COSTS = HERE / "costs.json"
 HEAD = "Written by recipes/papers/generate.py from src/longtake/reports/published.toml: do not edit."
 DEVICE = ["--device", "cuda"]
-PLANNED = [*DEVICE, "--device-memory", "80GiB", "--duration", "2:00:00"]
+PLANNED = [*DEVICE, "--device-memory", "80GiB", "--duration", "0:03:00"]
 A100_OPERATIONS = 312e12
 """A second, of bfloat16 matrices, as its maker's data sheet says; half of it is reckoned with (recipes/longva_7b)."""
+A100_BYTES = 2.039e12
+"""A second, from the memory of one with 80 GB; the same sheet."""
 NEEDLES = ("vniah", "textneedle")
 
 
@@ -111,7 +113,9 @@ def plan_all() -> dict[str, Any]:
         plan = json.loads(told.stdout)
         found[name] = {
             "visual_tokens": plan["tokens"]["visual"],
+            "new_tokens": plan["tokens"]["new"],
             "memory_bytes": plan["memory_bytes"],
+            "weights_bytes": plan["bytes"]["weights"],
             "fits_80_gib": plan["fits_memory"],
             "fits_context": plan["fits_context"],
             "watch_operations": round(plan["operations"]["watch"]),
@@ -130,11 +134,26 @@ def cost_told(row: Published, costs: Mapping[str, Any]) -> str:
     told[1] += "" if cost["fits_80_gib"] else ", more than one device of 80 GiB"
     if row.measured.questions and row.benchmark not in NEEDLES:
         videos = row.measured.videos or row.measured.questions
-        operations = videos * cost["watch_operations"] + row.measured.questions * cost["ask_operations"]
         at_most = "" if row.measured.videos else "at most "
         told.append(f"{row.measured.questions:,} questions on {at_most}{videos:,} videos")
-        told.append(f"{at_most}{operations / (A100_OPERATIONS / 2) / 3600:.1f} h")
+        told.append(f"{at_most}{_time(_seconds(cost, videos, row.measured.questions))}")
     return "; ".join(told)
+
+
+def _seconds(cost: Mapping[str, Any], videos: int, questions: int) -> float:
+    """What is computed at half the speed of the data sheet; and each new token reads all weights once."""
+    operations = videos * cost["watch_operations"] + questions * cost["ask_operations"]
+    read_bytes = questions * cost["new_tokens"] * cost["weights_bytes"]
+    return operations / (A100_OPERATIONS / 2) + read_bytes / A100_BYTES
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _number(score: float) -> str:
+    """With as many decimals as papers print: 4.0, 3.04."""
+    return f"{score:.1f}" if round(score, 1) == score else f"{score:.2f}"
 
 
 def expected(row: Published) -> str:
@@ -142,7 +161,7 @@ def expected(row: Published) -> str:
     shares = [
         f"{name} {value:.1f} %" for name, value in row.percent.items() if ": " not in name or len(row.percent) < 6
     ]
-    return ", ".join([*shares, *(f"{name} {value:g}" for name, value in row.scores.items())])
+    return ", ".join([*shares, *(f"{name} {_number(value)}" for name, value in row.scores.items())])
 
 
 def script(paper: str, rows: list[Published]) -> str:
@@ -180,14 +199,15 @@ The command for each row that LongVA and SlowFast-LLaVA report, {len(rows)} in a
 no weights, no videos and no graphics card. Every figure below is the papers', and none is longtake's.
 
 `longtake eval report runs/papers/... --published --scoring both` puts what you measure beside them. Where a judge marks
-answers there are two commands, to ask and to judge, and for needles two, to hide and to take in what was found; the judge's words are longtake's own unless `--templates` names a file
-with the released ones.
+answers there are two commands, to ask and to judge, and for needles two, to hide them and to take in what was found. The
+judge's words are longtake's own unless `--templates` names a file with the released ones.
 
 **Expected cost.** Tokens and memory are what `longtake plan` tells of each setting for a device of 80 GiB, without its
-weights (`costs.json`; `generate.py --plan` asks it anew). Hours are arithmetic: the operations that the plan
-counts, once for each video and once for each question with 64 new tokens, at half of the 312 TFLOP/s of an A100's data
-sheet. Reading the videos, loading, and what a judge takes are not in them, and nobody has measured them. `longtake eval
-... --dry-run` and `longtake eval judge ... --dry-run` tell more once the files are there.
+weights (`costs.json`; `generate.py --plan` asks it anew). Times are arithmetic, and nobody has measured them: the
+operations that the plan counts, once for each video and once for each question, at half of the 312 TFLOP/s of an A100's
+data sheet, and for each of 64 new tokens of an answer one reading of all weights at its 2.04 TB/s. Answers are shorter, one
+question is answered at a time, and reading the videos, loading and what a judge takes are not in it. `longtake eval ...
+--dry-run` and `longtake eval judge ... --dry-run` tell more once the files are there.
 
 **Before you start.** `data/NAME` holds the benchmark's files and `videos/NAME` its videos ([docs/evals.md](../../docs/evals.md)
 says which): nothing is fetched. The judge of the papers, gpt-3.5-turbo-0125, may be gone; a newer one gives other numbers.

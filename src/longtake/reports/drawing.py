@@ -19,6 +19,7 @@ from longtake.reports.published import NOT_RUN, Published, rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d")
 """Told apart by those who see few colours too (Okabe and Ito 2008), then grey."""
@@ -93,13 +94,20 @@ def draw_line(accounts: Sequence[Account], axis: Axis, path: Path, *, beside: Se
     Raises:
         LongtakeError: `disk.write`.
     """
+    scored = [one for one in accounts if axis.of(one) and one.figures and one.figures[0].value is not None]
+    if len({axis.of(one) for one in scored}) < 2:
+        return f"fewer than two runs of the benchmark have a score and differ in {axis.name}"
+    canvas = line_canvas(scored, axis, beside=beside)
+    with writing(str(path)):
+        canvas.savefig(path, facecolor="white")
+    return ""
+
+
+def line_canvas(accounts: Sequence[Account], axis: Axis, *, beside: Sequence[Published] = ()) -> Canvas:
+    """The picture of `draw_line`, of runs that all have a place on the axis and a chief figure."""
     from matplotlib.figure import Figure as Canvas
 
-    placed = [
-        (at, one) for one in accounts if (at := axis.of(one)) and one.figures and one.figures[0].value is not None
-    ]
-    if len({at for at, _ in placed}) < 2:
-        return f"fewer than two runs of the benchmark have a score and differ in {axis.name}"
+    placed = [(float(axis.of(one) or 0), one) for one in accounts]
     chief = placed[0][1].figures[0]
     unit = _unit(chief)
     series: dict[str, list[tuple[float, Account]]] = {}
@@ -117,14 +125,12 @@ def draw_line(accounts: Sequence[Account], axis: Axis, path: Path, *, beside: Se
     told = [row for row in beside if row.frames and chief.name in row.values] if axis.name == "frames" else []
     _draw_published(axes, told, chief.name, unit)
     _draw_chance(axes, [one for _, one in placed], chief.name, unit)
-    _dress(axes, accounts[0], chief, unit)
+    _dress(axes, accounts, chief, unit)
     _ticks(axes, sorted({at for at, _ in placed} | {float(row.frames or 0) for row in told}))
     halves = "; white inside: not all was asked" if any(one.counts.missing for _, one in placed) else ""
     axes.set_xlabel(f"{axis.label}{halves}", color=QUIET_INK)
     _legend(canvas, axes)
-    with writing(str(path)):
-        canvas.savefig(path, facecolor="white")
-    return ""
+    return canvas
 
 
 def draw_bars(accounts: Sequence[Account], path: Path) -> str:
@@ -133,11 +139,19 @@ def draw_bars(accounts: Sequence[Account], path: Path) -> str:
     Raises:
         LongtakeError: `disk.write`.
     """
-    from matplotlib.figure import Figure as Canvas
-
     shown = [one for one in accounts if any(figure.value is not None for figure in one.figures)]
     if not shown:
         return "nothing has a score"
+    canvas = bar_canvas(shown)
+    with writing(str(path)):
+        canvas.savefig(path, facecolor="white")
+    return ""
+
+
+def bar_canvas(shown: Sequence[Account]) -> Canvas:
+    """The picture of `draw_bars`, of runs that have scores."""
+    from matplotlib.figure import Figure as Canvas
+
     left_out = shown[MOST_BARS:]
     shown = shown[:MOST_BARS]
     figures = {figure.name: figure for one in shown for figure in one.figures if figure.value is not None}
@@ -151,13 +165,11 @@ def draw_bars(accounts: Sequence[Account], path: Path) -> str:
     names = [name + _so_far(one) for name, one in zip(_names(shown), shown, strict=True)]
     for axes, panel in zip(places, panels, strict=True):
         _draw_panel(axes, shown, names, panel)
-    places[0].set_title(_title(accounts[0]), loc="left", fontsize=11, color=INK, fontweight="bold")
+    places[0].set_title(_title(shown), loc="left", fontsize=11, color=INK, fontweight="bold")
     _legend(canvas, places[0])
     if left_out:
         places[-1].set_xlabel(f"{places[-1].get_xlabel()}; the first {MOST_BARS} runs of {MOST_BARS + len(left_out)}")
-    with writing(str(path)):
-        canvas.savefig(path, facecolor="white")
-    return ""
+    return canvas
 
 
 def _so_far(account: Account) -> str:
@@ -283,8 +295,8 @@ def _or(bound: float | None, value: float | None) -> float:
     return bound if bound is not None else value or 0.0
 
 
-def _dress(axes: Axes, account: Account, chief: Figure, unit: float) -> None:
-    axes.set_title(_title(account), loc="left", fontsize=11, color=INK, fontweight="bold")
+def _dress(axes: Axes, accounts: Sequence[Account], chief: Figure, unit: float) -> None:
+    axes.set_title(_title(accounts), loc="left", fontsize=11, color=INK, fontweight="bold")
     told = "per cent" if unit == 100 else f"of {chief.most:g}"
     axes.set_ylabel(f"{chief.name}, {told}, with 95 % interval", color=QUIET_INK)
     low, high = axes.get_ylim()
@@ -293,8 +305,9 @@ def _dress(axes: Axes, account: Account, chief: Figure, unit: float) -> None:
     _plain(axes, along="y")
 
 
-def _title(account: Account) -> str:
-    return f"{account.title} ({account.header.split})"
+def _title(accounts: Sequence[Account]) -> str:
+    splits = dict.fromkeys(account.header.split for account in accounts)
+    return f"{accounts[0].title} ({'; and '.join(splits)})"
 
 
 def _plain(axes: Axes, *, along: Any) -> None:

@@ -188,7 +188,10 @@ def _published(accounts: Sequence[Account]) -> Table:
 
 
 def _given(row: Published, name: str) -> str:
-    return f"{row.percent[name]:.1f}" if name in row.percent else f"{row.scores[name]:g}" if name in row.scores else ""
+    if name in row.percent:
+        return f"{row.percent[name]:.1f}"
+    value = row.scores.get(name)
+    return "" if value is None else f"{value:.1f}" if round(value, 1) == value else f"{value:.2f}"
 
 
 def _all_published(accounts: Sequence[Account]) -> list[Published]:
