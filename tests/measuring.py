@@ -1,4 +1,4 @@
-"""Small benchmarks for tests of runs: films of the drawn world, and questions about them in files as authors write them."""
+"""Small benchmarks for tests of runs: films of the drawn world, and questions about them in files of known layout."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ HELD = (
         27,
         EXACT,
         (),
-        refused="all: longtake deals no list of videos out to processes",
+        refused="all: longtake deals videos out to shards one by one (measure.grouping), not in runs of a list",
     ),
     Held(
         "b_preproc/inputs.safetensors",

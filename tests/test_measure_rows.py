@@ -133,6 +133,44 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     assert begin(path, other, anew=True).done == ()
 
 
+def test_a_begun_folder_gives_way_to_a_new_run_whole(tmp_path: Path) -> None:
+    """--force-new throws away all shards of another run, and of its own run only the shard that is begun anew."""
+    for number in (1, 2):
+        path = folder(tmp_path, [row(number)], replace(HEADER, shard=f"{number}/2"))
+    begin(path, replace(HEADER, shard="1/2"), anew=True)
+    assert [one.number for one in read_run(path).rows] == [2]
+    begin(path, replace(HEADER, prompt="plain"), anew=True)
+    assert sorted(one.name for one in path.iterdir() if "lock" not in one.name) == ["run.json"]
+    (path / "run.json").unlink()
+    (path / "rows.jsonl").write_text(line_of(row(0)))
+    with pytest.raises(LongtakeError, match=r"rows\.jsonl without run\.json"):
+        begin(path, HEADER)
+
+
+def test_a_full_disk_is_told_and_costs_no_row(tmp_path: Path) -> None:
+    """FAULTS.md J4: the system takes no more bytes in the middle of a row; later it does."""
+    path = folder(tmp_path, [row(0)])
+    room = (path / "rows.jsonl").stat().st_size + 50
+    code = (
+        "import resource, sys; from dataclasses import replace; from pathlib import Path\n"
+        "from longtake.errors import LongtakeError\n"
+        "from longtake.measure.rows import begin, read_header, read_run\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
+        "path = Path(sys.argv[1])\n"
+        "taken = begin(path, read_header(path / 'run.json'))\n"
+        "try:\n"
+        "    with taken.appending() as file:\n"
+        "        file.add(replace(taken.done[0], id='7_1', number=1))\n"
+        "except LongtakeError as error:\n"
+        "    print(error.code.value.code, error.subject)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"disk.write {path / 'rows.jsonl'}\n"
+    assert (path / "rows.jsonl").stat().st_size == room
+    taken = begin(path, HEADER)
+    assert ([one.id for one in taken.done], taken.dropped) == (["7_0"], 1)
+
+
 def test_shards_are_one_run(tmp_path: Path) -> None:
     for number, shard in ((2, "2/2"), (1, "1/2"), (0, "1/2"), (3, "2/2")):
         path = folder(tmp_path, [row(number)], replace(HEADER, shard=shard))

@@ -39,7 +39,6 @@ Plot = Annotated[str | None, typer.Option("--plot", metavar="PNG", help="Draw th
 eval_app = typer.Typer(
     cls=measure_app.Benchmarks, help="Measure models.", no_args_is_help=True, rich_markup_mode="rich"
 )
-measure_app.add_to(eval_app)
 
 
 @eval_app.callback()
@@ -73,5 +72,6 @@ def with_eval(app: typer.Typer) -> typer.Typer:
     """`app` with the commands of this file under `eval`."""
     reporting_app.add_to(eval_app)
     judging_app.add_to(eval_app)
+    measure_app.add_to(eval_app)
     app.add_typer(eval_app, name="eval")
     return app

@@ -116,11 +116,16 @@ def told_counted(found: Counted, split: str) -> list[str]:
     """What is there and what is missing, a line each."""
     lines = [f"split {split}: {counted(found.questions, 'question')} about {counted(found.videos, 'video')}"]
     if found.missing:
-        lost = counted(found.lost, "question")
-        lines.append(f"{counted(len(found.missing), 'video')} not there ({lost} will fail): {_named(found.missing)}")
+        lost, be = counted(found.lost, "question"), "is" if len(found.missing) == 1 else "are"
+        lines.append(
+            f"{counted(len(found.missing), 'video')} {be} not there ({lost} will fail): {_named(found.missing)}"
+        )
     if found.faulty:
-        count = counted(len(found.faulty), "row")
-        lines.append(f"{count} of the files no questions (each counts as failed): {_named(found.faulty)}")
+        one = len(found.faulty) == 1
+        what = (
+            "1 row of the files is no question" if one else f"{len(found.faulty):,} rows of the files are no questions"
+        )
+        lines.append(f"{what} (counted as failed): {_named(found.faulty)}")
     there, asked = found.subtitles
     if asked:
         lines.append(f"subtitles are there for {there:,} of {counted(asked, 'video')}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from longtake.cli.asking import Choice, Drawing, Road, made
 from longtake.cli.measured import Came, told_counted, told_foreseen
-from longtake.cli.opening import opened_video
+from longtake.cli.opening import opening
 from longtake.cli.options import Looked, Show
 from longtake.cli.output import remark, say, say_json, table
 from longtake.cli.progress import bars
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from longtake.measure.asking import Manner, Wording
     from longtake.measure.foreseeing import Counted, Foreseen
     from longtake.measure.grouping import Groups, Sheet
-    from longtake.measure.running import Measuring
+    from longtake.measure.running import Measuring, Opener
     from longtake.methods import Method
-    from longtake.video import Video
 
 
 @dataclass(frozen=True)
@@ -95,16 +94,21 @@ class Measure:
         if show.talks:
             for line in told_counted(found, self.sheet.told):
                 remark(line)
-        measuring = self._begun()
+        with self._opener() as opener:
+            asked = self._ask(self._begun(opener), show)
+        Came.of(Path(str(self.going.out)), self.benchmark, asked=asked).tell(show)
+
+    def _ask(self, measuring: Measuring, show: Show) -> int:
+        """Ask what is left to ask; how many questions that were."""
         dropped, left = measuring.folder.dropped, sum(len(group.ids) for group in measuring.left)
         if show.talks and dropped:
-            remark(f"{counted(dropped, 'line')} of {self.going.out} was torn, and is asked again")
+            remark(f"torn lines of {self.going.out} are asked again: {dropped:,}")
         if show.talks and not left:
-            remark(f"nothing is left to ask: all {counted(groups.count, 'row')} are in {self.going.out}")
+            remark(f"nothing is left to ask: all {counted(self.groups.count, 'row')} are in {self.going.out}")
         with bars(wanted=show.talks) as progress, self._resumable(measuring):
             for _ in measuring.rows(progress) if left else ():
                 pass
-        Came.of(Path(str(self.going.out)), self.benchmark, asked=left).tell(show)
+        return left
 
     @cached_property
     def benchmark(self) -> Benchmark:
@@ -154,15 +158,18 @@ class Measure:
             reason = f"--method {self.road.method} weighs options only where it offers them itself"
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, "--scoring", reason, "add --prompt template")
 
-    def _opener(self, path: Path) -> AbstractContextManager[Video]:
-        return opened_video(str(path), self.looked.way)
+    @contextmanager
+    def _opener(self) -> Iterator[Opener]:
+        """Opens the videos, all by one process where they are decoded apart."""
+        with opening(self.looked.way) as open_one:
+            yield lambda path: nullcontext(open_one(str(path)))
 
     def _manner(self, model: Model) -> Manner:
         from longtake.measure.asking import Manner
 
         return Manner(self.benchmark, self.wanted.wording, model.template)
 
-    def _begun(self) -> Measuring:
+    def _begun(self, opener: Opener) -> Measuring:
         """The run, with what it has left in its folder."""
         from longtake.measure.heading import Settings, header_of
         from longtake.measure.rows import begin, without
@@ -179,7 +186,7 @@ class Measure:
         folder = begin(Path(str(self.going.out)), header, anew=self.going.anew)
         folder = without(folder, failed=self.going.retry_failed)
         road = self._way_to_answers(model, method, options)
-        asking = Asking(road, manner, scorings, self._opener, self.wanted.folder)
+        asking = Asking(road, manner, scorings, opener, self.wanted.folder)
         return Measuring(asking, self.groups, folder, self.going.most_failed)
 
     def _way_to_answers(self, model: Model, method: Method | None, options: Any) -> Any:
@@ -240,7 +247,8 @@ class Measure:
                 counter, more = measured(counter, anew=False, show=show)
                 notes += more
             manner, options = self._manner(model), self.drawing.options()
-            forecast = Forecast(counter, model, manner, self.wanted.scorings, options, self._opener)
-            return forecast.of(self.groups), notes
+            with self._opener() as opener:
+                forecast = Forecast(counter, model, manner, self.wanted.scorings, options, opener)
+                return forecast.of(self.groups), notes
         except Unrehearsed as error:
             return None, (f"what it takes cannot be told without the model's weights: {error}",)

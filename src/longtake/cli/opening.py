@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from longtake.cli.heap import keep_large_blocks_apart
@@ -65,6 +66,17 @@ def opened_video(path: str, way: Way, *, heard: Heard | None = None) -> Iterator
     Raises:
         LongtakeError: `usage.bad_option`, `media.*`, `limit.*`.
     """
+    with opening(way, heard=heard) as open_one:
+        yield open_one(path)
+
+
+@contextmanager
+def opening(way: Way, *, heard: Heard | None = None) -> Iterator[Callable[[str], VideoFile]]:
+    """What opens one video after the other; with `isolate`, one process decodes all, as long as the `with`.
+
+    Raises:
+        LongtakeError: `usage.bad_option`; what it yields raises `media.*` and `limit.*`.
+    """
     from longtake.video.opening import open_video
     from longtake.video.options import ReadOptions
 
@@ -74,12 +86,12 @@ def opened_video(path: str, way: Way, *, heard: Heard | None = None) -> Iterator
     if heard is not None:
         options = replace(options, heard=heard)
     if not way.isolate:
-        yield open_video(path, stream=way.stream, options=options)
+        yield partial(open_video, stream=way.stream, options=options)
         return
     from longtake.video.apart import DecodingProcess
 
     with DecodingProcess(guard) as process:
-        yield process.open_video(path, stream=way.stream, options=options)
+        yield partial(process.open_video, stream=way.stream, options=options)
 
 
 def parsed_limit(text: str, *, isolated: bool) -> tuple[str, int | float]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from string import ascii_uppercase
 from typing import Literal
 
 from longtake.evals import Benchmark, Item
@@ -28,12 +27,14 @@ class Words:
         text: for the question's slot of a template.
         opening: words that the answer is made to begin with.
         called: what the options are called, of which the likelihood may be asked; () for an open question.
-        offered: the options are written as the template has them, which may know how a letter is come to.
+        lettered: they are called by letters, which some models come to by saying first what a letter rests on.
+        offered: the options are written as the template has them.
     """
 
     text: str
     opening: str = ""
     called: tuple[str, ...] = ()
+    lettered: bool = False
     offered: bool = False
 
 
@@ -56,8 +57,11 @@ class Manner:
             return self._offered(item, subtitles)
         wording: BenchmarkWording = "plain" if self.wording == "template" else self.wording
         asking = replace(asking_of(self.benchmark, item, wording), subtitles_lead=self.subtitles_lead(item))
-        called = item.called if item.options else ()
-        return Words(asking.text(item, subtitles, question=question), asking.opening, called)
+        text = asking.text(item, subtitles, question=question)
+        if asking.option and not item.labels:
+            return Words(text, asking.opening, item.called, lettered=True)
+        # The question names its options itself: by labels, or by nothing but their own words.
+        return Words(text, asking.opening, item.labels or item.options)
 
     def subtitles_lead(self, item: Item) -> str:
         """What stands above the subtitles; "" where the benchmark shows none."""
@@ -71,4 +75,4 @@ class Manner:
         lead = self.subtitles_lead(item)
         spoken = "".join(f"{line}\n" for line in (lead, *subtitles)) if subtitles and lead else ""
         text = f"{spoken}{item.question}{style.lead}{options_text(style, item.options)}{style.request}"
-        return Words(text, called=tuple(ascii_uppercase[: len(item.options)]), offered=True)
+        return Words(text, called=item.called, lettered=True, offered=True)

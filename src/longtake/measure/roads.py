@@ -120,7 +120,7 @@ class Straight:
         if "likelihood" in self.scoring and words.called:
             point = Point(watched.prefix, ids, template)
             with clock.stage("choose"):
-                if words.offered:
+                if words.lettered:
                     weighed = weigh_letters(self.model, point, words.called, self.options)
                 else:
                     weighed = weigh(self.model, point, words.called)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -55,29 +55,35 @@ class Folder:
             LongtakeError: `usage.bad_option` where another process is at it; `disk.write`.
         """
         path = self.path / rows_file(self.header.shard)
-        with writing(str(path)), alone_in(self.path, self.header.shard), open(path, "ab", buffering=0) as file:
-            yield Appended(file)
+        with ExitStack() as stack:
+            with writing(str(path)):
+                stack.enter_context(alone_in(self.path, self.header.shard))
+                file = stack.enter_context(open(path, "ab", buffering=0))
+            yield Appended(path, file)
 
 
 @dataclass(frozen=True)
 class Appended:
     """A file to which rows are appended."""
 
+    path: Path
     file: BinaryIO
 
     def add(self, row: Row) -> None:
         """Hand one row to the system: a process that is killed behind this has lost nothing.
 
         Raises:
-            OSError: it could not be written whole; part of it may be there, and is dropped by whoever reads it.
+            LongtakeError: `disk.write`; part of the row may be there, and is dropped by whoever reads it.
         """
         rest = memoryview(line_of(row).encode())
-        while rest:
-            rest = rest[self.file.write(rest) :]
+        with writing(str(self.path)):
+            while rest:
+                rest = rest[self.file.write(rest) :]
 
     def settle(self) -> None:
         """Wait until the rows are on the disk: a machine that loses power behind this has lost nothing."""
-        os.fsync(self.file.fileno())
+        with writing(str(self.path)):
+            os.fsync(self.file.fileno())
 
 
 def line_of(row: Row) -> str:
@@ -99,7 +105,7 @@ def begin(path: Path, header: Header, *, anew: bool = False) -> Folder:
     Args:
         path: is made if need be.
         header: of the run, or of one shard of it.
-        anew: throw away what this run, or this shard of it, has left there.
+        anew: throw away what this run, or this shard of it, has left there, and all of other runs.
 
     Raises:
         LongtakeError: `usage.bad_option` where a run with another header was begun here, or another process writes
@@ -108,10 +114,13 @@ def begin(path: Path, header: Header, *, anew: bool = False) -> Folder:
     with writing(str(path)):
         path.mkdir(parents=True, exist_ok=True)
         with alone_in(path, header.shard):
+            for name, differing in _others(path, header).items():
+                if not anew:
+                    raise _other_run(path, name, differing)
+                with nullcontext() if name == header_file(header.shard) else alone_in(path, _shard_of(name)):
+                    _throw_away(path, name)
             if anew:
-                (path / rows_file(header.shard)).unlink(missing_ok=True)
-                (path / header_file(header.shard)).unlink(missing_ok=True)
-            _refuse_other(path, header)
+                _throw_away(path, header_file(header.shard))
             rows, dropped = _lines(path / rows_file(header.shard))
             if dropped:
                 _replace(path / rows_file(header.shard), "".join(map(line_of, rows)))
@@ -213,6 +222,12 @@ def alone_in(path: Path, shard: str | None) -> Iterator[None]:
         yield
 
 
+def _shard_of(header: str) -> str | None:
+    """`run-3of8.json` as `3/8`."""
+    found = _HEADER.fullmatch(header)
+    return f"{found[1]}/{found[2]}" if found and found[1] else None
+
+
 def _tail(shard: str | None) -> str:
     return "" if shard is None else f"-{shard.replace('/', 'of')}"
 
@@ -229,23 +244,35 @@ def _lines(path: Path) -> tuple[list[Row], int]:
     return list(rows.values()), len(lines) - len(rows)
 
 
-def _refuse_other(path: Path, header: Header) -> None:
-    """Refuse a folder where any file tells of another run: shards of two runs must not lie together."""
-    for name in sorted(one.name for one in path.glob("run*.json")):
-        found = _HEADER.fullmatch(name)
-        if not found:
-            continue
+def _others(path: Path, header: Header) -> dict[str, list[str]]:
+    """What is there of other runs: the names of their headers, and what these differ in.
+
+    Shards of two runs must not lie together, nor those of thirds and quarters, nor rows that nobody knows the run of.
+    """
+    found = {}
+    for name in sorted(one.name for one in path.iterdir() if _HEADER.fullmatch(one.name)):
         there = read_header(path / name)
         differing = differences(there, header)
-        if (
-            bool(there.shard) != bool(header.shard)
-            or (there.shard or "").partition("/")[2] != (header.shard or "").partition("/")[2]
-        ):
+        if (there.shard or "").partition("/")[2] != (header.shard or "").partition("/")[2]:
             differing = [f"shard: {_short(there.shard)} and {_short(header.shard)}", *differing]
         if differing:
-            reason = f"holds a run with other settings: {'; '.join(differing)}"
-            advice = "give another --out, or take --force-new to throw that run away"
-            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(path), reason, advice)
+            found[name] = differing
+    own = header_file(header.shard)
+    if not (path / own).exists() and (path / rows_file(header.shard)).exists():
+        found[own] = [f"{rows_file(header.shard)} without {own}"]
+    return found
+
+
+def _other_run(path: Path, name: str, differing: Sequence[str]) -> LongtakeError:
+    reason = f"holds a run with other settings ({name}): {'; '.join(differing)}"
+    advice = "give another --out, or take --force-new to throw that run away"
+    return LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(path), reason, advice)
+
+
+def _throw_away(path: Path, header: str) -> None:
+    """The rows first: a header without rows is a run that has only begun."""
+    (path / header.replace("run", "rows", 1).replace(".json", ".jsonl")).unlink(missing_ok=True)
+    (path / header).unlink(missing_ok=True)
 
 
 def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
