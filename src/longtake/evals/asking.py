@@ -25,6 +25,7 @@ class Asking:
         asked: the question itself; `{question}` is filled in.
         lead: stands between the question and its options.
         option: one option; `{label}` and `{option}` are filled in. "" where the question names its options itself.
+        joint: what joins question and options.
         after: stands below.
         glue: what joins `after` to what stands above it.
         opening: words that the answer is made to begin with.
@@ -35,6 +36,7 @@ class Asking:
     asked: str = "{question}"
     lead: str = ""
     option: str = "{label}. {option}"
+    joint: str = "\n"
     after: str = ""
     glue: str = "\n"
     opening: str = ""
@@ -48,11 +50,12 @@ class Asking:
             question: asked instead of the item's own (its twin).
         """
         spoken = [self.subtitles_lead, *subtitles] if subtitles and self.subtitles_lead else []
-        parts = [*spoken, self.before, self.asked.format(question=question or item.question)]
+        asked = [self.asked.format(question=question or item.question)]
         if item.options and self.option:
             pairs = zip(item.called, item.options, strict=True)
-            parts += [self.lead, *(self.option.format(label=label, option=option) for label, option in pairs)]
-        above = "\n".join(part for part in parts if part)
+            asked += [self.lead, *(self.option.format(label=label, option=option) for label, option in pairs)]
+        whole = self.joint.join(part for part in asked if part)
+        above = "\n".join(part for part in [*spoken, self.before, whole] if part)
         return f"{above}{self.glue}{self.after}" if self.after else above
 
 

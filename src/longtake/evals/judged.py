@@ -14,13 +14,16 @@ from dataclasses import dataclass
 MATCH, SCORE = "match", "score"
 """Aspects of an open question: whether the answer means the reference (1 or 0), and how well (0 to 5)."""
 OPEN = (MATCH, SCORE)
+FORCED, GENERATED = "forced", "generated"
+"""Aspects of a needle that was asked for (1 or 0): `longtake niah` gives them, no judge does."""
 RANGES = {
     MATCH: (0, 1),
     SCORE: (0, 5),
     **dict.fromkeys(("correctness", "detail", "context", "temporal", "consistency"), (0, 5)),
     **dict.fromkeys(("accuracy", "relevance", "completeness", "reliability"), (1, 5)),
+    **dict.fromkeys((FORCED, GENERATED), (0, 1)),
 }
-"""The least and the most of each aspect: open questions and VCGBench (Video-ChatGPT, arXiv 2306.05424), MLVU."""
+"""The least and the most of each aspect: open questions, VCGBench (Video-ChatGPT, arXiv 2306.05424), MLVU, needles."""
 _FENCED = re.compile(r"```[a-z]*\s*\n(.*?)\n?```", re.DOTALL)
 
 
