@@ -12,7 +12,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 BENCH_READY := .venv/.ready-bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-SOURCES := src tests benchmarks docs
+SOURCES := src tests benchmarks docs recipes
 
 .PHONY: demo test check format docs bench clean
 

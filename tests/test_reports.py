@@ -222,9 +222,10 @@ def test_released_and_right_differ_as_recorded(cli: Cli, golden: Path, tmp_path:
     assert values[0] == found.right / len(told)
     assert (values[0] != values[1]) == (right in "ADE")
     assert bool(found.ids) == (right != "C")
+    otherwise_marked = counted(len(found.ids), "item")
     assert both[1]["notes"] == [
-        f"{counted(len(found.ids), 'item')} of {len(told)} marked otherwise: {found.right} right by longtake's rule, {recorded} "
-        "by the released one; the released script ends at 1 empty answer, counted as wrong here"
+        f"{otherwise_marked} of {len(told)} marked otherwise: {found.right} right by longtake's rule, {recorded} by "
+        "the released one; the released script ends at 1 empty answer, counted as wrong here"
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from longtake.reports import Account
 from longtake.reports.accounting import accounts_of
-from longtake.reports.drawing import AXES, bar_canvas, draw_report, line_canvas
+from longtake.reports.drawing import AXES, MOST_FIGURES, bar_canvas, draw_report, line_canvas, pages_of
 from longtake.reports.published import NOT_RUN, rows_of
 from reported import answered, choice, header_of, write_run
 from running import Cli
@@ -89,7 +89,7 @@ def test_points_are_the_runs_chief_figures_with_their_intervals(accounts: list[A
 def test_no_words_lie_over_others(accounts: list[Account], which: str) -> None:
     shown = accounts[:6]
     if which == "bars":
-        canvas = bar_canvas(shown)
+        canvas = bar_canvas(shown, pages_of(shown)[0])
     else:
         axis = next(one for one in AXES if one.name == which)
         canvas = line_canvas(accounts, axis, beside=rows_of("video_mme"))
@@ -103,7 +103,7 @@ def test_no_words_lie_over_others(accounts: list[Account], which: str) -> None:
 
 
 def test_bars_are_every_figure_of_every_run(accounts: list[Account]) -> None:
-    canvas = bar_canvas(accounts[:2])
+    canvas = bar_canvas(accounts[:2], pages_of(accounts[:2])[0])
     (axes,) = canvas.axes
     named = {container.get_label(): container for container in axes.containers}
     bars = [named[f"nano, grid, {frames} frames"] for frames in FRAMES[:2]]
@@ -111,6 +111,17 @@ def test_bars_are_every_figure_of_every_run(accounts: list[Account]) -> None:
         assert [patch.get_width() for patch in container] == pytest.approx(
             [100 * (figure.value or 0) for figure in account.figures]
         )
+
+
+def test_many_figures_make_several_pictures_and_none_is_lost(tmp_path: Path) -> None:
+    items = [choice(f"q{n}", categories=(f"kind {n % 30}",), length_class=("short", "long")[n % 2]) for n in range(60)]
+    rows = [answered(item, n, "B") for n, item in enumerate(items)]
+    (account,) = accounts_of(write_run(tmp_path / "run", header_of("egoschema", [item.id for item in items]), rows))
+    pages = pages_of([account])
+    assert [name for page in pages for name in page] == [figure.name for figure in account.figures]
+    assert [len(page) for page in pages] == [3, MOST_FIGURES, 30 - MOST_FIGURES]
+    drawn, _ = draw_report([account], tmp_path)
+    assert [path.name for path in drawn] == [f"egoschema-by-category{end}.png" for end in ("", "-2", "-3")]
 
 
 def test_the_command_writes_the_pictures_and_says_what_it_left_out(

@@ -195,22 +195,23 @@ def page(costs: Mapping[str, Any]) -> str:
 
 # Rows of two papers
 
-The command for each row that LongVA and SlowFast-LLaVA report, {len(rows)} in all. **None of them was run here:** there were
-no weights, no videos and no graphics card. Every figure below is the papers', and none is longtake's.
+The command for each row that LongVA and SlowFast-LLaVA report, {len(rows)} in all. **None of them was run here:** there
+were no weights, no videos and no graphics card. Every figure below is the papers', and none is longtake's.
 
 `longtake eval report runs/papers/... --published --scoring both` puts what you measure beside them. Where a judge marks
-answers there are two commands, to ask and to judge, and for needles two, to hide them and to take in what was found. The
-judge's words are longtake's own unless `--templates` names a file with the released ones.
+answers there are two commands, to ask and to judge, and for needles two, to hide them and to take in what was found.
+The judge's words are longtake's own unless `--templates` names a file with the released ones.
 
 **Expected cost.** Tokens and memory are what `longtake plan` tells of each setting for a device of 80 GiB, without its
 weights (`costs.json`; `generate.py --plan` asks it anew). Times are arithmetic, and nobody has measured them: the
 operations that the plan counts, once for each video and once for each question, at half of the 312 TFLOP/s of an A100's
-data sheet, and for each of 64 new tokens of an answer one reading of all weights at its 2.04 TB/s. Answers are shorter, one
-question is answered at a time, and reading the videos, loading and what a judge takes are not in it. `longtake eval ...
+data sheet, and for each of 64 new tokens of an answer one reading of all weights at its 2.04 TB/s. Answers are shorter;
+one question is answered at a time; reading the videos, loading and what a judge takes are not in it. `longtake eval ...
 --dry-run` and `longtake eval judge ... --dry-run` tell more once the files are there.
 
-**Before you start.** `data/NAME` holds the benchmark's files and `videos/NAME` its videos ([docs/evals.md](../../docs/evals.md)
-says which): nothing is fetched. The judge of the papers, gpt-3.5-turbo-0125, may be gone; a newer one gives other numbers.
+**Before you start.** `data/NAME` holds the benchmark's files and `videos/NAME` its videos: nothing is fetched, and
+[docs/evals.md](../../docs/evals.md) says which. The judge of the papers, gpt-3.5-turbo-0125, may be gone; a newer one
+gives other numbers.
 
 {chr(10).join(sections)}
 ## What is known to differ

@@ -30,6 +30,8 @@ MOST_BARS = 6
 """More runs than these are not readable side by side."""
 BESIDE = 0.006
 """How far lines stand beside each other, as a share of the axis."""
+MOST_FIGURES = 22
+"""Of one picture with bars."""
 MOST_LETTERS = 34
 """Of a label; longer ones are cut in their middle."""
 
@@ -83,8 +85,9 @@ def draw_report(
             why = draw_line(own, axis, path, beside=beside)
             left_out.append(f"{path.name}: {why}") if why else files.append(path)
         path = folder / f"{name}-by-category.png"
-        why = draw_bars(own, path)
-        left_out.append(f"{path.name}: {why}") if why else files.append(path)
+        drawn = draw_bars(own, path)
+        files += drawn
+        left_out += [] if drawn else [f"{path.name}: nothing has a score"]
     return tuple(files), tuple(left_out)
 
 
@@ -133,28 +136,45 @@ def line_canvas(accounts: Sequence[Account], axis: Axis, *, beside: Sequence[Pub
     return canvas
 
 
-def draw_bars(accounts: Sequence[Account], path: Path) -> str:
-    """Draw every figure of each run as bars, one below the other; says why not, where there is nothing to draw.
+def draw_bars(accounts: Sequence[Account], path: Path) -> list[Path]:
+    """Draw every figure of each run as bars, one below the other; the files: several where there are many figures.
 
     Raises:
         LongtakeError: `disk.write`.
     """
     shown = [one for one in accounts if any(figure.value is not None for figure in one.figures)]
-    if not shown:
-        return "nothing has a score"
-    canvas = bar_canvas(shown)
-    with writing(str(path)):
-        canvas.savefig(path, facecolor="white")
-    return ""
+    files = []
+    for number, names in enumerate(pages_of(shown), 1):
+        page = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+        canvas = bar_canvas(shown, names)
+        with writing(str(page)):
+            canvas.savefig(page, facecolor="white")
+        files.append(page)
+    return files
 
 
-def bar_canvas(shown: Sequence[Account]) -> Canvas:
-    """The picture of `draw_bars`, of runs that have scores."""
+def pages_of(accounts: Sequence[Account]) -> list[list[str]]:
+    """The names of figures that have a value, as many on a page as are readable; those of one kind stay together."""
+    names = dict.fromkeys(one.name for account in accounts for one in account.figures if one.value is not None)
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(name.rpartition(": ")[0], []).append(name)
+    pages: list[list[str]] = []
+    for some in kinds.values():
+        if pages and len(pages[-1]) + len(some) <= MOST_FIGURES:
+            pages[-1] += some
+        else:
+            pages += [some[at : at + MOST_FIGURES] for at in range(0, len(some), MOST_FIGURES)]
+    return pages
+
+
+def bar_canvas(shown: Sequence[Account], wanted: Sequence[str]) -> Canvas:
+    """One picture of `draw_bars`: the figures of these names, of runs that have scores."""
     from matplotlib.figure import Figure as Canvas
 
     left_out = shown[MOST_BARS:]
     shown = shown[:MOST_BARS]
-    figures = {figure.name: figure for one in shown for figure in one.figures if figure.value is not None}
+    figures = {figure.name: figure for one in shown for figure in one.figures if figure.name in wanted}
     panels = [
         [name for name, figure in figures.items() if figure.most == most]
         for most in dict.fromkeys(figure.most for figure in figures.values())
@@ -258,7 +278,7 @@ def _draw_panel(axes: Axes, accounts: Sequence[Account], names: Sequence[str], p
     labels = [f"{_short(name)}\nn {_counts(counted.get(name, set()))}" for name in panel]
     axes.set_yticks(range(len(panel)), labels, fontsize=8.5, color=INK, linespacing=1.05)
     axes.set_ylim(len(panel) - 0.45, -0.55)
-    axes.set_xlim(0, most)
+    axes.set_xlim(0, 1.01 * most)
     axes.set_xlabel("right, per cent, with 95 % intervals" if most == 100 else "mean score, with 95 % intervals")
     axes.xaxis.label.set_color(QUIET_INK)
     _plain(axes, along="x")
