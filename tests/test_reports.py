@@ -13,7 +13,7 @@ import pytest
 
 from longtake.errors import counted
 from longtake.evals import Item
-from longtake.evals.judged import OPEN
+from longtake.evals.judged import FORCED, GENERATED, OPEN
 from longtake.evals.released import differing
 from longtake.measure import Row
 from longtake.reports.accounting import accounts_of
@@ -274,6 +274,26 @@ def test_marks_for_another_answer_do_not_count(tmp_path: Path) -> None:
     (account,) = accounts_of(folder)
     assert (account.counts.scored, account.counts.unscored) == (0, 1)
     assert any("another answer" in note for note in account.notes)
+
+
+def test_marks_that_a_run_made_itself_need_no_judge(cli: Cli, tmp_path: Path) -> None:
+    """As `longtake eval vniah` takes in what `longtake niah` found: 2 of 3 forced, 1 of 3 generated; one failed."""
+    found = ((1.0, 1.0), (1.0, 0.0), (0.0, 0.0), None)
+    items = [spoken(f"{length}/0/{n}", (FORCED, GENERATED)) for n, length in enumerate((200, 200, 400, 400))]
+    rows = [
+        answered(item, n, None)
+        if marks is None
+        else answered(item, n, "B", scored={"marks": dict(zip((FORCED, GENERATED), marks, strict=True))})
+        for n, (item, marks) in enumerate(zip(items, found, strict=True))
+    ]
+    folder = write_run(tmp_path / "niah", header_of("vniah", [item.id for item in items]), rows)
+    (account,) = accounts_of(folder)
+    by_name = {figure.name: figure for figure in account.figures}
+    assert (by_name["forced"].value, by_name["generated"].value) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
+    assert (account.counts.scored, account.counts.failed, account.way) == (3, 1, "the run itself")
+    assert not account.notes
+    out = cli("eval", "report", folder, "--published")[1]
+    assert "90.9" in out and f"V-NIAH: {NOT_RUN}" in out
 
 
 def test_likelihood_and_letter_are_two_lines(tmp_path: Path) -> None:

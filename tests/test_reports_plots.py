@@ -10,7 +10,8 @@ import pytest
 
 from longtake.reports import Account
 from longtake.reports.accounting import accounts_of
-from longtake.reports.drawing import AXES, MOST_FIGURES, bar_canvas, draw_report, line_canvas, pages_of
+from longtake.reports.bars import MOST_FIGURES, bar_canvas, pages_of
+from longtake.reports.drawing import AXES, draw_report, line_canvas
 from longtake.reports.published import NOT_RUN, rows_of
 from reported import answered, choice, header_of, write_run
 from running import Cli

@@ -51,7 +51,7 @@ longtake eval judge runs/papers/ig_vlm_7b/msvd_qa --endpoint https://api.openai.
 longtake eval msrvtt_qa --data data/msrvtt_qa --videos videos/msrvtt_qa --model liuhaotian/llava-v1.6-vicuna-7b --dtype float16 --sampler middles --layout image_grid --frames 6 --prompt published --device cuda --out runs/papers/ig_vlm_7b/msrvtt_qa
 longtake eval judge runs/papers/ig_vlm_7b/msrvtt_qa --endpoint https://api.openai.com/v1 --judge-model gpt-3.5-turbo-0125 --scoring released
 
-# ig_vlm_7b/tgif_frameqa: IG-VLM 7B, tgif_frameqa. published, not run here: accuracy 73.0 %, score 4
+# ig_vlm_7b/tgif_frameqa: IG-VLM 7B, tgif_frameqa. published, not run here: accuracy 73.0 %, score 4.0
 # SlowFast-LLaVA, arXiv 2407.15841: open-ended video question answering
 longtake eval tgif_frameqa --data data/tgif_frameqa --videos videos/tgif_frameqa --model liuhaotian/llava-v1.6-vicuna-7b --dtype float16 --sampler middles --layout image_grid --frames 6 --prompt published --device cuda --out runs/papers/ig_vlm_7b/tgif_frameqa
 longtake eval judge runs/papers/ig_vlm_7b/tgif_frameqa --endpoint https://api.openai.com/v1 --judge-model gpt-3.5-turbo-0125 --scoring released
