@@ -17,6 +17,7 @@ import typer
 
 from longtake import parts
 from longtake.cli.app import app
+from longtake.cli.options import settings_by_part
 from longtake.reports.published import published
 from running import ONE_LINE, Cli
 
@@ -53,7 +54,7 @@ def parsed(words: list[str]) -> dict[str, Any]:
     while hasattr(command, "resolve_command"):
         name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
         context = command.make_context(name, rest, parent=context)
-    return {"name": context.info_name, **context.params}
+    return {**context.params, "called": context.info_name}
 
 
 @pytest.mark.parametrize(("script", "line"), ALL, ids=lambda one: " ".join(one[:4]) if isinstance(one, list) else one)
@@ -62,12 +63,12 @@ def test_every_command_parses_and_names_parts_that_exist(script: str, line: list
     for option, room in (("sampler", "samplers"), ("layout", "layouts"), ("rope", "ropes")):
         if told.get(option):
             assert told[option] in parts.names(room)
-    for setting in told.get("settings") or ():
-        place, _, value = setting.partition("=")
-        part, _, name = place.partition(".")
-        parts.build(f"{part}s", told[part], {name: value}, label=part)
-    if told["name"] not in ("niah", "judge", "vniah", "textneedle"):
-        assert told["name"] in parts.names("evals.benchmarks")
+    given = settings_by_part(told.get("settings"))
+    for part in given:
+        if given[part]:
+            parts.build(f"{part}s", told[part], given[part], label=part)
+    if told["called"] not in ("niah", "judge", "vniah", "textneedle"):
+        assert told["called"] in parts.names("evals.benchmarks")
 
 
 def test_a_wrong_option_would_not_parse() -> None:
