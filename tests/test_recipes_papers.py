@@ -83,10 +83,14 @@ def test_without_the_files_a_command_is_refused_for_them(
     monkeypatch.chdir(tmp_path)
     for script in SCRIPTS:
         line = next(line for line in lines_of(script) if "--data" in line)
-        status, out, err = Cli(capsys)(*line[1:])
-        assert (status, out) == (3, ""), err
-        assert ONE_LINE.fullmatch(err) and line[line.index("--data") + 1] in err
-    assert not list(tmp_path.iterdir())
+        for option in ("--videos", "--data"):
+            folder = line[line.index(option) + 1]
+            status, out, err = Cli(capsys)(*line[1:])
+            assert (status, out) == (3, ""), err
+            assert ONE_LINE.fullmatch(err)
+            assert err.startswith(f"error[media.not_found]: {folder}")
+            (tmp_path / folder).mkdir(parents=True)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_every_published_row_has_its_command_and_its_figures_in_the_kit(kit: ModuleType) -> None:
