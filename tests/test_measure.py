@@ -31,9 +31,10 @@ from longtake.measure.grouping import Groups, groups_of, parse_shard, read_sheet
 from longtake.measure.heading import Settings, header_of
 from longtake.measure.roads import Straight
 from longtake.measure.rows import begin, read_run
-from longtake.measure.running import Asking, Measuring, rows_of
+from longtake.measure.running import Asking, Measuring, refuse_hopeless, rows_of
 from longtake.prompt import question_ids
 from longtake.video import Video
+from longtake.video.apart import DecodingProcess
 from longtake.video.opening import open_video
 from running import LONGTAKE, ONE_LINE, Cli
 
@@ -96,7 +97,8 @@ def lasting(rows: Any) -> list[dict[str, Any]]:
 
 def options(folder: str, data: Path, out: Path | None, *more: str) -> list[str]:
     place = [] if out is None else ["--out", str(out)]
-    common = ["--model", folder, "--frames", "4", "--max-new-tokens", "4", *place]
+    frames = [] if "--method" in more and "again" in more else ["--frames", "4"]
+    common = ["--model", folder, *frames, "--max-new-tokens", "4", *place]
     return ["eval", "next_qa", "--data", str(data), *common, *more]
 
 
@@ -285,6 +287,17 @@ def test_a_run_of_other_settings_is_refused(folder: str, data: Path, tmp_path: P
     assert read_run(out).header.prompt == "plain" and len(read_run(out).rows) == 6
 
 
+def test_files_that_changed_and_kept_their_ids_are_another_run(folder: str, tmp_path: Path, cli: Cli) -> None:
+    data, out = measuring.next_qa(tmp_path / "data", videos=1, questions=2), tmp_path / "out"
+    assert cli(*options(folder, data, out))[0] == 0
+    table = (data / "val.csv").read_text()
+    for changed in (table.replace("a kite", "a cow"), table.replace(",0,0,CW", ",1,0,CW")):
+        assert changed != table
+        (data / "val.csv").write_text(changed)
+        status, _, err = cli(*options(folder, data, out))
+        assert status == 2 and "more.questions_sha256" in err and "digest" not in err
+
+
 def test_dry_run_asks_nothing(folder: str, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     data = measuring.next_qa(tmp_path / "data", videos=4, questions=3)
     (data / "4002.mp4").unlink()
@@ -318,6 +331,8 @@ def test_dry_run_asks_nothing(folder: str, tmp_path: Path, cli: Cli, monkeypatch
         (("--method", "captions"), "picks frames itself"),
         (("--reader", "nano"), "only a --method has one"),
         (("--videos", "/nowhere"), "there is no such folder"),
+        (("--max-new-tokens", "4090"), "this model reads 4,096"),
+        (("--method", "again", "--set", "method.coarse=9", "--set", "method.frames=3"), "coarse is 9"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -325,8 +340,28 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     more, said = refused
     status, out, err = cli(*options(folder, data, tmp_path / "out", *more))
-    assert status in (2, 3) and out == "" and said in err
+    assert status in (2, 3, 5) and out == "" and said in err
     assert not (tmp_path / "out").exists()
+
+
+def test_one_odd_video_does_not_end_a_run(model: Model, data: Path) -> None:
+    """A run is hopeless where the first few videos are all refused; damage says nothing of the next video."""
+
+    class Picky(Straight):
+        def check(self, video: Video) -> None:
+            code = codes.pop(0)
+            if code is not None:
+                raise LongtakeError(code, "", "too much", "less")
+
+    ask = asking(model, "next_qa", data)
+    ask = replace(ask, road=Picky(model, BOTH, SHORT))
+    much = ErrorCode.LIMIT_CONTEXT
+    for codes in ([None], [much, None], [much, much, None], [much, ErrorCode.MEDIA_CORRUPT]):
+        refuse_hopeless(ask, groups_in(ask))
+        assert not codes
+    codes = [much] * 3
+    with pytest.raises(LongtakeError, match="too much"):
+        refuse_hopeless(ask, groups_in(ask))
 
 
 def test_names_are_told(folder: str, data: Path, tmp_path: Path, cli: Cli) -> None:
@@ -401,6 +436,27 @@ def test_memory_that_runs_out_is_a_row(model: Model, data: Path) -> None:
     ask = replace(asking(model, "next_qa", data), opener=short_of_memory)
     rows = list(rows_of(groups_in(ask).all[0], ask, silent))
     assert [row.error for row in rows] == ["limit.memory: there was not enough memory for it"] * 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals that only POSIX has")
+def test_a_decoder_that_crashes_costs_its_video_only(model: Model, data: Path, tmp_path: Path) -> None:
+    """FAULTS.md J2, J3: with --isolate one process decodes all; where it dies, that video has failed, and a new one
+    reads the next.
+    """
+
+    class FaultyProcess(DecodingProcess):
+        module = "faulty_worker"
+
+    ask = asking(model, "next_qa", data, scoring=("letter",))
+    groups = groups_in(ask).all
+    poison = Path(shutil.copy(data / "4001.mp4", tmp_path / "segfault@decode+2.mp4"))
+    with FaultyProcess() as process:
+        apart = replace(ask, opener=lambda path: nullcontext(process.open_video(path)))
+        poisoned = (groups[0], replace(groups[1], path=poison), groups[2])
+        rows = [row for group in poisoned for row in rows_of(group, apart, silent)]
+    assert [(row.error or "").partition(":")[0] for row in rows] == ["", "", *["media.decoder_failed"] * 2, "", ""]
+    here = [row for group in (groups[0], groups[2]) for row in rows_of(group, ask, silent)]
+    assert lasting(row for row in rows if row.error is None) == lasting(here)
 
 
 @pytest.mark.parametrize("code", [ErrorCode.DISK_WRITE, ErrorCode.NETWORK_UNREACHABLE, ErrorCode.RANKS_LOST])

@@ -173,7 +173,7 @@ class Measure:
         """The run, with what it has left in its folder."""
         from longtake.measure.heading import Settings, header_of
         from longtake.measure.rows import begin, without
-        from longtake.measure.running import Asking, Measuring
+        from longtake.measure.running import Asking, Measuring, refuse_hopeless
 
         method = None if self.road.method is None else self.road.part(self.looked.settings["method"])
         options, scorings = self.drawing.options(), self.wanted.scorings
@@ -183,10 +183,11 @@ class Measure:
         reading = {"on_corrupt": way.on_corrupt, "deinterlace": way.deinterlace, "limits": list(way.limits)}
         settings = Settings(scorings, options, method, self.road.reader, reading, self.going.shard)
         header = header_of(self.sheet, manner, model, settings)
-        folder = begin(Path(str(self.going.out)), header, anew=self.going.anew)
-        folder = without(folder, failed=self.going.retry_failed)
         road = self._way_to_answers(model, method, options)
         asking = Asking(road, manner, scorings, opener, self.wanted.folder)
+        refuse_hopeless(asking, self.groups)
+        folder = begin(Path(str(self.going.out)), header, anew=self.going.anew)
+        folder = without(folder, failed=self.going.retry_failed)
         return Measuring(asking, self.groups, folder, self.going.most_failed)
 
     def _way_to_answers(self, model: Model, method: Method | None, options: Any) -> Any:

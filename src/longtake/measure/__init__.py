@@ -201,19 +201,21 @@ class Row:
         """
         item = self.item
         if self.aspects and not self.options:
-            given = self.scored or {}
-            marks = given.get("marks") or {}
-            why = self.error or str(given.get("why") or NOT_JUDGED)
-            return tuple(
-                Mark(item, float(marks[aspect]), aspect) if aspect in marks and not self.error else
-                Mark(item, None, aspect, why=why)
-                for aspect in self.aspects
-            )  # fmt: skip
+            return self._judged(item)
         reading = self.reading(scoring)
         if reading is None or self.right_option is None:
             why = self.error or (NOT_ASKED if reading is None else KEPT_BACK)
             return (Mark(item, None, RIGHT, why=why),)
         return (Mark(item, float(is_right(item, reading)), unreadable=reading.option is None),)
+
+    def _judged(self, item: Item) -> tuple[Mark, ...]:
+        given = self.scored or {}
+        marks = {} if self.error else given.get("marks") or {}
+        why = self.error or str(given.get("why") or NOT_JUDGED)
+        return tuple(
+            Mark(item, float(marks[aspect]), aspect) if aspect in marks else Mark(item, None, aspect, why=why)
+            for aspect in self.aspects
+        )
 
     def mark(self, scoring: Scoring = "letter") -> Mark:
         """The first of `marks`."""

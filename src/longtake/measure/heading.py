@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,8 +80,19 @@ def header_of(sheet: Sheet, manner: Manner, model: Model, settings: Settings) ->
             "reading": dict(settings.reading),
             "reader": settings.reader,
             "split": sheet.split.why,
+            "questions_sha256": _sha256(sheet, manner),
         },
     )
+
+
+def _sha256(sheet: Sheet, manner: Manner) -> str:
+    """Of all that is asked, word for word, and of what is right: files may change and keep their ids."""
+    found = hashlib.sha256()
+    for item in sheet.items:
+        words = manner.words(item)
+        told = (item.id, words.text, words.opening, words.called, item.options, item.right, item.reference, item.twin)
+        found.update(json.dumps(told).encode())
+    return found.hexdigest()
 
 
 def _example(sheet: Sheet, manner: Manner) -> str:

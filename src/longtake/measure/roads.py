@@ -19,7 +19,7 @@ from longtake.measure import Scoring
 from longtake.measure.asking import Words
 from longtake.methods import Hear, Method, Query, Team
 from longtake.pipeline import Put, answer_to, watch
-from longtake.plan import refuse_too_long
+from longtake.plan import is_still, plan_of, refuse_too_long, refuse_too_many_frames, text_need
 from longtake.prompt import question_ids
 from longtake.prompt.choices import choosing
 from longtake.video import Video
@@ -52,6 +52,14 @@ class Said:
 
 class Road(Protocol):
     """How answers come."""
+
+    def check(self, video: Video) -> None:
+        """Refuse a video that would be too much for the model; decodes nothing.
+
+        Raises:
+            LongtakeError: `limit.context`, `usage.bad_option`.
+        """
+        ...
 
     def watch(self, video: Video, progress: Progress) -> Any:
         """All that does not depend on a question.
@@ -91,6 +99,12 @@ class Straight:
     model: Model
     scoring: tuple[Scoring, ...]
     options: GenerateOptions
+
+    def check(self, video: Video) -> None:
+        """See `Road`."""
+        plan = plan_of(self.model, video, "")
+        template = self.model.image_template if is_still(video) else self.model.template
+        refuse_too_many_frames(self.model, [plan], text_need(self.model, template, None, self.options))
 
     def watch(self, video: Video, progress: Progress) -> Watched:
         """See `Road`."""
@@ -149,6 +163,10 @@ class ByMethod:
     method: Method
     team: Team
     options: GenerateOptions
+
+    def check(self, video: Video) -> None:
+        """See `Road`."""
+        self.method.cost(self.team, [video], Query("What?", (), self.options))
 
     def watch(self, video: Video, progress: Progress) -> _MethodWatched:
         """See `Road`."""

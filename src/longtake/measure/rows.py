@@ -172,7 +172,7 @@ def read_run(path: Path) -> Run:
         dropped += lost
         for row in own:
             before = rows.setdefault(row.id, row)
-            if before.lasting != row.lasting:
+            if before is not row and before.lasting != row.lasting:
                 raise _bad(path / rows_file(header.shard), f"the question {row.id} has two rows that differ")
     shards = tuple(header.shard for header in headers.values() if header.shard)
     ordered = sorted(rows.values(), key=lambda row: row.number)

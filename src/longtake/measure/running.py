@@ -41,6 +41,9 @@ ENDING = frozenset(
     }
 )
 """What is no fault of a video or a question, and would be the same for the next."""
+HOPELESS = frozenset({ErrorCode.LIMIT_CONTEXT, ErrorCode.USAGE_BAD_OPTION})
+"""What the next video is most likely refused for too."""
+FEW = 3
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,33 @@ class Measuring:
             file.add(row)
             yield row
         file.settle()
+
+
+def refuse_hopeless(asking: Asking, groups: Groups) -> None:
+    """Refuse, before anything is decoded, a run in which every video would be: too many frames, a wrong option.
+
+    That is told by the first few; one that is odd does not end a run.
+
+    Raises:
+        LongtakeError: `limit.context`, `usage.bad_option`.
+    """
+    refused = None
+    for group in [group for group in groups.all if group.path is not None][:FEW]:
+        try:
+            _check(group, asking)
+            return
+        except LongtakeError as error:
+            if error.code not in HOPELESS:
+                return
+            refused = error
+    if refused is not None:
+        raise refused
+
+
+def _check(group: Group, asking: Asking) -> None:
+    assert group.path is not None
+    with asking.opener(group.path) as opened:
+        asking.road.check(opened if group.span_s is None else opened.stretch(*group.span_s))
 
 
 def rows_of(group: Group, asking: Asking, progress: Progress) -> Iterator[Row]:
