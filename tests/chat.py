@@ -68,13 +68,13 @@ class Chat:
 
 
 @contextmanager
-def served(chat: Chat) -> Iterator[Chat]:
-    """Serves `chat` at `chat.url`."""
+def served(chat: Chat, *, port: int = 0) -> Iterator[Chat]:
+    """Serves `chat` at `chat.url`; at any free port, or at this one."""
 
     class Handler(_Handler):
         here = chat
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
         server.daemon_threads = True
         chat.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

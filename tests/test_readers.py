@@ -6,8 +6,10 @@ import gzip
 import json
 import math
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from longtake.engines import GenerateOptions
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.families import Model
 from longtake.prompt import Prompt, segment_ids, stream_text
+from longtake.readers import Reply
 from longtake.readers.endpoint import Endpoint, Patience, endpoint_at
 from longtake.readers.finding import find_reader
 from longtake.readers.own import OwnReader
@@ -164,9 +167,17 @@ def test_retry_after_is_heeded_up_to_a_limit(chat: Chat) -> None:
     chat.script, pauses = [*(refused(429, "busy", wait) for wait in waits), said("417")], Pauses()
     assert asking(chat, pauses).read(TEXT, FEW).text == "417"
     assert pauses == [3.0, 8.0]
-    chat.script, pauses = [refused(429, "busy", ("Retry-After", "Mon, 23 Nov 2026 12:00:00 GMT")), said("4")], Pauses()
+    chat.script, pauses = [refused(429, "busy", ("Retry-After", "Mon, 06 Nov 1995 12:00:00 GMT")), said("4")], Pauses()
     assert asking(chat, pauses).read(TEXT, FEW).text == "4"
     assert pauses == [0.25]
+    for then in (formatdate(time.time() + 6, usegmt=True), formatdate(time.time() + 6).replace("+0000", "-0000")):
+        chat.script, pauses = [refused(429, "busy", ("Retry-After", then)), said("4")], Pauses()
+        assert asking(chat, pauses).read(TEXT, FEW).text == "4"
+        assert len(pauses) == 1 and 0.25 < pauses[0] <= 6
+    for nonsense in ("soon", "-3", "1e9", "Mon, 99 Nov 2026 12:00:00 GMT", "23 Nov 99999999999 12:00:00 GMT"):
+        chat.script, pauses = [refused(429, "busy", ("Retry-After", nonsense)), said("4")], Pauses()
+        assert asking(chat, pauses).read(TEXT, FEW).text == "4"
+        assert pauses == [0.25], nonsense
 
 
 def test_patience_ends(chat: Chat) -> None:
@@ -175,6 +186,51 @@ def test_patience_ends(chat: Chat) -> None:
     assert error.code is ErrorCode.NETWORK_UNREACHABLE
     assert "status 429, 3 times in a row" in error.reason
     assert len(chat.texts) == 3
+
+
+def test_all_tries_together_have_a_limit(chat: Chat) -> None:
+    """A pause that would end behind it is not begun: whoever asks for an hour is told off at once."""
+    patience = replace(HASTY, tries=9, whole_s=3.0)
+    chat.script, pauses = [refused(429, "busy", ("Retry-After", "3600"))], Pauses()
+    error = failure(lambda: replace(asking(chat, pauses), patience=patience).read(TEXT, FEW))
+    assert (
+        error.code is ErrorCode.NETWORK_UNREACHABLE
+        and "status 429; another try would take more than 3 s" in error.reason
+    )
+    assert not pauses and len(chat.texts) == 1
+
+
+def test_conversation_and_who_says_so(chat: Chat) -> None:
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": TEXT}]
+    body = {"model": "m-2026", "choices": [{"message": {"content": "417"}, "finish_reason": "stop"}]}
+    chat.script = [Sent(json.dumps(body).encode())]
+    assert asking(chat).say(messages, FEW) == Reply("417", None, None, cut=False, by="m-2026")
+    assert chat.requests[0]["messages"] == messages
+
+
+@pytest.mark.parametrize(
+    ("choice", "reason"),
+    [
+        ({"message": {"content": None, "refusal": f"Not with {KEY}."}}, "will not answer: 'Not with ***.'"),
+        ({"message": {"content": "Sure, I"}, "finish_reason": "content_filter"}, "filtered"),
+    ],
+)
+def test_a_reply_that_says_no_is_a_refusal(chat: Chat, choice: dict[str, object], reason: str) -> None:
+    chat.script = [Sent(json.dumps({"choices": [choice]}).encode())]
+    error = failure(lambda: asking(chat).read(TEXT, FEW))
+    assert error.code is ErrorCode.NETWORK_REFUSED and reason in error.reason
+
+
+def test_nobody_there_may_be_waited_for() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    pauses = Pauses()
+    patience = replace(HASTY, waits_for_server=True)
+    reader = Endpoint(f"http://127.0.0.1:{port}/v1", "m", KEY, patience, pauses)
+    error = failure(lambda: reader.read(TEXT, FEW))
+    assert error.code is ErrorCode.NETWORK_UNREACHABLE and "nobody answers" in error.reason
+    assert pauses == [0.25, 0.5]
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def perplexity(
 
 
 def with_eval(app: typer.Typer) -> typer.Typer:
-    """`app` with the commands of this file, and of those beside it, under `eval`."""
+    """`app` with the commands of this file under `eval`."""
     reporting_app.add_to(eval_app)
     judging_app.add_to(eval_app)
     measure_app.add_to(eval_app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from longtake.readers.endpoint import Endpoint
 
 _SHOWN_REASONS = 5
+_MODEL_FILES = ("*config.json", "tokenizer*", "*.safetensors")
 
 
 @dataclass(frozen=True)
@@ -221,11 +223,12 @@ def _endpoint(asked: Asked) -> Endpoint:
 
 
 def _weights(model: str) -> str:
+    """What tells a model that is loaded here from all others of its name, without loading it."""
+    from longtake.identity import file_sha256, told_sha256
     from longtake.loading import folder_of
-    from longtake.niah.identity import MODEL_FILES, digest_of_files
 
-    folder = folder_of(model)
-    return digest_of_files(sorted(path for pattern in MODEL_FILES for path in folder.glob(pattern)))
+    found = (path for pattern in _MODEL_FILES for path in folder_of(model).glob(pattern))
+    return told_sha256({path.name: file_sha256(path) for path in found})
 
 
 def _before(bench: _Bench, estimate: Estimate) -> str:
@@ -235,7 +238,7 @@ def _before(bench: _Bench, estimate: Estimate) -> str:
     lines += [f"{same:,} in the very words of another"] if same else []
     lines += [f"{counted(bench.kept.dropped, 'torn line')} dropped"] if bench.kept.dropped else []
     left_out = len(judgeable(bench.run)) - len(answered_in(bench.run))
-    lines += [f"{left_out:,} without an answer to judge"] if left_out else []
+    lines += [f"{left_out:,} that cannot be judged"] if left_out else []
     return "; ".join(lines)
 
 
@@ -256,7 +259,7 @@ def _told(bench: _Bench, outcome: Outcome, estimate: Estimate) -> dict[str, Any]
 
     judged = with_marks(bench.run, outcome.lines)
     rows = judgeable(judged)
-    unjudged = [why for why in map(why_not, rows) if why]
+    unjudged = Counter(why.partition(": ")[0] for why in map(why_not, rows) if why)
     tokens = Tokens(*(sum(getattr(line, f"{kind}_tokens") or 0 for line in outcome.lines) for kind in ("read", "new")))
     return {
         **_told_before(bench, estimate),
@@ -270,7 +273,7 @@ def _told(bench: _Bench, outcome: Outcome, estimate: Estimate) -> dict[str, Any]
         "unasked": outcome.unasked,
         "stopped": outcome.stopped,
         "dropped": outcome.dropped,
-        "unanswered": len(unjudged),
+        "unjudged": dict(unjudged.most_common()),
         "tokens": {"read": tokens.read, "new": tokens.new, "cost": bench.prices.cost(tokens)},
         "figures": [dataclasses.asdict(figure) for figure in _figures(judged)],
     }
@@ -323,7 +326,7 @@ def _shown(value: object) -> str:
 
 def _refuse_unscored(told: Mapping[str, Any], outcome: Outcome, show: Show) -> None:
     """Figures are told; that they do not rest on everything is, too."""
-    if not told["unscored"] and not told["unanswered"]:
+    if not told["unscored"] and not told["unjudged"]:
         return
     if show.as_json:
         raise typer.Exit(ErrorCode.PARTIAL_FAILED.value.exit_status)
@@ -331,6 +334,6 @@ def _refuse_unscored(told: Mapping[str, Any], outcome: Outcome, show: Show) -> N
         [f"{told['unscored']:,} of {counted(told['requests'], 'request')} have no marks"] if told["unscored"] else []
     )
     reasons += [f"of these {told['unasked']:,} were not asked: {outcome.stopped}"] if told["unasked"] else []
-    reasons += [f"{counted(told['unanswered'], 'question')} had no answer to judge"] if told["unanswered"] else []
+    reasons += [f"{counted(count, 'question')} cannot be judged: {why}" for why, count in told["unjudged"].items()]
     advice = "run the same command again for what had no reply; --again for replies without marks"
     raise LongtakeError(ErrorCode.PARTIAL_FAILED, told["file"], "; ".join(reasons), advice)

@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from longtake.evals import Item
+from longtake.identity import told_sha256
 
 Messages = tuple[Mapping[str, str], ...]
 """A conversation: a `role` and a `content` each."""
@@ -35,7 +34,7 @@ class Answered:
     @property
     def sha256(self) -> str:
         """Of what is marked."""
-        return sha256([self.answer, self.twin_answer if self.item.twin else ""])
+        return told_sha256([self.answer, self.twin_answer if self.item.twin else ""])
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Request:
 
     def digest(self, settings: Settings) -> str:
         """By which a reply is kept: SHA-256 of who is asked, how, and of every word."""
-        return sha256([settings.to_json(), list(self.messages)])
+        return told_sha256([settings.to_json(), list(self.messages)])
 
 
 @dataclass(frozen=True)
@@ -153,8 +152,3 @@ def _are_marks(marks: object) -> bool:
     if not isinstance(marks, dict) or not marks:
         return False
     return all(type(mark) in (int, float) and math.isfinite(mark) for mark in marks.values())
-
-
-def sha256(value: object) -> str:
-    """Of a value of JSON, however its keys are ordered."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

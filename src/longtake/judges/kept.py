@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.judges import Judged, Request, Settings
@@ -62,16 +62,17 @@ class Kept:
         with writing(str(self.path)):
             if self.dropped or self.replaced:
                 _replace(self.path, [*self.beside, *self.done.values()])
-            file = open(self.path, "a", encoding="utf-8", buffering=1)
+            file = open(self.path, "ab", buffering=0)
         with file:
-            yield Appended(file)
+            yield Appended(self.path, file)
 
 
 @dataclass(frozen=True)
 class Appended:
     """A file to which lines are appended."""
 
-    file: IO[str]
+    path: Path
+    file: BinaryIO
 
     def add(self, judged: Judged) -> None:
         """Hand one line to the system: a process that is killed behind this has lost nothing.
@@ -79,8 +80,10 @@ class Appended:
         Raises:
             LongtakeError: `disk.write`; part of the line may be there, and is dropped by whoever reads it.
         """
-        with writing(self.file.name):
-            self.file.write(line_of(judged))
+        rest = memoryview(line_of(judged).encode())
+        with writing(str(self.path)):
+            while rest:
+                rest = rest[self.file.write(rest) :]
 
 
 def line_of(judged: Judged) -> str:
@@ -193,12 +196,12 @@ def alone_at(path: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
-    try:
-        with writing(str(path)):
+    with writing(str(path)):
+        try:
             lock.acquire()
-    except Timeout as error:
-        reason, advice = "another process is writing there", "wait until it ends, or give another --name"
-        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(path), reason, advice) from error
+        except Timeout as error:
+            reason, advice = "another process is writing there", "wait until it ends, or give another --name"
+            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(path), reason, advice) from error
     try:
         yield
     finally:

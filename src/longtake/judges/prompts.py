@@ -14,7 +14,8 @@ from pathlib import Path
 
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.evals.judged import MATCH, OPEN
-from longtake.judges import Answered, Request, sha256
+from longtake.identity import told_sha256
+from longtake.judges import Answered, Request
 
 _PLACES = ("question", "twin", "reference", "answer", "twin_answer", "points")
 _PLACE = re.compile(r"\{(" + "|".join(_PLACES) + r")\}")
@@ -67,7 +68,7 @@ class JudgePrompt:
     @property
     def sha256(self) -> str:
         """Of the words."""
-        return sha256([self.system, self.user])
+        return told_sha256([self.system, self.user])
 
     def request(self, answered: Answered) -> Request:
         """The places filled in, once: what stands in an answer is not looked through for places."""

@@ -249,12 +249,15 @@ class Endpoint:
         counts = usage if isinstance(usage, dict) else {}
         read, new = (_count(counts.get(key)) for key in ("prompt_tokens", "completion_tokens"))
         named = self._shown(by) if isinstance(by, str) else ""
-        return Reply(text.strip(), read, new, cut=end == "length", by=named)
+        return Reply(self._without_key(text.strip()), read, new, cut=end == "length", by=named)
 
     def _shown(self, text: str) -> str:
         """Some of what the other side says, on one line; the key, if it says that, left out."""
-        whole = " ".join((text.replace(self.key, "***") if self.key else text).split())
+        whole = " ".join(self._without_key(text).split())
         return whole if len(whole) <= _SHOWN_CHARACTERS else f"{whole[:_SHOWN_CHARACTERS]}..."
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self.key, "***") if self.key else text
 
 
 class _Passing(Exception):
@@ -357,7 +360,7 @@ def _seconds(text: str | None) -> float:
         return float(text)
     try:
         then = parsedate_to_datetime(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     aware = then if then.tzinfo else then.replace(tzinfo=UTC)
     return max(0.0, (aware - datetime.now(UTC)).total_seconds())
