@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -74,6 +75,17 @@ def test_what_is_made_without_options_is_a_known_split(full: list[Any]) -> None:
     told = split_of(Worldqa().card, ids)
     assert (told.name, told.whole, len(ids)) == ("seed 0", True, 1000)
     assert split_of(Worldqa().card, ids[:-1]).name == "unknown"
+
+
+def test_version_1_of_seed_0_is_what_it_was(full: list[Any]) -> None:
+    """Ids are the same whatever stands behind them: where this moves, count `quiz.VERSION` up, and say so."""
+    lines = [lines_of(*one) for one in full]
+    shown = "".join(film_line for film_line, _ in lines)
+    asked = "".join(line for _, some in lines for line in some)
+    assert [hashlib.sha256(text.encode()).hexdigest() for text in (asked, shown)] == [
+        "17f4fad7051185e70b1547d828d96018b0305db6349afed99bfda272a88f4928",
+        "077934ef81cf19fa8528b3b46f3ea59f826d02b404b542cced1e95fef535631b",
+    ]
 
 
 def test_everything_shown_is_held_out_and_filmed_where_no_training_was(full: list[Any]) -> None:

@@ -92,7 +92,7 @@ class Came:
     def cut(self) -> int:
         """How many answers ended only because they were long enough."""
         most = self.run.header.drawing.get("max_new_tokens")
-        return sum(row.answer is not None and row.tokens.get("new") == most for row in self.run.rows)
+        return sum(most is not None and row.tokens.get("new") == most for row in self.run.rows)
 
     def _figures(self, scoring: Any) -> Sequence[Figure]:
         return self.benchmark.figures(self.run.marks(scoring))

@@ -86,14 +86,19 @@ def read_settings(files: Path) -> dict[str, Any]:
 
 
 def needle_figures(marks: Sequence[Mark]) -> tuple[Figure, ...]:
-    """Both shares; the forced one, which LongVA reports, also for each length and depth."""
+    """Both shares; the forced one, which LongVA reports, also for each length and depth, in ascending order."""
     forced, generated = ([mark for mark in marks if mark.aspect == aspect] for aspect in (FORCED, GENERATED))
     return (
         share_of("forced", forced),
         share_of("generated", generated),
-        *shares("length", by_length(forced)),
-        *shares("depth", by_category(forced)),
+        *shares("length", _ascending(by_length(forced))),
+        *shares("depth", _ascending(by_category(forced))),
     )
+
+
+def _ascending(groups: Mapping[str, Sequence[Mark]]) -> dict[str, Sequence[Mark]]:
+    """Groups whose names begin with a number; `longtake niah` asks the deepest and longest first."""
+    return dict(sorted(groups.items(), key=lambda group: float(group[0].split()[0].replace(",", ""))))
 
 
 def _rows_file(files: Path) -> Path:
