@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -279,7 +280,12 @@ def test_marks_for_another_answer_do_not_count(tmp_path: Path) -> None:
 def test_marks_that_a_run_made_itself_need_no_judge(cli: Cli, tmp_path: Path) -> None:
     """As `longtake eval vniah` takes in what `longtake niah` found: 2 of 3 forced, 1 of 3 generated; one failed."""
     found = ((1.0, 1.0), (1.0, 0.0), (0.0, 0.0), None)
-    items = [spoken(f"{length}/0/{n}", (FORCED, GENERATED)) for n, length in enumerate((200, 200, 400, 400))]
+    items = [
+        dataclasses.replace(
+            spoken(f"{length}/0/{n}", (FORCED, GENERATED), category="0"), length_class=f"{length} frames"
+        )
+        for n, length in enumerate((200, 200, 400, 400))
+    ]
     rows = [
         answered(item, n, None)
         if marks is None
