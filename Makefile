@@ -15,7 +15,7 @@ BENCH_READY := .venv/.ready-bench
 LMMS := .venv-lmms
 LMMS_READY := $(LMMS)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-SOURCES := src tests benchmarks docs
+SOURCES := src tests benchmarks docs recipes
 
 .PHONY: demo test check format docs bench try-lmms clean
 
@@ -32,6 +32,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --quiet tests/test_rooms.py
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python recipes/papers/generate.py --check
 
 format: $(READY)
 	$(BIN)/ruff format $(SOURCES)
@@ -39,6 +40,7 @@ format: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
+	$(BIN)/python recipes/papers/generate.py
 
 bench: $(BENCH_READY)
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done

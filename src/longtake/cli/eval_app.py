@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from longtake.cli import judging_app, measure_app, quiz_app
+from longtake.cli import judging_app, measure_app, quiz_app, reporting_app
 from longtake.cli import options as opt
 
 Reader = Annotated[
@@ -72,6 +72,7 @@ def with_eval(app: typer.Typer) -> typer.Typer:
     """`app` with the commands of this file, and of those beside it, under `eval`."""
     measure_app.add_to(eval_app)
     judging_app.add_to(eval_app)
+    reporting_app.add_to(eval_app)
     quiz_app.add_to(eval_app)
     app.add_typer(eval_app, name="eval")
     return app

@@ -84,6 +84,7 @@ class Told:
             "room_bytes": None if self.room is None else self.room.bytes,
             "fits_memory": self.fits,
             "processor_seconds": seconds and {name: round(spent, 4) for name, spent in seconds.items()},
+            "operations": dict(self.counter.operations(plans, text)),
             "threads": self.counter.rates and self.counter.rates.threads,
             "most_frames": self.most,
             "notes": list(self.notes),

@@ -70,6 +70,22 @@ class Counter:
             told = self._seconds(videos, plans, text, self.rates)
         return Cost(tuple(stages), self.outline.apart, told)
 
+    def operations(self, plans: Sequence[Plan], text: TextNeed) -> Mapping[str, float]:
+        """Floating point operations of matrices, attention and convolutions by stage: they tell how long a device takes
+        that nobody has measured, by how many it does in a second. `watch` is once for a video, `ask` for each question.
+        """
+        length = text.opening_tokens + sum(plan.tokens for plan in plans)
+        watching = self._prefill(length).work
+        for plan in plans:
+            encoder: Any = plan.encoder
+            at_once = min(encoder.chunk_frames, plan.shape.views)
+            watching += self.rehearsal.views(encoder, at_once).work * (plan.shape.views / at_once)
+            watching += self.rehearsal.arranged(plan.layout, plan.shape)[0].work
+        step = self.rehearsal.chunk(1, length) + self.rehearsal.head()
+        question = self.rehearsal.chunk(max(1, text.question_tokens), length) + self.rehearsal.head()
+        asking = question.work + step.work * (text.answer_tokens - 1)
+        return {"watch": watching.operations, "ask": asking.operations}
+
     @property
     def process_bytes(self) -> int:
         """Python, torch, decoder, tokenizer: what is there whatever is asked."""

@@ -42,6 +42,12 @@ class Work:
     def __mul__(self, times: float) -> Work:
         return Work({kind: times * amount for kind, amount in self.amounts.items()})
 
+    @property
+    def operations(self) -> float:
+        """Those of matrices, attention and convolutions."""
+        kinds = ("multiply", "attend", "convolve")
+        return sum(amount for kind, amount in self.amounts.items() if kind.startswith(kinds))
+
     def seconds(self, rates: Mapping[str, float]) -> float:
         """What it takes, by what one of each kind takes."""
         return max(0.0, sum(rates[kind] * amount for kind, amount in self.amounts.items() if amount))

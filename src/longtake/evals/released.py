@@ -154,18 +154,27 @@ def released_judging(replies: Mapping[str, str | None], *, yes_or_no: bool) -> R
     return ReleasedRun(stats={"Yes count": float(yes), "No count": float(no), "Accuracy": yes / (yes + no), **score})
 
 
-def _count(value: Any, counts: dict[str, int]) -> None:
-    """Files count before they are understood, scores before `pred` is: what fails later has counted already."""
-    counts["files"] += 1
+def released_said(value: Any) -> tuple[int, bool | None]:
+    """The score that a released script adds for what it has stored, and whether that is a yes or a no, or neither.
+
+    Scores count before `pred` is understood: what fails later has counted already.
+    """
+    score = 0
     try:
-        counts["score"] += int(value["score"])
+        score = int(value["score"])
         said = value["pred"].lower()
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
-        return
-    if "yes" in said:
-        counts["yes"] += 1
-    elif "no" in said:
-        counts["no"] += 1
+        return score, None
+    return score, True if "yes" in said else False if "no" in said else None
+
+
+def _count(value: Any, counts: dict[str, int]) -> None:
+    """Files count before they are understood."""
+    score, match = released_said(value)
+    counts["files"] += 1
+    counts["score"] += score
+    if match is not None:
+        counts["yes" if match else "no"] += 1
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,96 @@
+"""reports.judging: a run's folder in; what each judge said of its answers out. Asks nobody and marks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from longtake.errors import ErrorCode, LongtakeError, counted
+from longtake.judges import Answered, Judged
+from longtake.judges.kept import judges_in, latest_of, path_of, read_judged, scored_of
+from longtake.measure import Row, Run
+
+OTHER_ANSWER = "the judge has marked another answer; have it judged again"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one judge said of a run's answers.
+
+    Attributes:
+        name: of the judge; "" for nobody.
+        model: that was asked, as it calls itself where it does.
+        lines: by the item's id and what was asked about it; only those about the answers that the run has.
+        stale: ids of items whose marks are for other answers.
+        dropped: how many lines of its file were torn or damaged.
+    """
+
+    name: str = ""
+    model: str = ""
+    lines: Mapping[str, Mapping[str, Judged]] = field(default_factory=dict)
+    stale: frozenset[str] = frozenset()
+    dropped: int = 0
+
+    def row(self, row: Row) -> Row:
+        """The row with what the judge gave."""
+        if row.id in self.lines:
+            return replace(row, scored=scored_of(self.lines[row.id].values())[row.id])
+        return replace(row, scored={"marks": {}, "why": OTHER_ANSWER}) if row.id in self.stale else row
+
+    def replies(self, row: Row) -> Mapping[str, str | None]:
+        """What was said of a row word for word, by what was asked; None where no reply came."""
+        return {prompt: line.reply for prompt, line in self.lines.get(row.id, {}).items()}
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known about its file."""
+        notes = []
+        if self.stale:
+            notes.append(f"{counted(len(self.stale), 'mark')} of {self.name} for other answers: {OTHER_ANSWER}")
+        if self.dropped:
+            notes.append(f"{counted(self.dropped, 'line')} of {self.name} torn or damaged, and left out")
+        return notes
+
+
+NOBODY = Said()
+
+
+def is_judged(row: Row) -> bool:
+    """Whether only a judge can mark it."""
+    return bool(row.aspects) and not row.options
+
+
+def judgements_of(run: Run, folder: Path, judges: Sequence[str] = ()) -> list[Said]:
+    """What each judge said whose file lies in a run's folder, by name.
+
+    Args:
+        judges: whose; () for all.
+
+    Raises:
+        LongtakeError: `usage.bad_option` for a judge that is not there.
+    """
+    there = judges_in(folder)
+    lacking = [name for name in judges if name not in there]
+    if lacking:
+        told = f"it was judged by {', '.join(there)}" if there else "nobody has judged it"
+        reason = f"holds nothing of the judge {lacking[0]}: {told}"
+        raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(folder), reason, "see `longtake eval judge`")
+    return [_said(run, path_of(folder, name), name) for name in there if not judges or name in judges]
+
+
+def _said(run: Run, path: Path, name: str) -> Said:
+    lines, dropped = read_judged(path)
+    answers = {
+        row.id: Answered(row.item, row.answer, row.twin_answer or "").sha256
+        for row in run.rows
+        if is_judged(row) and row.answer is not None
+    }
+    known = [line for line in latest_of(lines) if line.id in answers]
+    found: dict[str, dict[str, Judged]] = {}
+    for line in known:
+        if line.answer_sha256 == answers[line.id]:
+            found.setdefault(line.id, {})[line.prompt] = line
+    stale = frozenset(line.id for line in known) - frozenset(found)
+    models = dict.fromkeys(line.by or str(line.judge.get("model", "")) for line in known)
+    return Said(name, ", ".join(one for one in models if one), found, stale, dropped)
