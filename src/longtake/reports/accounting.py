@@ -201,7 +201,7 @@ def marked(run: Run, *, rule: Rule, way: Scoring | None, said: Said) -> list[Mar
 def aspects_of(run: Run) -> tuple[str, ...]:
     """What is marked in a run: RIGHT where something is of choice, and what judges look at."""
     choice = (RIGHT,) if any(row.options for row in run.rows) else ()
-    return (*choice, *dict.fromkeys(aspect for row in run.rows if needs_judge(row) for aspect in row.aspects))
+    return (*choice, *dict.fromkeys(aspect for row in run.rows if not row.options for aspect in row.aspects))
 
 
 def without_rows(run: Run, ids: frozenset[str]) -> Run:

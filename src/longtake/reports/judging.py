@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from longtake.errors import ErrorCode, LongtakeError, counted
+from longtake.evals.judged import NEEDLE
 from longtake.judges import Answered, Judged
 from longtake.judges.kept import judges_in, latest_of, path_of, read_judged, scored_of
 from longtake.measure import KEPT_BACK, Row, Run
@@ -61,8 +62,8 @@ NOBODY = Said()
 
 
 def needs_judge(row: Row) -> bool:
-    """Whether only a judge can mark it."""
-    return bool(row.aspects) and not row.options
+    """Whether only a judge can mark it. `longtake niah` marks its needles itself."""
+    return bool(row.aspects) and not row.options and row.aspects != NEEDLE
 
 
 def why_not(row: Row) -> str:
