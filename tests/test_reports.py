@@ -116,7 +116,7 @@ def test_what_a_run_prints_is_the_beginning_of_its_report(tmp_path: Path) -> Non
     assert told.head == ("figure", "letter", "chance")
     assert told.notes == (
         "letter: 1 answer named no option, or several",
-        f"{len(whole.rows) - 12} figures more: longtake eval report {folder}",
+        f"{len(whole.rows) - 12} further figures: longtake eval report {folder}",
     )
 
 

@@ -69,7 +69,7 @@ def chief_of(accounts: Sequence[Account]) -> Table:
     unreadable = [(account.way, account.counts.unreadable) for account in accounts if account.counts.unreadable]
     notes = [f"{way}: {counted(count, 'answer')} named no option, or several" for way, count in unreadable]
     more = len(every.rows) - len(rows)
-    notes += [f"{counted(more, 'figure')} more: longtake eval report {accounts[0].folder}"] if more else []
+    notes += [f"{counted(more, 'further figure')}: longtake eval report {accounts[0].folder}"] if more else []
     return Table(every.title, head, tuple(rows), (*every.notes, *notes))
 
 
