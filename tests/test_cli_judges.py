@@ -15,12 +15,12 @@ import tiny
 from chat import Chat, Sent, refused, served
 from chat import said as completed
 from judging import GOOD, SAMPLES, completion, judging, lines, number_in, opens, run_folder, samples
-from longtake.cli.judged import OTHER_ANSWER, judged_by
 from longtake.errors import ErrorCode
 from longtake.judges import Answered
 from longtake.judges.prompts import own_prompts, requests_of
-from longtake.measure import NOT_JUDGED
+from longtake.measure import NOT_JUDGED, Row
 from longtake.measure.rows import read_run
+from longtake.reports.judging import OTHER_ANSWER, judgements_of
 from running import ONE_LINE, Cli
 
 KEY = "sk-very-secret-0123456789"
@@ -37,6 +37,13 @@ def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with served(Chat(lambda text: GOOD)) as running:
         yield running
+
+
+def marked(folder: Path) -> tuple[Row, ...]:
+    """The rows of a run as its judge marks them."""
+    run = read_run(folder)
+    (said,) = judgements_of(run, folder, ["m"])
+    return said.marked(run).rows
 
 
 def scripted(replies: dict[int, str | Sent]) -> Callable[[str], str | Sent]:
@@ -93,7 +100,7 @@ def test_a_judge_that_fails_in_every_way(cli: Cli, chat: Chat, tmp_path: Path) -
             assert line["marks"] == ({"match": 0, "score": 1} if number == 2 else {"match": 1, "score": 4})
             assert line["reason"] == ""
     assert sum(told["reasons"].values()) == 15
-    rows = {row.id: row for row in judged_by(read_run(folder), folder, "m").rows}
+    rows = {row.id: row for row in marked(folder)}
     assert [mark.value for mark in rows["2"].marks()] == [0, 1]
     assert [(mark.value, mark.why) for mark in rows["3"].marks()] == [(None, "open: the reply is not one object")] * 2
     asked = Counter(map(number_in, chat.texts))
@@ -258,7 +265,7 @@ def test_marks_are_of_the_answer_that_was_judged(cli: Cli, chat: Chat, tmp_path:
     assert cli(*judging(folder, chat))[0] == 0
     other = run_folder(tmp_path / "other", opens(3), answer=lambda item: "It is thing 1.")
     (other / "judge-m.jsonl").write_bytes((folder / "judge-m.jsonl").read_bytes())
-    rows = judged_by(read_run(other), other, "m").rows
+    rows = marked(other)
     assert [row.marks()[0].value for row in rows] == [1, None, None]
     assert [row.marks()[0].why for row in rows] == ["", OTHER_ANSWER, NOT_JUDGED]
     chat.texts.clear()

@@ -17,7 +17,7 @@ from longtake import parts
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.evals import Item
 from longtake.evals.benchmarks import ROOM
-from longtake.evals.judged import MATCH, OPEN, RANGES, verdict
+from longtake.evals.judged import MATCH, NEEDLE, OPEN, RANGES, verdict
 from longtake.judges import Answered, Judged, Request, Settings
 from longtake.judges.agreeing import agreements, correlation, kappa
 from longtake.judges.as_released import as_released
@@ -67,12 +67,12 @@ def test_every_kind_has_words_of_our_own_that_ask_for_what_is_read() -> None:
 
 
 def test_every_aspect_is_asked_for() -> None:
-    assert {aspect for kind in KINDS.values() for aspect in kind.aspects} == set(RANGES)
+    assert {aspect for kind in KINDS.values() for aspect in kind.aspects} == set(RANGES) - set(NEEDLE)
 
 
 def wanting(name: str) -> list[Item]:
     """The sample questions of a benchmark that only a judge can mark."""
-    return [item for item in samples(name) if item.aspects]
+    return [item for item in samples(name) if item.aspects and item.aspects != NEEDLE]
 
 
 @pytest.mark.parametrize("name", [name for name in parts.names(ROOM) if (SAMPLES / name).is_dir()])

@@ -20,7 +20,7 @@ from longtake.evals.released import differing
 from longtake.measure import Row
 from longtake.reports.accounting import accounts_of
 from longtake.reports.published import NOT_RUN, otherwise, published, rows_of
-from longtake.reports.tables import COLUMNS, as_csv, markdown
+from longtake.reports.tables import COLUMNS, as_csv, chief_of, markdown, tables_of
 from reported import answered, choice, header_of, spoken, write_judge, write_run
 from running import ONE_LINE, Cli
 
@@ -98,6 +98,26 @@ def test_tables_name_the_run_and_give_each_figure_with_its_interval(cli: Cli, ru
         "66.7 (35.4 to 87.9), n 9; between 60.0 and 70.0",
     ):
         assert words in out, words
+
+
+def test_what_a_run_prints_is_the_beginning_of_its_report(tmp_path: Path) -> None:
+    """The chief figure, lengths and categories, twelve at most; facets are left to the report, and counted."""
+    facets = (("kind, length", "causal, 8 s"),)
+    items = [choice(f"q{n}", categories=(f"kind {n}",), length_class=f"{n % 2} s", facets=facets) for n in range(14)]
+    folder = write_run(
+        tmp_path / "nano", header_of("worldqa", [item.id for item in items]), rows_for(items, ("B",) * 13 + ("?",))
+    )
+    accounts = accounts_of(folder)
+    told, _, whole = chief_of(accounts), *tables_of(accounts)
+    assert [row[0] for row in told.rows] == [
+        "accuracy", "length: 0 s", "length: 1 s", *(f"category: kind {n}" for n in range(9))
+    ]  # fmt: skip
+    assert told.rows == whole.rows[:12]
+    assert told.head == ("figure", "letter", "chance")
+    assert told.notes == (
+        "letter: 1 answer named no option, or several",
+        f"{len(whole.rows) - 12} further figures: longtake eval report {folder}",
+    )
 
 
 def test_a_run_that_is_not_at_its_end_says_so_first(cli: Cli, tmp_path: Path) -> None:

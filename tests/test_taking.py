@@ -109,8 +109,11 @@ def test_what_could_not_be_read_has_no_score_and_what_is_asked_later_is_added(tm
     assert take_in("vniah", "frames", folder, out) == 23
     assert (read_run(out).missing, figures_of(out)["forced"].scored) == (0, 24)
     written(folder, rows, {**SETTINGS, "seed": 1})
-    with pytest.raises(LongtakeError, match="with other settings.*: more.settings.seed: 0 and 1"):
+    with pytest.raises(
+        LongtakeError, match="with other settings.*: more.settings.seed: 0 and 1.*another --out"
+    ) as refused:
         take_in("vniah", "frames", folder, out)
+    assert "--force-new" not in str(refused.value), "eval vniah has no such option"
     assert len(read_run(out).rows) == 24
 
 
@@ -204,6 +207,10 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "forced" in out
     assert "3 of 12 have rows" in err
     assert "cut at" not in err
+    status, _, err = cli(
+        "eval", "judge", tmp_path / "vniah", "--endpoint", "http://localhost:1/v1", "--judge-model", "m"
+    )
+    assert status == 2 and "no question of it needs a judge" in err
     status, out, err = cli("eval", "vniah", SAMPLES / "textneedle", "--out", tmp_path / "x")
     assert (status, out) == (2, "")
     assert err.startswith("error[usage.bad_option]: ")

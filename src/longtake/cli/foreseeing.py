@@ -75,8 +75,9 @@ def print_perplexity(asked: Asked, plot: str | None, *, show: Show) -> None:
     Raises:
         LongtakeError: `usage.bad_option`, `data.bad`, `model.*`, `environment.missing` or `disk.write` for the picture.
     """
+    from longtake.reports.drawing import require_plots
     from longtake.started import alone
-    from longtake.train.curves import draw_by_position, require_plots
+    from longtake.train.curves import draw_by_position
     from longtake.train.perplexity import load_reader, measure
 
     alone("eval perplexity")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from longtake.cli.options import Show
 from longtake.cli.output import remark, say, say_json, table
+from longtake.cli.partial import end_partial
 from longtake.errors import ErrorCode, LongtakeError
 
 if TYPE_CHECKING:
@@ -57,11 +56,9 @@ def _refuse_failures(run: Run, rows: Sequence[Row], show: Show) -> None:
     failed = sum(row.error is not None for row in rows)
     if not failed:
         return
-    if show.as_json:
-        raise typer.Exit(ErrorCode.PARTIAL_FAILED.value.exit_status)
     reason = f"{failed:,} of {len(rows):,} cells could not be read; rows.jsonl says why"
     advice = "run the same command again to ask them once more"
-    raise LongtakeError(ErrorCode.PARTIAL_FAILED, str(run.folder.path), reason, advice)
+    end_partial(str(run.folder.path), reason, advice, show=show)
 
 
 def _table(summary: Mapping[str, Any], unit: str) -> str:

@@ -10,17 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from longtake.cli.hiding import resumable
-from longtake.cli.judged import answered_in, judgeable, why_not, with_marks
 from longtake.cli.options import Show
-from longtake.cli.output import remark, say, say_json, table
+from longtake.cli.output import remark, say, say_json
+from longtake.cli.partial import end_partial
 from longtake.cli.progress import bars
+from longtake.cli.reporting import drawn
 from longtake.errors import ErrorCode, LongtakeError, counted
 
 if TYPE_CHECKING:
-    from longtake.evals.figures import Figure
     from longtake.judges import Request, Settings
     from longtake.judges.asking import Judge, Limits
     from longtake.judges.costing import Estimate, Prices
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from longtake.judges.kept import Kept
     from longtake.measure import Run
     from longtake.readers.endpoint import Endpoint
+    from longtake.reports import Account
 
 _SHOWN_REASONS = 5
 _MODEL_FILES = ("*config.json", "tokenizer*", "*.safetensors")
@@ -117,6 +116,7 @@ class _Bench:
     settings: Settings
     requests: tuple[Request, ...]
     prices: Prices
+    name: str
     path: Path
 
     @cached_property
@@ -125,6 +125,20 @@ class _Bench:
         from longtake.judges.kept import begin
 
         return begin(self.path, self.requests, self.settings, again=self.asked.again)
+
+    @cached_property
+    def unjudged(self) -> Counter[str]:
+        """Why no judge is asked about some questions, and how many they are."""
+        from longtake.reports.judging import needs_judge, why_not
+
+        reasons = (why_not(row) for row in self.run.rows if needs_judge(row))
+        return Counter(why.partition(": ")[0] for why in reasons if why)
+
+    def account(self) -> Account:
+        """What the run comes to with this judge's marks."""
+        from longtake.reports.accounting import accounts_of
+
+        return accounts_of(Path(self.asked.folder), judges=(self.name,))[0]
 
     def estimate(self) -> Estimate:
         """What asking the rest takes. Words are counted roughly, whoever judges."""
@@ -148,6 +162,8 @@ def judge_run(asked: Asked, *, dry_run: bool, released: bool, show: Show) -> Non
             answers have no marks, after all that could be asked was.
         typer.Exit: the same status with --json.
     """
+    from longtake.reports.tables import chief_of
+
     bench = _bench(asked)
     estimate = bench.estimate()
     if dry_run:
@@ -156,7 +172,8 @@ def judge_run(asked: Asked, *, dry_run: bool, released: bool, show: Show) -> Non
     if show.talks:
         remark(_before(bench, estimate))
     outcome = _judged(bench, show)
-    told = _told(bench, outcome, estimate)
+    account = bench.account()
+    told = _told(bench, outcome, estimate, account)
     if released:
         from longtake.judges.as_released import as_released
 
@@ -164,7 +181,8 @@ def judge_run(asked: Asked, *, dry_run: bool, released: bool, show: Show) -> Non
     if show.as_json:
         say_json(told)
     else:
-        say(_table(told))
+        say(drawn(chief_of([account])))
+        say(_closing(told))
     _refuse_unscored(told, outcome, show)
 
 
@@ -173,16 +191,17 @@ def _bench(asked: Asked) -> _Bench:
     from longtake.judges.kept import name_of, path_of
     from longtake.judges.prompts import own_prompts, read_prompts
     from longtake.measure.rows import read_run
+    from longtake.reports.judging import answered_in, needs_judge
 
     folder, prices = Path(asked.folder), asked.costs.checked()
     run = read_run(folder)
-    if not judgeable(run):
+    if not any(map(needs_judge, run.rows)):
         reason, advice = "no question of it needs a judge", f"{run.header.benchmark} is marked without one"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, asked.folder, reason, advice)
     prompts = own_prompts() if asked.templates is None else read_prompts(Path(asked.templates))
     requests = requests_for(answered_in(run), prompts)
-    path = path_of(folder, asked.name or name_of(asked.who.model))
-    return _Bench(asked, run, asked.who.settings(), requests, prices, path)
+    name = asked.name or name_of(asked.who.model)
+    return _Bench(asked, run, asked.who.settings(), requests, prices, name, path_of(folder, name))
 
 
 def _judged(bench: _Bench, show: Show) -> Outcome:
@@ -237,7 +256,7 @@ def _before(bench: _Bench, estimate: Estimate) -> str:
     lines += [f"{before:,} judged before"] if before else []
     lines += [f"{same:,} in the very words of another"] if same else []
     lines += [f"{counted(bench.kept.dropped, 'torn line')} dropped"] if bench.kept.dropped else []
-    left_out = len(judgeable(bench.run)) - len(answered_in(bench.run))
+    left_out = sum(bench.unjudged.values())
     lines += [f"{left_out:,} that cannot be judged"] if left_out else []
     return "; ".join(lines)
 
@@ -253,13 +272,10 @@ def _told_before(bench: _Bench, estimate: Estimate) -> dict[str, object]:
     }
 
 
-def _told(bench: _Bench, outcome: Outcome, estimate: Estimate) -> dict[str, Any]:
+def _told(bench: _Bench, outcome: Outcome, estimate: Estimate, account: Account) -> dict[str, Any]:
     """What came of it, as `--json` prints it."""
     from longtake.judges.costing import Tokens
 
-    judged = with_marks(bench.run, outcome.lines)
-    rows = judgeable(judged)
-    unjudged = Counter(why.partition(": ")[0] for why in map(why_not, rows) if why)
     tokens = Tokens(*(sum(getattr(line, f"{kind}_tokens") or 0 for line in outcome.lines) for kind in ("read", "new")))
     return {
         **_told_before(bench, estimate),
@@ -273,28 +289,16 @@ def _told(bench: _Bench, outcome: Outcome, estimate: Estimate) -> dict[str, Any]
         "unasked": outcome.unasked,
         "stopped": outcome.stopped,
         "dropped": outcome.dropped,
-        "unjudged": dict(unjudged.most_common()),
+        "unjudged": dict(bench.unjudged.most_common()),
         "tokens": {"read": tokens.read, "new": tokens.new, "cost": bench.prices.cost(tokens)},
-        "figures": [dataclasses.asdict(figure) for figure in _figures(judged)],
+        "figures": [dataclasses.asdict(figure) for figure in account.figures],
     }
 
 
-def _figures(run: Run) -> tuple[Figure, ...]:
-    """What the benchmark's authors report, with this judge's marks."""
-    from longtake import parts
-    from longtake.evals.benchmarks import ROOM
-
-    benchmark = parts.find(ROOM, run.header.benchmark)(**run.header.benchmark_options)
-    found: tuple[Figure, ...] = benchmark.figures(run.marks())
-    return found
-
-
-def _table(told: Mapping[str, Any]) -> str:
-    lines = [("", "", "95 %", "scored", "unscored", "at worst, at best")]
-    lines += [_line(figure) for figure in told["figures"]]
+def _closing(told: Mapping[str, Any]) -> str:
     named = ", ".join(f"{prompt} {sha256[:12]}" for prompt, sha256 in told["prompts"].items())
     by = f", by its own account {', '.join(told['by'])}" if told["by"] else ""
-    text = [table(lines), f"judge {told['judge']['model']}{by}; asked with {named}"]
+    text = [f"judge {told['judge']['model']}{by}; asked with {named}"]
     tokens = told["tokens"]
     cost = "" if tokens["cost"] is None else f", {tokens['cost']:,.4g}"
     text.append(f"{told['asked']:,} asked, {told['before']:,} before; {tokens['read'] + tokens['new']:,} tokens{cost}")
@@ -308,18 +312,6 @@ def _table(told: Mapping[str, Any]) -> str:
     return "\n".join([*text, told["file"]])
 
 
-def _line(figure: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
-    percent = figure["most"] == 1.0
-
-    def told(value: float | None) -> str:
-        return "-" if value is None else f"{value:.1%}" if percent else f"{value:.2f}"
-
-    between = f"{told(figure['low'])} to {told(figure['high'])}" if figure["low"] is not None else "-"
-    scored, unscored = f"{figure['scored']:,}", f"{figure['unscored']:,}"
-    bounds = f"{told(figure['worst'])}, {told(figure['best'])}" if figure["unscored"] else ""
-    return (figure["name"], told(figure["value"]), between, scored, unscored, bounds)
-
-
 def _shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
@@ -328,12 +320,10 @@ def _refuse_unscored(told: Mapping[str, Any], outcome: Outcome, show: Show) -> N
     """Figures are told; that they do not rest on everything is, too."""
     if not told["unscored"] and not told["unjudged"]:
         return
-    if show.as_json:
-        raise typer.Exit(ErrorCode.PARTIAL_FAILED.value.exit_status)
     reasons = (
         [f"{told['unscored']:,} of {counted(told['requests'], 'request')} have no marks"] if told["unscored"] else []
     )
     reasons += [f"of these {told['unasked']:,} were not asked: {outcome.stopped}"] if told["unasked"] else []
     reasons += [f"{counted(count, 'question')} cannot be judged: {why}" for why, count in told["unjudged"].items()]
     advice = "run the same command again for what had no reply; --again for replies without marks"
-    raise LongtakeError(ErrorCode.PARTIAL_FAILED, told["file"], "; ".join(reasons), advice)
+    end_partial(told["file"], "; ".join(reasons), advice, show=show)

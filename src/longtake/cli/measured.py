@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from longtake.cli.options import Show
-from longtake.cli.output import remark, say, say_json, table
-from longtake.errors import ErrorCode, LongtakeError, counted
+from longtake.cli.output import remark, say, say_json
+from longtake.cli.partial import end_partial
+from longtake.cli.reporting import drawn
+from longtake.errors import counted
 
 if TYPE_CHECKING:
     from longtake.evals import Benchmark
@@ -53,21 +53,21 @@ class Came:
             LongtakeError: `partial.failed` if questions have failed.
             typer.Exit: the same status with --json, where the object says it all.
         """
+        from longtake.reports.accounting import accounts_of
+        from longtake.reports.tables import chief_of
+
         if show.as_json:
             say_json(self.as_dict())
         else:
-            for scoring in self.run.header.scoring:
-                say(table(list(_figure_rows(scoring, self._figures(scoring)))))
+            say(drawn(chief_of(accounts_of(self.out))))
             if show.talks:
                 remark(self._closing())
         failed = len(self.run.failed)
         if not failed:
             return
-        if show.as_json:
-            raise typer.Exit(ErrorCode.PARTIAL_FAILED.value.exit_status)
         reason = f"{failed:,} of {counted(len(self.run.rows), 'question')} failed, the first with {self._first()}"
         advice = "see the rows; mend it, and run the same command with --retry-failed"
-        raise LongtakeError(ErrorCode.PARTIAL_FAILED, str(self.out), reason, advice)
+        end_partial(str(self.out), reason, advice, show=show)
 
     def as_dict(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -146,23 +146,6 @@ def told_foreseen(foreseen: Foreseen) -> list[tuple[str, str]]:
     if foreseen.processor_s is not None:
         rows.append(("processor", f"about {_duration(foreseen.processor_s)} of one, at most"))
     return rows
-
-
-def _figure_rows(scoring: str, figures: Sequence[Figure]) -> Iterator[tuple[str, ...]]:
-    yield f"by {scoring}", "", "95 %", "scored", "unscored", "unreadable"
-    for figure in figures:
-        counts = (f"{figure.scored:,}", f"{figure.unscored:,}", f"{figure.unreadable:,}")
-        yield figure.name, _value(figure, figure.value), _interval(figure), *counts
-
-
-def _interval(figure: Figure) -> str:
-    return "" if figure.low is None else f"{_value(figure, figure.low)} to {_value(figure, figure.high)}"
-
-
-def _value(figure: Figure, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.1%}" if figure.most == 1 else f"{value:.2f}"
 
 
 def _named(found: Any) -> str:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import typer
-
 from longtake.cli.options import Show
 from longtake.cli.output import remark, say, say_json
-from longtake.errors import ErrorCode, LongtakeError, writing
+from longtake.cli.partial import end_partial
+from longtake.errors import writing
 
 if TYPE_CHECKING:
     from longtake.reports import Account, Rule
@@ -71,22 +70,19 @@ def report_runs(wanted: Wanted, *, show: Show) -> None:
     _write(wanted.csv, as_csv(accounts, published=wanted.published))
     if wanted.plots:
         _plot(accounts, wanted, show)
-    end_partial([one.folder for one in accounts if lacking([one])], show=show)
+    end_lacking([one.folder for one in accounts if lacking([one])], show=show)
 
 
-def end_partial(folders: Sequence[str], *, show: Show) -> None:
-    """Ends with `partial.failed` for runs in which anything is lacking; with --json what was printed has said so.
+def end_lacking(folders: Sequence[str], *, show: Show) -> None:
+    """Ends with `partial.failed` for runs in which anything is lacking.
 
     Raises:
         LongtakeError: `partial.failed`.
     """
-    if not folders:
-        return
-    if show.as_json:
-        raise typer.Exit(ErrorCode.PARTIAL_FAILED.value.exit_status)
-    reason = "not every question was asked, read and scored"
-    advice = "go on with longtake eval or longtake eval judge; they count neither as right nor as wrong"
-    raise LongtakeError(ErrorCode.PARTIAL_FAILED, ", ".join(dict.fromkeys(folders)), reason, advice)
+    if folders:
+        reason = "not every question was asked, read and scored"
+        advice = "go on with longtake eval or longtake eval judge; they count neither as right nor as wrong"
+        end_partial(", ".join(dict.fromkeys(folders)), reason, advice, show=show)
 
 
 def drawn(table: Table) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from longtake.cli.options import Show
 from longtake.cli.output import say, say_json, table
-from longtake.cli.reporting import end_partial
+from longtake.cli.reporting import end_lacking
 from longtake.errors import counted
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def compare_and_print(first: str, second: str, terms: Terms, *, show: Show) -> N
         say(f"A {first}\nB {second}\n{counted(told.asked, 'question')} of both{left_out}")
         for one in told.found:
             say(_told(one, told))
-    end_partial((first, second) if told.lacking else (), show=show)
+    end_lacking((first, second) if told.lacking else (), show=show)
 
 
 def _told(one: Compared, told: Comparison) -> str:

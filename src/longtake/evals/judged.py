@@ -15,6 +15,7 @@ MATCH, SCORE = "match", "score"
 """Aspects of an open question: whether the answer means the reference (1 or 0), and how well (0 to 5)."""
 OPEN = (MATCH, SCORE)
 FORCED, GENERATED = "forced", "generated"
+NEEDLE = (FORCED, GENERATED)
 """Aspects of a needle that was asked for (1 or 0): `longtake niah` gives them, no judge does."""
 RANGES = {
     MATCH: (0, 1),

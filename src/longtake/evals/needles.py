@@ -15,7 +15,7 @@ from typing import Any, Literal
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.evals import Item, VideoName, bad_row
 from longtake.evals.figures import Figure, Mark, by_category, by_length, share_of, shares
-from longtake.evals.judged import FORCED, GENERATED
+from longtake.evals.judged import FORCED, GENERATED, NEEDLE
 from longtake.evals.records import MEND, Record, items_from, jsonl_records
 
 Unit = Literal["frames", "tokens"]
@@ -127,7 +127,7 @@ def _item(record: Record, unit: Unit) -> Item:
         reference=record.text("expected"),
         categories=(f"{depth:g}",),
         length_class=f"{length:,} {unit}",
-        aspects=(FORCED, GENERATED),
+        aspects=NEEDLE,
         place=record.place,
     )
 

@@ -137,14 +137,12 @@ def released_judging(replies: Mapping[str, str | None], *, yes_or_no: bool) -> R
     """
     counts = {"files": 0, "score": 0, "yes": 0, "no": 0}
     for reply in replies.values():
-        stored = released_reply(reply)
-        if not stored.written:
-            continue
         try:
-            value = stored.value
+            said = released_said(reply)
         except json.JSONDecodeError as error:
             return ReleasedRun(error=f"JSONDecodeError: {error}")
-        _count(value, counts)
+        if said is not None:
+            _count(said, counts)
     if not counts["files"] or (yes_or_no and not counts["yes"] + counts["no"]):
         return ReleasedRun(error="ZeroDivisionError: division by zero")
     score = {"Average score": counts["score"] / counts["files"]}
@@ -154,12 +152,18 @@ def released_judging(replies: Mapping[str, str | None], *, yes_or_no: bool) -> R
     return ReleasedRun(stats={"Yes count": float(yes), "No count": float(no), "Accuracy": yes / (yes + no), **score})
 
 
-def released_said(value: Any) -> tuple[int, bool | None]:
-    """The score that a released script adds for what it has stored, and whether that is a yes or a no, or neither.
+def released_said(reply: str | None) -> tuple[int, bool | None] | None:
+    """The score that a released script adds for a reply, and whether that is a yes, a no or neither; None: not kept.
 
     Scores count before `pred` is understood: what fails later has counted already.
+
+    Raises:
+        json.JSONDecodeError: the reply cannot be written (the script dies of what it has stored).
     """
-    score = 0
+    stored = released_reply(reply)
+    if not stored.written:
+        return None
+    value, score = stored.value, 0
     try:
         score = int(value["score"])
         said = value["pred"].lower()
@@ -168,9 +172,9 @@ def released_said(value: Any) -> tuple[int, bool | None]:
     return score, True if "yes" in said else False if "no" in said else None
 
 
-def _count(value: Any, counts: dict[str, int]) -> None:
+def _count(said: tuple[int, bool | None], counts: dict[str, int]) -> None:
     """Files count before they are understood."""
-    score, match = released_said(value)
+    score, match = said
     counts["files"] += 1
     counts["score"] += score
     if match is not None:

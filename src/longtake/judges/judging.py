@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from longtake.durable import Appended
 from longtake.judges import Answered, Judged, Request
 from longtake.judges.asking import Judge, Limits, ask_all
-from longtake.judges.kept import Appended, Kept, alone_at, begin
+from longtake.judges.kept import Kept, alone_at, begin
 from longtake.judges.prompts import JudgePrompt, requests_of
 
 Progress = Callable[[str, int, int], None]
@@ -84,7 +85,7 @@ def judge_all(work: Work, judge: Judge, limits: Limits, progress: Progress) -> O
 
 
 def _judge(
-    kept: Kept, file: Appended, requests: Sequence[Request], ask: Callable[..., str], progress: Progress
+    kept: Kept, file: Appended[Judged], requests: Sequence[Request], ask: Callable[..., str], progress: Progress
 ) -> Outcome:
     lines, asked = dict(kept.done), 0
 

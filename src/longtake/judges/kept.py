@@ -6,14 +6,14 @@ judge-NAME.jsonl   a line for each request, written as its reply comes; a torn o
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from longtake.durable import Appended, alone, appending, write_whole
 from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.judges import Judged, Request, Settings
 
@@ -53,37 +53,17 @@ class Kept:
         return [together[0] for together in self.left.values()]
 
     @contextmanager
-    def appending(self) -> Iterator[Appended]:
+    def appending(self) -> Iterator[Appended[Judged]]:
         """The file, to write lines behind those that are kept.
 
         Raises:
             LongtakeError: `disk.write`.
         """
-        with writing(str(self.path)):
-            if self.dropped or self.replaced:
-                _replace(self.path, [*self.beside, *self.done.values()])
-            file = open(self.path, "ab", buffering=0)
-        with file:
-            yield Appended(self.path, file)
-
-
-@dataclass(frozen=True)
-class Appended:
-    """A file to which lines are appended."""
-
-    path: Path
-    file: BinaryIO
-
-    def add(self, judged: Judged) -> None:
-        """Hand one line to the system: a process that is killed behind this has lost nothing.
-
-        Raises:
-            LongtakeError: `disk.write`; part of the line may be there, and is dropped by whoever reads it.
-        """
-        rest = memoryview(line_of(judged).encode())
-        with writing(str(self.path)):
-            while rest:
-                rest = rest[self.file.write(rest) :]
+        if self.dropped or self.replaced:
+            with writing(str(self.path)):
+                write_whole(self.path, "".join(map(line_of, [*self.beside, *self.done.values()])))
+        with appending(self.path, line_of) as file:
+            yield file
 
 
 def line_of(judged: Judged) -> str:
@@ -193,19 +173,9 @@ def alone_at(path: Path) -> Iterator[None]:
     Raises:
         LongtakeError: `usage.bad_option` where another process is at it; `disk.write`.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
-    with writing(str(path)):
-        try:
-            lock.acquire()
-        except Timeout as error:
-            reason, advice = "another process is writing there", "wait until it ends, or give another --name"
-            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(path), reason, advice) from error
-    try:
+    reason, advice = "another process is writing there", "wait until it ends, or give another --name"
+    with alone(path.with_name(f".{path.name}.lock"), path, reason, advice):
         yield
-    finally:
-        lock.release()
 
 
 def _open(line: Judged, *, again: bool) -> bool:
@@ -238,13 +208,3 @@ def _judged(line: str) -> Judged | None:
         return Judged.from_json(json.loads(line))
     except (ValueError, TypeError, RecursionError):
         return None
-
-
-def _replace(path: Path, lines: Iterable[Judged]) -> None:
-    """Write the file whole or not at all."""
-    beside = path.with_name(f"{path.name}.new")
-    with open(beside, "w", encoding="utf-8") as file:
-        file.writelines(map(line_of, lines))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)

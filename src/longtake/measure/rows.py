@@ -7,17 +7,18 @@ rows.jsonl  a line for each question, written as it ends      rows-3of8.jsonl
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from longtake.durable import Appended, alone, appending, write_whole
 from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.measure import Header, Row, Run
 
+FORCE_NEW = "give another --out, or take --force-new to throw that run away"
 _HEADER = re.compile(r"run(?:-(\d+)of(\d+))?\.json")
 
 
@@ -48,42 +49,15 @@ class Folder:
     dropped: int = 0
 
     @contextmanager
-    def appending(self) -> Iterator[Appended]:
+    def appending(self) -> Iterator[Appended[Row]]:
         """The file of rows, to write behind those that are there.
 
         Raises:
             LongtakeError: `usage.bad_option` where another process is at it; `disk.write`.
         """
         path = self.path / rows_file(self.header.shard)
-        with ExitStack() as stack:
-            with writing(str(path)):
-                stack.enter_context(alone_in(self.path, self.header.shard))
-                file = stack.enter_context(open(path, "ab", buffering=0))
-            yield Appended(path, file)
-
-
-@dataclass(frozen=True)
-class Appended:
-    """A file to which rows are appended."""
-
-    path: Path
-    file: BinaryIO
-
-    def add(self, row: Row) -> None:
-        """Hand one row to the system: a process that is killed behind this has lost nothing.
-
-        Raises:
-            LongtakeError: `disk.write`; part of the row may be there, and is dropped by whoever reads it.
-        """
-        rest = memoryview(line_of(row).encode())
-        with writing(str(self.path)):
-            while rest:
-                rest = rest[self.file.write(rest) :]
-
-    def settle(self) -> None:
-        """Wait until the rows are on the disk: a machine that loses power behind this has lost nothing."""
-        with writing(str(self.path)):
-            os.fsync(self.file.fileno())
+        with alone_in(self.path, self.header.shard), appending(path, line_of) as file:
+            yield file
 
 
 def line_of(row: Row) -> str:
@@ -99,13 +73,14 @@ def row_of(line: bytes) -> Row | None:
         return None
 
 
-def begin(path: Path, header: Header, *, anew: bool = False) -> Folder:
+def begin(path: Path, header: Header, *, anew: bool = False, way_out: str = FORCE_NEW) -> Folder:
     """Take up a folder: a new one, or one in which the same run was stopped.
 
     Args:
         path: is made if need be.
         header: of the run, or of one shard of it.
         anew: throw away what this run, or this shard of it, has left there, and all of other runs.
+        way_out: what to do where another run is there.
 
     Raises:
         LongtakeError: `usage.bad_option` where a run with another header was begun here, or another process writes
@@ -116,16 +91,17 @@ def begin(path: Path, header: Header, *, anew: bool = False) -> Folder:
         with alone_in(path, header.shard):
             for name, differing in _others(path, header).items():
                 if not anew:
-                    raise _other_run(path, name, differing)
+                    reason = f"holds a run with other settings ({name}): {'; '.join(differing)}"
+                    raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(path), reason, way_out)
                 with nullcontext() if name == header_file(header.shard) else alone_in(path, _shard_of(name)):
                     _throw_away(path, name)
             if anew:
                 _throw_away(path, header_file(header.shard))
             rows, dropped = _lines(path / rows_file(header.shard))
             if dropped:
-                _replace(path / rows_file(header.shard), "".join(map(line_of, rows)))
+                write_whole(path / rows_file(header.shard), "".join(map(line_of, rows)))
             if not (path / header_file(header.shard)).exists():
-                _replace(path / header_file(header.shard), json.dumps(header.to_json(), indent=2) + "\n")
+                write_whole(path / header_file(header.shard), json.dumps(header.to_json(), indent=2) + "\n")
             return Folder(path, header, tuple(rows), dropped)
 
 
@@ -139,7 +115,7 @@ def without(folder: Folder, failed: bool) -> Folder:
     path = folder.path / rows_file(folder.header.shard)
     if len(kept) < len(folder.done):
         with writing(str(path)), alone_in(folder.path, folder.header.shard):
-            _replace(path, "".join(map(line_of, kept)))
+            write_whole(path, "".join(map(line_of, kept)))
     return replace(folder, done=kept)
 
 
@@ -203,22 +179,13 @@ def differences(one: Header, other: Header) -> list[str]:
 
 @contextmanager
 def alone_in(path: Path, shard: str | None) -> Iterator[None]:
-    """Keeps other processes out of a run's files; the system lets go where this one dies. Does nothing without flock.
+    """Keeps other processes out of a run's files; the system lets go where this one dies.
 
     Raises:
         LongtakeError: `usage.bad_option` where another process is at it.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(path / f".lock{_tail(shard)}", "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            reason, advice = "another process is writing this run there", "wait until it ends, or give another --out"
-            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(path), reason, advice) from error
+    reason, advice = "another process is writing this run there", "wait until it ends, or give another --out"
+    with alone(path / f".lock{_tail(shard)}", path, reason, advice):
         yield
 
 
@@ -263,12 +230,6 @@ def _others(path: Path, header: Header) -> dict[str, list[str]]:
     return found
 
 
-def _other_run(path: Path, name: str, differing: Sequence[str]) -> LongtakeError:
-    reason = f"holds a run with other settings ({name}): {'; '.join(differing)}"
-    advice = "give another --out, or take --force-new to throw that run away"
-    return LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(path), reason, advice)
-
-
 def _throw_away(path: Path, header: str) -> None:
     """The rows first: a header without rows is a run that has only begun."""
     (path / header.replace("run", "rows", 1).replace(".json", ".jsonl")).unlink(missing_ok=True)
@@ -291,13 +252,3 @@ def _short(value: object) -> str:
 
 def _bad(path: Path, reason: str) -> LongtakeError:
     return LongtakeError(ErrorCode.DATA_BAD, str(path), reason, "take the folder as longtake eval left it")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    beside = path.with_name(path.name + ".new")
-    with open(beside, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)

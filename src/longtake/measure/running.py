@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from longtake.durable import Appended
 from longtake.errors import ErrorCode, LongtakeError
 from longtake.evals import Item
 from longtake.evals.letters import is_right, likeliest, read_option
@@ -23,7 +24,7 @@ from longtake.measure import Row, Scoring
 from longtake.measure.asking import Manner, Words
 from longtake.measure.grouping import Group, Groups, told
 from longtake.measure.roads import DIGITS, Progress, Road, Said
-from longtake.measure.rows import Appended, Folder
+from longtake.measure.rows import Folder
 from longtake.video import Video
 
 Opener = Callable[[Path], AbstractContextManager[Video]]
@@ -109,7 +110,7 @@ class Measuring:
                     if self.most_failed is not None and failed > self.most_failed:
                         raise _too_many(self.folder.path, failed, self.most_failed)
 
-    def _written(self, group: Group, file: Appended, progress: Progress) -> Iterator[Row]:
+    def _written(self, group: Group, file: Appended[Row], progress: Progress) -> Iterator[Row]:
         for row in rows_of(group, self.asking, progress):
             file.add(row)
             yield row

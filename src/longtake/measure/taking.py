@@ -60,7 +60,7 @@ def take_in(name: str, unit: Unit, files: Path, out: Path) -> int:
         more={"asked_by": ASKED_BY[unit], "settings": settings},
     )
     there = _there(out, header)
-    folder = begin(out, header, anew=there is not None)
+    folder = begin(out, header, anew=there is not None, way_out="give another --out, or remove that run")
     with folder.appending() as file:
         for number, outcome in enumerate(outcomes):
             file.add(_row(outcome, number))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from longtake.durable import alone, write_whole
 from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.niah import Row
 
@@ -91,8 +91,8 @@ def _taken_up(path: Path, settings: Mapping[str, object], keys: Collection[tuple
     lines = (path / ROWS).read_text("utf-8", "replace").splitlines(keepends=True) if (path / ROWS).exists() else []
     rows = [row for row in map(row_of, lines) if row is not None and row.error is None and row.key in keys]
     if len(rows) < len(lines):
-        _replace(path / ROWS, "".join(map(line_of, rows)))
-    _replace(path / SETTINGS, json.dumps(settings, indent=2) + "\n")
+        write_whole(path / ROWS, "".join(map(line_of, rows)))
+    write_whole(path / SETTINGS, json.dumps(settings, indent=2) + "\n")
     return Folder(path, tuple(rows), len(lines) - len(rows), settings)
 
 
@@ -113,18 +113,8 @@ def read_rows(path: Path) -> list[Row]:
 
 @contextmanager
 def _alone_in(path: Path) -> Iterator[None]:
-    """Keeps other processes out of the folder; the system lets go where this one dies. Does nothing without flock."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(path / LOCK, "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            reason, advice = "another run is writing there", "wait until it ends, or give another --output"
-            raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(path), reason, advice) from error
+    """Keeps other processes out of the folder; the system lets go where this one dies."""
+    with alone(path / LOCK, path, "another run is writing there", "wait until it ends, or give another --output"):
         yield
 
 
@@ -141,13 +131,3 @@ def _refuse_other(path: Path, settings: Mapping[str, object]) -> None:
         reason = f"holds a run with other settings: {', '.join(differing)}"
         advice = f"give another --output, or remove {SETTINGS} and {ROWS} there"
         raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(path), reason, advice)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    beside = path.with_name(path.name + ".new")
-    with open(beside, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)

@@ -27,6 +27,7 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
+from longtake.durable import write_whole
 from longtake.errors import ErrorCode, LongtakeError, writing
 from longtake.evals.splits import digest
 from longtake.identity import file_sha256
@@ -175,10 +176,10 @@ def make(folder: Path, wanted: Wanted, *, foreseen: Foreseen | None = None, prog
                 if progress is not None:
                     progress("films", number + 1, wanted.films)
         (folder / UNFINISHED).rmdir()
-        _replace(folder / SHOWN, "".join(shown))
-        _replace(folder / QUESTIONS, "".join(asked))
+        write_whole(folder / SHOWN, "".join(shown))
+        write_whole(folder / QUESTIONS, "".join(asked))
         told = _told(folder, wanted, asked)
-        _replace(folder / MADE, json.dumps(told, indent=2) + "\n")
+        write_whole(folder / MADE, json.dumps(told, indent=2) + "\n")
     return Made(told, new, len(damaged))
 
 
@@ -213,7 +214,7 @@ def _whole(folder: Path) -> tuple[set[str], set[str]]:
     whole = {name for name in there if file_sha256(folder / name) == written[name]}
     kept = "".join(f"{written[name]}  {name}\n" for name in written if name in whole)
     if kept != "".join(lines):
-        _replace(path, kept)
+        write_whole(path, kept)
     return whole, there - whole
 
 
@@ -237,7 +238,7 @@ def _told(folder: Path, wanted: Wanted, asked: list[str]) -> dict[str, object]:
 def _refuse_other(folder: Path, settings: Mapping[str, object]) -> None:
     path = folder / SETTINGS
     if not path.exists():
-        _replace(path, json.dumps(settings, indent=2) + "\n")
+        write_whole(path, json.dumps(settings, indent=2) + "\n")
         return
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
@@ -261,13 +262,3 @@ def _refuse_too_large(folder: Path, foreseen: Foreseen, left: float) -> None:
     if need > free:
         reason = f"{need / 1e6:,.0f} MB of films do not fit into the {free / 1e6:,.0f} MB that are free"
         raise LongtakeError(ErrorCode.DISK_WRITE, str(folder), reason, "ask for fewer --questions or shorter --lengths")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    beside = path.with_name(path.name + ".new")
-    with open(beside, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)

@@ -16,7 +16,7 @@ from longtake.evals.released import differing
 from longtake.measure import NOT_JUDGED, Row, Run, Scoring
 from longtake.measure.rows import read_run
 from longtake.reports import Account, Counts, Rule
-from longtake.reports.judging import NOBODY, Said, is_judged, judgements_of
+from longtake.reports.judging import NOBODY, Said, judgements_of, needs_judge
 from longtake.reports.marking import released_marks
 
 CHIEF_OF_ALL = ("accuracy",)
@@ -36,7 +36,7 @@ def accounts_of(folder: Path, *, rules: Sequence[Rule] = ("right",), judges: Seq
     """
     run = read_run(folder)
     told = judgements_of(run, folder, judges)
-    choice, judged = any(row.options for row in run.rows), any(map(is_judged, run.rows))
+    choice, judged = any(row.options for row in run.rows), any(map(needs_judge, run.rows))
     ways: Sequence[Scoring | None] = (run.header.scoring or ("letter",)) if choice else (None,)
     accounts = []
     for rule, way, said in product(rules, ways, told if judged and told else [NOBODY]):
@@ -115,7 +115,7 @@ def _notes(run: Run, *, rule: Rule, way: Scoring | None, said: Said) -> list[str
         notes.append(_differing(run))
     if rule == "released" and said.name:
         notes += _judged_otherwise(run, said)
-    if not said.name and any(is_judged(row) and row.scored is None and row.error is None for row in run.rows):
+    if not said.name and any(needs_judge(row) and row.scored is None and row.error is None for row in run.rows):
         notes.append(f"{NOT_JUDGED}: see `longtake eval judge`")
     degraded = sum(row.degraded for row in run.rows)
     if degraded:
@@ -201,7 +201,7 @@ def marked(run: Run, *, rule: Rule, way: Scoring | None, said: Said) -> list[Mar
 def aspects_of(run: Run) -> tuple[str, ...]:
     """What is marked in a run: RIGHT where something is of choice, and what judges look at."""
     choice = (RIGHT,) if any(row.options for row in run.rows) else ()
-    return (*choice, *dict.fromkeys(aspect for row in run.rows if is_judged(row) for aspect in row.aspects))
+    return (*choice, *dict.fromkeys(aspect for row in run.rows if not row.options for aspect in row.aspects))
 
 
 def without_rows(run: Run, ids: frozenset[str]) -> Run:

@@ -1,4 +1,4 @@
-"""reports.judging: a run's folder in; what each judge said of its answers out. Asks nobody and marks nothing."""
+"""reports.judging: a run's folder in; what a judge can mark of it, and what each has said, out. Asks nobody."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from longtake.errors import ErrorCode, LongtakeError, counted
+from longtake.evals.judged import NEEDLE
 from longtake.judges import Answered, Judged
 from longtake.judges.kept import judges_in, latest_of, path_of, read_judged, scored_of
-from longtake.measure import Row, Run
+from longtake.measure import KEPT_BACK, Row, Run
 
 OTHER_ANSWER = "the judge has marked another answer; have it judged again"
 
@@ -32,8 +33,12 @@ class Said:
     stale: frozenset[str] = frozenset()
     dropped: int = 0
 
+    def marked(self, run: Run) -> Run:
+        """The run as the judge marks it."""
+        return replace(run, rows=tuple(map(self.row, run.rows)))
+
     def row(self, row: Row) -> Row:
-        """The row with what the judge gave."""
+        """The row with what the judge gave; a mark for another answer is left out, and the row says so."""
         if row.id in self.lines:
             return replace(row, scored=scored_of(self.lines[row.id].values())[row.id])
         return replace(row, scored={"marks": {}, "why": OTHER_ANSWER}) if row.id in self.stale else row
@@ -56,9 +61,24 @@ class Said:
 NOBODY = Said()
 
 
-def is_judged(row: Row) -> bool:
-    """Whether only a judge can mark it."""
-    return bool(row.aspects) and not row.options
+def needs_judge(row: Row) -> bool:
+    """Whether only a judge can mark it. `longtake niah` marks its needles itself."""
+    return bool(row.aspects) and not row.options and row.aspects != NEEDLE
+
+
+def why_not(row: Row) -> str:
+    """Why no judge is asked about a row that needs one; "" if one is."""
+    if row.error is not None:
+        return row.error
+    if row.answer is None or (row.twin and row.twin_answer is None):
+        return "there is no answer"
+    return KEPT_BACK if row.reference is None else ""
+
+
+def answered_in(run: Run) -> list[Answered]:
+    """What of a run a judge can mark: answers to open questions whose reference is known."""
+    rows = (row for row in run.rows if needs_judge(row) and not why_not(row))
+    return [Answered(row.item, row.answer or "", row.twin_answer or "") for row in rows]
 
 
 def judgements_of(run: Run, folder: Path, judges: Sequence[str] = ()) -> list[Said]:
@@ -81,11 +101,7 @@ def judgements_of(run: Run, folder: Path, judges: Sequence[str] = ()) -> list[Sa
 
 def _said(run: Run, path: Path, name: str) -> Said:
     lines, dropped = read_judged(path)
-    answers = {
-        row.id: Answered(row.item, row.answer, row.twin_answer or "").sha256
-        for row in run.rows
-        if is_judged(row) and row.answer is not None
-    }
+    answers = {answered.item.id: answered.sha256 for answered in answered_in(run)}
     known = [line for line in latest_of(lines) if line.id in answers]
     found: dict[str, dict[str, Judged]] = {}
     for line in known:

@@ -1,4 +1,7 @@
-"""reports.marking: a row and a judge's replies in; its marks as the papers' released scripts give them out."""
+"""reports.marking: a row and a judge's replies in; its marks as the papers' released scripts give them out.
+
+Question by question; what a script prints of all of them, if it does not die of one, is `judges.as_released`.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,11 @@ from collections.abc import Mapping
 
 from longtake.evals.figures import Mark
 from longtake.evals.judged import MATCH, OPEN, SCORE
-from longtake.evals.released import LETTERS, released_option, released_reply, released_said
+from longtake.evals.released import LETTERS, released_option, released_said
+from longtake.judges.as_released import SCRIPTED
 from longtake.measure import KEPT_BACK, NOT_JUDGED, Row
 
 NOT_KEPT, ENDS = "the released script keeps no such reply", "the released script ends at this reply"
-ALONE = frozenset({"correctness", "detail", "context", "temporal", "consistency"})
-"""Aspects that a judge is asked about one by one (VCGBench), each with a reply that holds a score."""
 
 
 def released_marks(row: Row, replies: Mapping[str, str | None]) -> tuple[Mark, ...] | None:
@@ -28,7 +30,7 @@ def released_marks(row: Row, replies: Mapping[str, str | None]) -> tuple[Mark, .
         return (_chosen(row),)
     if row.aspects == OPEN:
         return _open(row, replies.get("open"))
-    if row.aspects and set(row.aspects) <= ALONE:
+    if row.aspects and all(SCRIPTED.get(aspect) == (aspect,) for aspect in row.aspects):
         return tuple(_alone(row, aspect, replies.get(aspect)) for aspect in row.aspects)
     return None
 
@@ -59,10 +61,8 @@ def _found(row: Row, reply: str | None) -> tuple[tuple[int, bool | None] | None,
     """The score and the yes or no in a reply; None and why where the script has none."""
     if row.error is not None or reply is None:
         return None, row.error or NOT_JUDGED
-    stored = released_reply(reply)
-    if not stored.written:
-        return None, NOT_KEPT
     try:
-        return released_said(stored.value), ""
+        found = released_said(reply)
     except json.JSONDecodeError:
         return None, ENDS
+    return found, NOT_KEPT if found is None else ""

@@ -11,13 +11,15 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from longtake.errors import printable
+from longtake.errors import counted, printable
 from longtake.evals.figures import Figure
 from longtake.reports import Account
 from longtake.reports.published import NOT_RUN, Published, otherwise, rows_of
 
 MOST_COLUMNS = 3
 """So many runs stand side by side; more make further tables."""
+CHIEF_KINDS, MOST_CHIEF = ("", "length", "category"), 12
+"""Of figures named `kind: group`, what is told when a run has ended, and so many at most."""
 COLUMNS = (
     "run", "folder", "benchmark", "split", "model", "sampler", "layout", "rope", "method", "frames", "tokens", "prompt",
     "rule", "scoring", "judge", "items", "asked", "scored", "failed", "unreadable", "unscored", "coverage", "figure",
@@ -57,6 +59,18 @@ def tables_of(accounts: Sequence[Account], *, published: bool = False) -> tuple[
         if published:
             found.append(_published([account for _, account in own]))
     return tuple(found)
+
+
+def chief_of(accounts: Sequence[Account]) -> Table:
+    """What is told of a run that has ended: its chief figure, and those by length and category; a column an account."""
+    every = _figures(list(enumerate(accounts, 1)))
+    rows = [row for row in every.rows if row[0].rpartition(": ")[0] in CHIEF_KINDS][:MOST_CHIEF]
+    head = ("figure", *(account.way for account in accounts), *every.head[1 + len(accounts) :])
+    unreadable = [(account.way, account.counts.unreadable) for account in accounts if account.counts.unreadable]
+    notes = [f"{way}: {counted(count, 'answer')} named no option, or several" for way, count in unreadable]
+    more = len(every.rows) - len(rows)
+    notes += [f"{counted(more, 'further figure')}: longtake eval report {accounts[0].folder}"] if more else []
+    return Table(every.title, head, tuple(rows), (*every.notes, *notes))
 
 
 def value_of(figure: Figure, value: float | None) -> str:

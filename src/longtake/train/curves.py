@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from longtake.errors import ErrorCode, LongtakeError, writing
+from longtake.errors import writing
+from longtake.reports.drawing import require_plots
 
 INK, QUIET_INK = "#1f2328", "#57606a"
 
@@ -53,19 +54,6 @@ def draw_curves(folder: Path, names: Sequence[str], path: Path) -> bool:
     axes.legend(frameon=False)
     figure.savefig(path)
     return True
-
-
-def require_plots() -> None:
-    """See that a picture can be drawn, before anything is computed for it.
-
-    Raises:
-        LongtakeError: `environment.missing` without matplotlib.
-    """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        advice = 'pip install "longtake[plots]"'
-        raise LongtakeError(ErrorCode.ENVIRONMENT_MISSING, "matplotlib", "is needed to draw", advice) from error
 
 
 def draw_by_position(rows: Sequence[dict[str, Any]], path: Path, *, title: str, trained: int) -> None:
