@@ -67,11 +67,11 @@ def main() -> int:
     for name in figures["before"]:
         print(f"{name:<28}" + "".join(f"{figures[when][name]:>9.3f}" for when in figures))
     lost = figures["before"]["exam_all"] - figures["after"]["exam_all"]
-    ok = figures["after"]["preferred"] >= TARGET_PREFERRED and lost <= TARGET_LOST
+    ok = None if told.smoke else figures["after"]["preferred"] >= TARGET_PREFERRED and lost <= TARGET_LOST
     targets = {"after.preferred": TARGET_PREFERRED, "exam_all lost": f"at most {TARGET_LOST}"}
     told_of = {"training": summary["held_out"], "pairs": len(asked), **figures}
     print(json.dumps({"figures": told_of, "targets": targets, "ok": ok}))
-    return 0 if ok or told.smoke else 1
+    return 1 if ok is False else 0
 
 
 def figures_of(model: Model, pairs: list[Preference], questions: int) -> dict[str, float]:

@@ -115,7 +115,7 @@ def measure(length: int, size: int) -> dict[str, Any]:
         "positions": length,
         "ranks": size,
         "same_tokens": one["tokens"] == all_["tokens"],
-        "different_tokens": len(set(one["tokens"])),
+        "kinds_of_tokens": len(set(one["tokens"])),
         "logprob_difference": max(errors),
         "one_bytes": one["bytes"][0],
         "bytes_shares": [of / one["bytes"][0] for of in all_["bytes"]],

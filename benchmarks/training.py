@@ -255,9 +255,9 @@ def main() -> int:
         print(
             f"{run.name:<44}{held / 2**20:>8.0f}{row['held_counted'] / 2**20:>9.0f} {off:>+7.1%}   {words}", flush=True
         )
-    ok = all(map(is_well, figures.values()))
+    ok = None if asked.smoke else all(map(is_well, figures.values()))
     print(json.dumps({"figures": figures, "targets": TARGETS, "ok": ok}))
-    return 0 if ok or asked.smoke else 1
+    return 1 if ok is False else 0
 
 
 if __name__ == "__main__":

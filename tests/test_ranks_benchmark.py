@@ -16,7 +16,7 @@ def test_smoke() -> None:
     assert set(told) == {"figures", "targets", "ok"}
     assert told["ok"] is True and set(told["targets"]) == {"bytes", "logprobs"}, "time is nothing in the smoke"
     figures = told["figures"]
-    assert figures["same_tokens"] is True and figures["different_tokens"] > 10
+    assert figures["same_tokens"] is True and figures["kinds_of_tokens"] > 10
     assert figures["logprob_difference"] < 1e-4
     assert all(0.5 <= share < 0.51 for share in figures["bytes_shares"])
     assert all(len(figures[part]["ranks_s"]) == 2 for part in ("prefill_s", "generate_s", "forced_s"))

@@ -401,6 +401,33 @@ def test_words_alone_teach_a_projector_nothing_and_do_no_harm(data: Path) -> Non
     assert changed == {"language"}
 
 
+def test_words_alone_are_no_step_of_adamw(data: Path) -> None:
+    """A gradient of nought is one more step to it, which corrects other tensors of the projector otherwise."""
+    rows = [{"id": number, "conversations": said("what is on the star", "red")} for number in range(4)]
+    (data / "data.json").write_text(json.dumps(rows))
+    with pytest.raises(LongtakeError, match="stopped by Ctrl-C"):
+        stopped = Doing("align-2", 1, lambda: signal.raise_signal(signal.SIGINT))
+        train(recipe(data, "held_out=0.0", "stages.0.steps=2"), data / "run", stopped)
+    first, second = (torch.load(data / "run" / f"align-{one}.pt", weights_only=True) for one in (1, 2))
+    assert not any(kept["state"] for kept in first["optimisers"])
+    assert any(kept["state"] for kept in second["optimisers"]), "the language model did learn"
+
+
+def test_a_bad_line_is_named_and_may_be_left_out(data: Path) -> None:
+    path = data / "some.jsonl"
+    path.write_text("\n".join([json.dumps(row(0)), "", '{"id": 3,', json.dumps(row(1))]))
+    first, bad, last = read_samples(path, data, most_images=4)
+    assert isinstance(first, Sample) and isinstance(last, Sample)
+    assert isinstance(bad, LongtakeError) and bad.code is ErrorCode.DATA_BAD and bad.subject == f"{path}:3"
+
+
+def test_the_loss_that_is_shown_begins_with_no_loss_more_than_others(capsys: pytest.CaptureFixture[str]) -> None:
+    with Teller(quiet=False).stage("short", 2, lambda: False) as hear:
+        hear(1, 4.0)
+        hear(2, 2.0)
+    assert "short: step 2 of 2, recent loss 2.947" in capsys.readouterr().err  # (0.9 x 4 + 2) / 1.9
+
+
 def test_lines_end_where_lines_end_and_folders_hold_json(data: Path) -> None:
     rows = [row(number, conversations=said("<image>\nwhat\u2028is\x85it", "red")) for number in range(3)]
     (data / "pairs").mkdir()

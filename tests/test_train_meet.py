@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import CLIPVisionModel, Qwen2Config, Qwen2ForCausalLM
 
 from longtake.errors import LongtakeError
 from longtake.loading import load
@@ -61,6 +61,24 @@ def test_both_come_through_as_they_were(tmp_path: Path, tower: Path, tied: bool)
     assert kept == list(held) and len(kept) > 8
     own = torch.cat([tensor.flatten() for tensor in parts["projector"].state_dict().values()])
     assert own.numel() == found["projector"] and own.isfinite().all() and float(own.std()) > 0.01
+
+
+def test_a_tower_as_transformers_5_writes_it_is_read(tmp_path: Path, tower: Path) -> None:
+    language = str(qwen2(tmp_path / "qwen2"))
+    bring_together(language, str(tower), tmp_path / "old", seed=3)
+    own, renewed = CLIPVisionModel.from_pretrained(tower), tmp_path / "renewed"
+    built = CLIPVisionModel(own.config)  # what was loaded is written as it was stored
+    built.load_state_dict(own.state_dict())
+    built.save_pretrained(renewed)
+    shutil.copyfile(tower / "preprocessor_config.json", renewed / "preprocessor_config.json")
+    assert not any(name.startswith("vision_model.") for name in load_file(renewed / "model.safetensors"))
+    bring_together(language, str(renewed), tmp_path / "new", seed=3)
+    old, new = (
+        Looker(load(str(tmp_path / name), device="cpu", dtype="float32"), tiles=1, most_images=1, half=False).parts
+        for name in ("old", "new")
+    )
+    theirs = new["vision"].state_dict()
+    assert all(torch.equal(theirs[name], tensor) for name, tensor in old["vision"].state_dict().items())
 
 
 def test_the_projector_follows_from_the_seed(tmp_path: Path, tower: Path) -> None:

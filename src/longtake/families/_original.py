@@ -173,11 +173,16 @@ def tile_grids(pinpoints: Any, side_px: int) -> tuple[TileGrid, ...]:
 
 
 def _base_tower(tower: Path) -> dict[str, StoredTensor]:
-    """The base tower's weights, for a checkpoint that has none; CLIP's text half is left alone."""
+    """The base tower's weights, for a checkpoint that has none; CLIP's text half is left alone.
+
+    transformers 5 writes a tower by itself without the prefix that it had before, and still has in a whole CLIP.
+    """
+    stored = stored_in(tower)
+    prefix = BASE_TOWER if any(name.startswith(BASE_TOWER) for name in stored) else ""
     return {
-        TOWER + name.removeprefix(BASE_TOWER): tensor
-        for name, tensor in stored_in(tower).items()
-        if name.startswith(BASE_TOWER) and not name.endswith("position_ids")
+        TOWER + name.removeprefix(prefix): tensor
+        for name, tensor in stored.items()
+        if name.startswith(prefix) and not name.endswith("position_ids")
     }
 
 

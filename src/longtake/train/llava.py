@@ -71,6 +71,9 @@ def read_samples(path: Path, folder: Path, *, most_images: int) -> Iterator[Samp
         LongtakeError: `data.bad` if the file itself cannot be read.
     """
     for number, row in enumerate(_rows(path)):
+        if isinstance(row, LongtakeError):
+            yield row
+            continue
         name = f" ({row['id']})" if isinstance(row, dict) and row.get("id") is not None else ""
         place = f"{path}: sample {number}{name}"
         try:
@@ -102,7 +105,7 @@ def _rows(path: Path) -> list[Any]:
         text = path.read_text(encoding="utf-8")
         if path.suffix in LINE_ENDINGS:
             # Not splitlines: other ends of lines, such as U+2028, may stand inside a JSON text.
-            return [json.loads(line) for line in text.split("\n") if line.strip()]
+            return [_row(line, f"{path}:{number}") for number, line in enumerate(text.split("\n"), 1) if line.strip()]
         rows = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise bad_data(str(path), f"cannot be read as JSON: {error}", "mend it") from error
@@ -110,6 +113,13 @@ def _rows(path: Path) -> list[Any]:
         advice = "want [{id, image, conversations: [{from, value}, ...]}, ...]"
         raise bad_data(str(path), f"holds no list but {type(rows).__name__}", advice)
     return rows
+
+
+def _row(line: str, place: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return bad_data(place, f"cannot be read as JSON: {error}", "mend it, or leave it out with --on-bad skip")
 
 
 def _sample(row: Any, place: str, folder: Path, most_images: int) -> Sample:

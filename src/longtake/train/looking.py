@@ -256,8 +256,9 @@ class Looking:
         self.heard(tokens)
         if losses_A.requires_grad:
             return losses_A
-        # Nobody in this batch looked at a picture, and only the eye learns: nothing is learned, and nothing fails.
-        return losses_A + 0 * next(self.module.parameters()).sum()
+        # Nobody in this batch looked at a picture, and only the eye learns: nothing is learned, and nothing fails. No
+        # parameter gets a gradient, not even nought, by which AdamW would count a step for it.
+        return losses_A + torch.zeros((), device=losses_A.device, requires_grad=True)
 
     def figures(self) -> dict[str, float]:
         """The mean loss of the held-out answers' tokens."""

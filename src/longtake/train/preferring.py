@@ -77,7 +77,7 @@ def read_pair(model: Model, preference: Preference, *, most_tokens: int) -> Pair
         if error.subject == preference.place:
             raise
         told = f"{error.subject}: {error.reason}" if error.subject else error.reason
-        advice = error.advice or "leave such rows out with --on-bad skip"
+        advice = "mend it, or leave such rows out with --on-bad skip"  # its own is for `ask`
         raise bad_data(preference.place, told, advice) from error
 
 

@@ -33,7 +33,7 @@ class Teller:
 
     @contextmanager
     def stage(self, name: str, steps: int, stop: Callable[[], bool]) -> Iterator[Heard]:
-        """Shows the steps of one stage; the loss shown is a running mean."""
+        """Shows the steps of one stage; the loss shown is that of the last ten or so, as a moving average."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -43,12 +43,14 @@ class Teller:
         )
         with Progress(*columns, console=self._console, disable=not self._drawn) as bars:
             task = bars.add_task(name, total=steps)
-            mean: list[float] = []
+            total, weight = 0.0, 0.0
 
             def hear(done: int, loss: float | None) -> bool:
+                nonlocal total, weight
                 if loss is not None:
-                    mean[:] = [0.9 * mean[0] + 0.1 * loss if mean else loss]
-                told = f"mean loss {mean[0]:.3f}" if mean else ""
+                    # Over its weight: else the first loss would count for ten.
+                    total, weight = 0.9 * total + 0.1 * loss, 0.9 * weight + 0.1
+                told = f"recent loss {total / weight:.3f}" if weight else ""
                 bars.update(task, completed=done, description=f"{name}  {told}")
                 if not self._drawn and (done == steps or time.monotonic() - self._told_s > LINE_EVERY_S):
                     self._told_s = time.monotonic()
