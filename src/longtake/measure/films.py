@@ -19,14 +19,15 @@ END_BYTES = 1 << 20
 
 
 def print_of(path: Path) -> str:
-    """`SIZE-SHA256`, in bytes and in hex; "" of what is no file: a folder of pictures."""
-    if not path.is_file():
+    """`SIZE-SHA256`, in bytes and in hex; "" of what cannot be read, such as a folder of pictures."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            found = hashlib.sha256(file.read(END_BYTES))
+            file.seek(max(END_BYTES, size - END_BYTES))
+            found.update(file.read(END_BYTES))
+    except OSError:
         return ""
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        found = hashlib.sha256(file.read(END_BYTES))
-        file.seek(max(END_BYTES, size - END_BYTES))
-        found.update(file.read(END_BYTES))
     return f"{size}-{found.hexdigest()}"
 
 
