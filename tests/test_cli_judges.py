@@ -73,6 +73,16 @@ FAULTS: dict[int, tuple[str | Sent, str, str | None]] = {
     14: (Sent(GOOD.encode(), pause_s=3.0), "network.unreachable: no reply in time", None),
     15: (Sent(completed(GOOD).body, torn=True), "network.unreachable:", None),
     16: ('{"pred": "no", "score": "0"}', "score is '0'; want a number", '{"pred": "no", "score": "0"}'),
+    21: (
+        '{"pred": "no", "pred": "yes", "score": 4}',
+        "'pred' more than once",
+        '{"pred": "no", "pred": "yes", "score": 4}',
+    ),
+    22: (
+        '{"pred": "yes", "score": 4, "why": "it fits"}',
+        "'why' too, which was not asked for",
+        '{"pred": "yes", "score": 4, "why": "it fits"}',
+    ),
     17: (f'{GOOD} {{"pred": "no", "score": 0}}', "not one object", f'{GOOD} {{"pred": "no", "score": 0}}'),
 }
 
@@ -80,18 +90,18 @@ FAULTS: dict[int, tuple[str | Sent, str, str | None]] = {
 def test_a_judge_that_fails_in_every_way(cli: Cli, chat: Chat, tmp_path: Path) -> None:
     """What it did not say is no score: each is told with its reason, the reply kept, and the figures count them."""
     chat.reply = scripted({number: fault[0] for number, fault in FAULTS.items()} | {2: '{"pred": "no", "score": 1}'})
-    folder = run_folder(tmp_path / "run", opens(20))
+    folder = run_folder(tmp_path / "run", opens(22))
     impatient = ("--tries", "2", "--timeout", "1.5", "--parallel", "8")
     status, out, err = cli(*judging(folder, chat, *impatient, "--json"))
     assert (status, err) == (8, "")
     told = json.loads(out)
-    assert (told["asked"], told["requests"], told["scored"], told["unscored"]) == (20, 20, 5, 15)
+    assert (told["asked"], told["requests"], told["scored"], told["unscored"]) == (22, 22, 5, 17)
     accuracy, score = told["figures"]
-    assert (accuracy["name"], accuracy["value"], accuracy["scored"], accuracy["unscored"]) == ("accuracy", 0.8, 5, 15)
-    assert (accuracy["worst"], accuracy["best"]) == (4 / 20, 19 / 20)
-    assert (score["name"], score["value"], score["scored"], score["unscored"]) == ("score", 3.4, 5, 15)
+    assert (accuracy["name"], accuracy["value"], accuracy["scored"], accuracy["unscored"]) == ("accuracy", 0.8, 5, 17)
+    assert (accuracy["worst"], accuracy["best"]) == (4 / 22, 21 / 22)
+    assert (score["name"], score["value"], score["scored"], score["unscored"]) == ("score", 3.4, 5, 17)
     kept = {int(str(line["id"])): line for line in lines(folder, "m")}
-    assert len(kept) == 20
+    assert len(kept) == 22
     for number, line in kept.items():
         if number in FAULTS:
             _, reason, reply = FAULTS[number]
@@ -99,25 +109,25 @@ def test_a_judge_that_fails_in_every_way(cli: Cli, chat: Chat, tmp_path: Path) -
         else:
             assert line["marks"] == ({"match": 0, "score": 1} if number == 2 else {"match": 1, "score": 4})
             assert line["reason"] == ""
-    assert sum(told["reasons"].values()) == 15
+    assert sum(told["reasons"].values()) == 17
     rows = {row.id: row for row in marked(folder)}
     assert [mark.value for mark in rows["2"].marks()] == [0, 1]
     assert [(mark.value, mark.why) for mark in rows["3"].marks()] == [(None, "open: the reply is not one object")] * 2
     asked = Counter(map(number_in, chat.texts))
     passing = {12, 13, 14, 15}
-    assert asked == {number: 2 if number in passing else 1 for number in range(1, 21)}
+    assert asked == {number: 2 if number in passing else 1 for number in range(1, 23)}
 
     # Asked again: only what never came, unless --again says all; then the rest, and all is well.
     chat.texts.clear()
     chat.reply = lambda text: GOOD
     status, out, err = cli(*judging(folder, chat, *impatient))
     assert status == 8 and ONE_LINE.fullmatch(err.splitlines(keepends=True)[-1])
-    assert "11 of 20 requests have no marks" in err
+    assert "13 of 22 requests have no marks" in err
     assert sorted(map(number_in, chat.texts)) == sorted(passing)
     chat.texts.clear()
     status, out, err = cli(*judging(folder, chat, *impatient, "--again"))
     assert status == 0 and sorted(map(number_in, chat.texts)) == sorted(FAULTS.keys() - passing)
-    assert cli(*judging(folder, chat, "--again"))[0] == 0 and len(chat.texts) == 11
+    assert cli(*judging(folder, chat, "--again"))[0] == 0 and len(chat.texts) == 13
 
 
 def test_a_whole_benchmark_of_each_kind(cli: Cli, chat: Chat, tmp_path: Path) -> None:
@@ -182,11 +192,32 @@ def test_before_anything_is_asked_one_hears_what_it_takes(cli: Cli, chat: Chat, 
 def test_what_is_done_needs_no_judge_any_more(cli: Cli, chat: Chat, tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "run", opens(4))
     first = cli.json(*judging(folder, chat))
-    again = ("eval", "judge", str(folder), "--endpoint", "http://127.0.0.1:9/v1", "--judge-model", "m")
-    second = cli.json(*again)
+    chat.models = chat_is_gone = refused(500, "gone")
+    chat.reply = lambda text: chat_is_gone
+    second = cli.json(*judging(folder, chat))
     assert (first["asked"], first["before"], second["asked"], second["before"]) == (4, 0, 0, 4)
     assert first["figures"] == second["figures"]
-    assert len(chat.texts) == 4
+    assert len(chat.texts) == 4 and len(chat.keys) == 5
+
+
+def test_the_same_name_on_another_server_is_another_judge(cli: Cli, chat: Chat, tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", opens(2))
+    assert cli(*judging(folder, chat))[0] == 0
+    before = (folder / "judge-m.jsonl").read_bytes()
+    with served(Chat(lambda text: GOOD)) as other:
+        status, _, err = cli(*judging(folder, other))
+        assert status == ErrorCode.USAGE_BAD_OPTION.value.exit_status and ONE_LINE.fullmatch(err)
+        assert f"another judge: address ('{chat.url}', not '{other.url}')" in err and "--name" in err
+        assert not other.keys and (folder / "judge-m.jsonl").read_bytes() == before
+        assert cli(*judging(folder, other, "--name", "there"))[0] == 0 and len(other.texts) == 2
+    assert {line["judge"]["address"] for line in lines(folder, "m")} == {chat.url}  # type: ignore[index]
+    # A slash more is no other address; one with a password is none at all, and is not told.
+    slashed = replace(chat, url=f"{chat.url}/")
+    assert cli.json(*judging(folder, slashed))["before"] == 2
+    secret = replace(chat, url=chat.url.replace("//", f"//me:{KEY}@"))
+    for more in ((), ("--dry-run",)):
+        status, out, err = cli(*judging(folder, secret, "--name", "secret", *more))
+        assert status == 2 and "holds a password" in err and KEY not in out + err
 
 
 def test_nobody_there_and_a_key_that_is_refused(cli: Cli, chat: Chat, tmp_path: Path) -> None:
@@ -198,6 +229,27 @@ def test_nobody_there_and_a_key_that_is_refused(cli: Cli, chat: Chat, tmp_path: 
     status, _, err = cli(*judging(folder, chat, "-q"))
     assert status == 6 and err.startswith("error[network.refused]") and KEY not in err
     assert not chat.texts and not (folder / "judge-m.jsonl").exists()
+
+
+@pytest.mark.parametrize("status", [401, 403, 402, 404])
+def test_a_door_that_is_shut_to_questions_alone(cli: Cli, chat: Chat, tmp_path: Path, status: int) -> None:
+    """The list of models is for everybody, questions are not: that is said of no answer, and asked again later."""
+    folder = run_folder(tmp_path / "run", opens(20))
+    chat.reply = lambda text: refused(status, f"not for {KEY}")
+    ended, out, err = cli(*judging(folder, chat, "--parallel", "2", "-q"))
+    assert ended == ErrorCode.NETWORK_REFUSED.value.exit_status == 6 and out == ""
+    assert ONE_LINE.fullmatch(err) and f"refuses with status {status}" in err and KEY not in err
+    assert len(chat.texts) <= 4 and not (folder / "judge-m.jsonl").exists()
+
+    # In the middle of a run what was said before is kept, and the rest is asked when the door is open.
+    chat.texts.clear()
+    chat.reply = lambda text: GOOD if number_in(text) <= 5 else refused(status, "no more")
+    assert cli(*judging(folder, chat, "--parallel", "1", "-q"))[0] == 6
+    assert [len(chat.texts), len(lines(folder, "m"))] == [6, 5]
+    assert all(line["marks"] for line in lines(folder, "m"))
+    chat.reply = lambda text: GOOD
+    told = cli.json(*judging(folder, chat))
+    assert (told["asked"], told["before"], told["scored"]) == (15, 5, 20)
 
 
 def test_the_key_is_nowhere(cli: Cli, chat: Chat, tmp_path: Path) -> None:

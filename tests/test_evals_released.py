@@ -192,6 +192,12 @@ def test_the_strict_rule_takes_no_reply_for_a_score_that_is_none(golden: Path) -
         ("", ("consistency",), "the reply is not one object"),
         ("[3]", ("consistency",), "the reply is not one object"),
         ("{'score': 3} because it fits", ("consistency",), "the reply is not one object"),
+        ("{'score': 3, 'why': 'it fits'}", ("consistency",), "the reply has 'why' too, which was not asked for"),
+        ('{"consistency": 3, "score": 5}', ("consistency",), "the reply has 'score' too, which was not asked for"),
+        ('{"score": 3, "pred": "yes"}', ("match",), "the reply has 'score' too, which was not asked for"),
+        ('{"score": 3, "score": 5}', ("consistency",), "the reply has 'score' more than once"),
+        ("{'score': 3, 'score': 3}", ("consistency",), "the reply has 'score' more than once"),
+        ("```json\n{'score': 3, 'score': 5}\n```", ("consistency",), "the reply has 'score' more than once"),
     ],
 )
 def test_a_verdict_is_what_was_asked_for_or_says_why_not(reply: str, aspects: tuple[str, ...], told: object) -> None:

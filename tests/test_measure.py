@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -219,7 +220,7 @@ def test_what_fails_is_a_row_and_never_a_score(folder: str, tmp_path: Path, cli:
     assert status == ErrorCode.PARTIAL_FAILED.value.exit_status == 8
     lines = err.splitlines(keepends=True)
     assert "1 video is not there (2 questions will fail): 4001" in err
-    assert "1 row of the files is no question (counted as failed): val.csv:10" in err
+    assert re.search(r"1 row of the files is no question \(counted as failed\):\n  val\.csv:10: .*'answer'", err)
     assert ONE_LINE.fullmatch(lines[-1]) and "5 of 9 questions failed" in lines[-1]
     run = read_run(out)
     assert {row.id: row.error and row.error.partition(":")[0] for row in run.rows} == {
@@ -320,6 +321,70 @@ def test_dry_run_asks_nothing(folder: str, tmp_path: Path, cli: Cli, monkeypatch
     assert {row.tokens["visual"] for row in rows} == {plan["visual_tokens"]}
     longest = max(sum(row.tokens.values()) for row in rows)
     assert longest <= plan["longest_tokens"] <= longest + 4
+
+
+def test_a_dry_run_without_any_video_counts_all_the_same(folder: str, tmp_path: Path, cli: Cli) -> None:
+    """What has to be known before videos are fetched: how many, of which split, and which rows are none."""
+    data = measuring.next_qa(tmp_path / "data", videos=2, questions=3)
+    with open(data / "val.csv", "a") as table:
+        table.writelines(f"4000,8,96,64,what is wrong,9,{number},CW,a,b,c,d,e\n" for number in range(50, 75))
+    (tmp_path / "none").mkdir()
+    nowhere = ("--videos", str(tmp_path / "none"))
+    status, out, err = cli(*options(folder, data, None, "--dry-run", *nowhere))
+    assert status == ErrorCode.MEDIA_NOT_FOUND.value.exit_status == 3
+    assert ONE_LINE.fullmatch(err) and "holds none of the 2 videos that are asked about" in err
+    assert "split unknown, all 31: 31 questions about 2 videos" in out
+    assert "2 videos are not there (6 questions will fail): 4000, 4001" in out
+    named = re.findall(r"^  (val\.csv:\d+): .*'answer'", out, re.MULTILINE)
+    assert named == [f"val.csv:{line}" for line in range(8, 28)] and "  and 5 more;" in out
+    assert "note: no video was found" in out
+
+    status, out, err = cli(*options(folder, data, None, "--dry-run", "--json", *nowhere))
+    told = json.loads(out)
+    assert (status, err) == (3, "") and told["plan"] is None
+    assert (told["split"], told["questions"], len(told["faulty"]), len(told["missing"])) == (
+        "unknown, all 31",
+        31,
+        25,
+        2,
+    )
+    assert all("answer" in reason for reason in told["faulty"].values())
+
+    status, out, err = cli(*options(folder, data, tmp_path / "out", *nowhere))
+    assert status == 3 and out == "" and "holds none of the 2 videos" in err and not (tmp_path / "out").exists()
+
+
+def test_a_video_that_has_changed_is_not_gone_on_with(folder: str, tmp_path: Path, cli: Cli) -> None:
+    """FAULTS.md J7's like: rows of two films under one name would be summed up as of one."""
+    data, out = measuring.next_qa(tmp_path / "data", videos=3, questions=1), tmp_path / "out"
+    (data / "4002.mp4").rename(tmp_path / "later.mp4")
+    assert cli(*options(folder, data, out, "-q"))[0] == 8
+    before = (out / "rows.jsonl").read_bytes()
+    prints = {row.file: row.file_print for row in read_run(out).rows}
+    assert len(set(prints.values())) == 3 and prints[None] == ""
+
+    changed, kept = data / "4001.mp4", (data / "4001.mp4").read_bytes()
+    measuring.film(changed, 77)
+    for more in ((), ("--retry-failed",)):
+        status, _, err = cli(*options(folder, data, out, "-q", *more))
+        assert status == ErrorCode.DATA_BAD.value.exit_status and ONE_LINE.fullmatch(err)
+        assert str(changed) in err and "has changed since" in err
+        assert (out / "rows.jsonl").read_bytes() in (before, b"".join(before.splitlines(keepends=True)[:2]))
+
+    # As it was, or with the same bytes copied anew, the run goes on; what had failed may be another file now.
+    changed.write_bytes(kept)
+    (tmp_path / "later.mp4").rename(data / "4002.mp4")
+    assert cli(*options(folder, data, out, "-q", "--retry-failed"))[0] == 0
+    rows = read_run(out).rows
+    assert [row.error for row in rows] == [None] * 3 and len({row.file_print for row in rows}) == 3
+    # A byte of the same length, at the end.
+    changed.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    assert cli(*options(folder, data, out, "-q"))[0] == ErrorCode.DATA_BAD.value.exit_status
+    # One that is gone is not asked about again; a run that is thrown away begins anew.
+    changed.unlink()
+    assert cli(*options(folder, data, out, "-q"))[0] == 0
+    measuring.film(changed, 77)
+    assert cli(*options(folder, data, out, "-q", "--force-new"))[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,17 @@ def test_what_is_made_without_options_is_a_known_split(full: list[Any]) -> None:
     assert split_of(Worldqa().card, ids[:-1]).name == "unknown"
 
 
+def test_other_pictures_a_second_are_other_questions(full: list[Any]) -> None:
+    """The same scenes, but not the same pictures: a model sees another film, and it is no known split."""
+    quick = [lines_of(spot, *film_at(spot)) for spot in replace(FULL, fps=2).spots]
+    ids = [json.loads(line)["id"] for _, lines in quick for line in lines]
+    assert len(set(ids)) == 1000 and not set(ids) & {row["id"] for row in rows_of(full)}
+    assert split_of(Worldqa().card, ids).name == "unknown"
+    assert [staged for _, staged, _ in full][:8] == [
+        film_at(spot)[0] for spot in replace(FULL, fps=2, questions=40).spots
+    ]
+
+
 def test_version_1_of_seed_0_is_what_it_was(full: list[Any]) -> None:
     """Ids are the same whatever stands behind them: where this moves, count `quiz.VERSION` up, and say so."""
     lines = [lines_of(*one) for one in full]

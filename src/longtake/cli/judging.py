@@ -51,11 +51,17 @@ class Who:
         """What its replies depend on.
 
         Raises:
-            LongtakeError: as `load`, of a model that is loaded here.
+            LongtakeError: as `load`, of a model that is loaded here; `usage.bad_option` for an address that is none.
         """
         from longtake.judges import Settings
 
-        return Settings(self.model, "" if self.address is not None else _weights(self.model), *self.drawing)
+        if self.address is None:
+            return Settings(self.model, _weights(self.model), *self.drawing)
+        from longtake.readers.endpoint import endpoint_at
+
+        # Refuses an address that holds a password, which would come to stand in the file.
+        address = endpoint_at(f"{self.address}#{self.model}", option="--endpoint").address
+        return Settings(self.model, "", *self.drawing, address=address)
 
 
 @dataclass(frozen=True)

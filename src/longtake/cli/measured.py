@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 NAMED = 3
 """Of what is missing, so many are named; --json names all."""
+FAULTY_TOLD = 20
+"""Of rows that are no questions, so many are told with what is wrong; --json tells all."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,10 @@ def told_counted(found: Counted, split: str) -> list[str]:
         what = (
             "1 row of the files is no question" if one else f"{len(found.faulty):,} rows of the files are no questions"
         )
-        lines.append(f"{what} (counted as failed): {_named(found.faulty)}")
+        lines.append(f"{what} (counted as failed):")
+        lines += [f"  {name}: {reason}" for name, reason in list(found.faulty.items())[:FAULTY_TOLD]]
+        more = len(found.faulty) - FAULTY_TOLD
+        lines += [f"  and {more:,} more; --dry-run --json tells all"] if more > 0 else []
     there, asked = found.subtitles
     if asked:
         lines.append(f"subtitles are there for {there:,} of {counted(asked, 'video')}")

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import typer
+
 from longtake.cli.asking import Choice, Drawing, Road, made
 from longtake.cli.measured import Came, told_counted, told_foreseen
 from longtake.cli.opening import opening
@@ -79,18 +81,21 @@ class Measure:
 
         Raises:
             LongtakeError: `partial.failed` if questions have failed, after what came is printed; `usage.bad_option`;
+                `media.not_found` if not one video is there (a dry run first prints what can be told without);
                 `interrupted`, saying how to go on; what ends a run (measure.running).
-            typer.Exit: `partial.failed` with --json.
+            typer.Exit: the same status with --json, after its object.
         """
         self._refuse_unfit(dry=dry)
         # All that can be wrong in files is found before torch is imported.
         groups = self.groups
         from longtake.measure.foreseeing import counted_of
 
-        found = counted_of(groups, self.wanted.folder)
+        found, none_there = counted_of(groups, self.wanted.folder), self._all_groups.none_in(self._videos)
         if dry:
-            self._foresee(found, show)
+            self._foresee(found, none_there, show)
             return
+        if none_there is not None:
+            raise none_there
         if show.talks:
             for line in told_counted(found, self.sheet.told):
                 remark(line)
@@ -142,11 +147,19 @@ class Measure:
     @cached_property
     def groups(self) -> Groups:
         """The questions by video; those of the shard, if one is named."""
+        return self._all_groups.shard(self.going.shard)
+
+    @property
+    def _videos(self) -> Path:
+        return self.wanted.folder if self.wanted.videos is None else Path(self.wanted.videos)
+
+    @cached_property
+    def _all_groups(self) -> Groups:
+        """Those of all shards."""
         from longtake.evals.finding import footage
         from longtake.measure.grouping import groups_of
 
-        videos = footage(self.wanted.folder if self.wanted.videos is None else Path(self.wanted.videos))
-        return groups_of(self.sheet, videos).shard(self.going.shard)
+        return groups_of(self.sheet, footage(self._videos))
 
     def _refuse_unfit(self, *, dry: bool) -> None:
         """Refuse options that would mean nothing."""
@@ -171,6 +184,7 @@ class Measure:
 
     def _begun(self, opener: Opener) -> Measuring:
         """The run, with what it has left in its folder."""
+        from longtake.measure.films import refuse_changed
         from longtake.measure.heading import Settings, header_of
         from longtake.measure.rows import begin, without
         from longtake.measure.running import Asking, Measuring, refuse_hopeless
@@ -188,6 +202,7 @@ class Measure:
         refuse_hopeless(asking, self.groups)
         folder = begin(Path(str(self.going.out)), header, anew=self.going.anew)
         folder = without(folder, failed=self.going.retry_failed)
+        refuse_changed(folder, self.groups)
         return Measuring(asking, self.groups, folder, self.going.most_failed)
 
     def _way_to_answers(self, model: Model, method: Method | None, options: Any) -> Any:
@@ -220,18 +235,28 @@ class Measure:
             advice = "run the same command again to go on from there"
             raise LongtakeError(ErrorCode.INTERRUPTED, str(self.going.out), reason, advice) from error
 
-    def _foresee(self, found: Counted, show: Show) -> None:
-        """What is there, what is missing, and what asking would take."""
-        foreseen, notes = self._foreseen(show)
+    def _foresee(self, found: Counted, none_there: LongtakeError | None, show: Show) -> None:
+        """What is there, what is missing, and what asking would take.
+
+        Raises:
+            LongtakeError: `none_there`, once all that can be told without a video is.
+            typer.Exit: its status with --json.
+        """
+        no_video: tuple[None, tuple[str, ...]] = None, ("no video was found, so what asking takes cannot be told",)
+        foreseen, notes = self._foreseen(show) if none_there is None else no_video
         if show.as_json:
             told = {"split": self.sheet.told, "split_why": self.sheet.split.why, "shard": self.going.shard}
             say_json({**told, **asdict(found), "plan": foreseen and asdict(foreseen), "notes": list(notes)})
+            if none_there is not None:
+                raise typer.Exit(none_there.code.value.exit_status)
             return
         say("\n".join(told_counted(found, self.sheet.told)))
         if foreseen is not None:
             say(table(told_foreseen(foreseen)))
         for note in notes:
             say(f"note: {note}")
+        if none_there is not None:
+            raise none_there
 
     def _foreseen(self, show: Show) -> tuple[Foreseen | None, tuple[str, ...]]:
         from longtake.cli.planning import measured, outlined

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 MATCH, SCORE = "match", "score"
 """Aspects of an open question: whether the answer means the reference (1 or 0), and how well (0 to 5)."""
@@ -25,6 +26,7 @@ RANGES = {
     **dict.fromkeys((FORCED, GENERATED), (0, 1)),
 }
 """The least and the most of each aspect: open questions, VCGBench (Video-ChatGPT, arXiv 2306.05424), MLVU, needles."""
+_SHOWN_CHARACTERS = 100
 _FENCED = re.compile(r"```[a-z]*\s*\n(.*?)\n?```", re.DOTALL)
 
 
@@ -45,14 +47,21 @@ def verdict(reply: str, aspects: Sequence[str]) -> Verdict:
     """The scores of a reply that is one object, in JSON or as a Python literal, fenced or not.
 
     For an open question the object is `{"pred": "yes", "score": 4}`; else it has a number for each aspect (`score`
-    where there is only one). Numbers are whole, but for `accuracy`, which is a mean over points.
+    where there is only one). Numbers are whole, but for `accuracy`, which is a mean over points. A key that nobody
+    asked for, or one that comes twice, makes it no such object.
     """
-    found = _object(reply)
+    try:
+        found = _object(reply)
+    except _Doubled as error:
+        return Verdict({}, f"the reply has {error} more than once")
     if found is None:
         return Verdict({}, "the reply is not one object")
+    names = {aspect: _name(aspect, aspects, found) for aspect in aspects}
+    extra = [repr(key) for key in found if key not in names.values()]
+    if extra:
+        return Verdict({}, f"the reply has {', '.join(extra)[:_SHOWN_CHARACTERS]} too, which was not asked for")
     scores: dict[str, float] = {}
-    for aspect in aspects:
-        name = "pred" if aspect == MATCH else aspect if aspect in found or len(aspects) > 1 else "score"
+    for aspect, name in names.items():
         value = {"yes": 1, "no": 0}.get(str(found.get(name)).strip().lower()) if aspect == MATCH else found.get(name)
         low, high = RANGES[aspect]
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
@@ -64,10 +73,26 @@ def verdict(reply: str, aspects: Sequence[str]) -> Verdict:
     return Verdict(scores)
 
 
-def _object(reply: str) -> dict[str, object] | None:
+class _Doubled(Exception):
+    """A key that an object has more than once: nobody can tell which of its values is meant."""
+
+
+def _name(aspect: str, aspects: Sequence[str], found: Mapping[object, object]) -> str:
+    """The key that holds the value of an aspect."""
+    if aspect == MATCH:
+        return "pred"
+    return aspect if aspect in found or len(aspects) > 1 else "score"
+
+
+def _object(reply: str) -> dict[Any, object] | None:
+    """The one object of a reply; None where it is none.
+
+    Raises:
+        _Doubled: a key of it comes more than once.
+    """
     fenced = _FENCED.fullmatch(reply.strip())
     text = fenced.group(1) if fenced else reply.strip()
-    for read in (json.loads, ast.literal_eval):
+    for read in (_json, _literal):
         try:
             found = read(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -75,3 +100,24 @@ def _object(reply: str) -> dict[str, object] | None:
         if isinstance(found, dict):
             return found
     return None
+
+
+def _json(text: str) -> object:
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _literal(text: str) -> object:
+    found = ast.literal_eval(text)
+    whole = ast.parse(text.strip(), mode="eval").body
+    if isinstance(whole, ast.Dict):
+        _once([(ast.literal_eval(key), None) for key in whole.keys if key is not None])
+    return found
+
+
+def _once(pairs: Sequence[tuple[Any, object]]) -> dict[Any, object]:
+    found: dict[Any, object] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _Doubled(repr(key)[:_SHOWN_CHARACTERS])
+        found[key] = value
+    return found

@@ -44,6 +44,8 @@ class Settings:
     Attributes:
         model: as it is asked for.
         weights: SHA-256 of a model that is read here; "" of one behind an address.
+        address: where the model is asked, without a key; "" of one that is read here. The same name on another server
+            may be another model.
     """
 
     model: str
@@ -51,6 +53,7 @@ class Settings:
     max_new_tokens: int = 256
     temperature: float = 0.0
     seed: int = 0
+    address: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As an object of JSON."""

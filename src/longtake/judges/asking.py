@@ -16,7 +16,7 @@ from longtake.judges import Judged, Messages, Request, Settings
 from longtake.judges.costing import Prices, Tokens, reading, spent
 from longtake.judges.crew import Crew, Gate
 from longtake.readers import Reader, Reply
-from longtake.readers.endpoint import Endpoint, guessed_tokens
+from longtake.readers.endpoint import DoorRefused, Endpoint, guessed_tokens
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,10 @@ def ask_all(requests: Sequence[Request], judge: Judge, limits: Limits, hear: Cal
 
     Returns:
         Why some were not asked; "" if all were.
+
+    Raises:
+        LongtakeError: `network.refused` if the other side takes nothing of whoever asks: the key, the address or the
+            model is wrong. That is no reply to any request, and nobody hears of those that were under way.
     """
     waiting, used, reserved, silent, stopped = deque(requests), Tokens(), Tokens(), 0, ""
     at_once = min(len(waiting), limits.at_once, judge.most_at_once or limits.at_once)
@@ -125,7 +129,11 @@ def ask_all(requests: Sequence[Request], judge: Judge, limits: Limits, hear: Cal
 
 
 def _ask(request: Request, judge: Judge) -> tuple[Request, Judged]:
-    """One request's line, whatever comes of it."""
+    """One request's line, whatever comes of it.
+
+    Raises:
+        DoorRefused: nothing would come of any other either.
+    """
     line = Judged(
         id=request.id,
         prompt=request.prompt,
@@ -138,6 +146,8 @@ def _ask(request: Request, judge: Judge) -> tuple[Request, Judged]:
     try:
         judge.gate.hold()
         reply = judge.say(request.messages)
+    except DoorRefused:
+        raise
     except LongtakeError as error:
         return request, replace(line, reason=f"{error.code.value.code}: {error.reason}")
     line = replace(line, reply=reply.text, by=reply.by, read_tokens=reply.read_tokens, new_tokens=reply.new_tokens)

@@ -76,7 +76,8 @@ def judge_all(work: Work, judge: Judge, limits: Limits, progress: Progress) -> O
     """Ask what was not answered before, and keep every reply as it comes.
 
     Raises:
-        LongtakeError: `usage.bad_option` where another judge has written, or another process writes; `disk.write`.
+        LongtakeError: `usage.bad_option` where another judge has written, or another process writes; `disk.write`;
+            `network.refused` if the judge takes nothing of whoever asks; what it said before is kept.
     """
     with alone_at(work.path):
         kept = begin(work.path, work.requests, judge.settings, again=work.again)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,15 @@ class Kept:
         if self.dropped or self.replaced:
             with writing(str(self.path)):
                 write_whole(self.path, "".join(map(line_of, [*self.beside, *self.done.values()])))
-        with appending(self.path, line_of) as file:
-            yield file
+        try:
+            with appending(self.path, line_of) as file:
+                yield file
+        except BaseException:
+            # A file without a line would be a judge that has said nothing.
+            with suppress(OSError):
+                if not self.path.stat().st_size:
+                    self.path.unlink()
+            raise
 
 
 def line_of(judged: Judged) -> str:

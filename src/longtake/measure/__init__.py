@@ -95,6 +95,7 @@ class Row:
         number: the item's place among all that are asked, from 0.
         video: what the benchmark calls it; the same for all questions about one.
         file: that was read, relative to the folder of videos; None where there is none.
+        file_print: what that file was known by when it was read (`measure.films`); "" where nothing was read.
         question: of the item.
         asked: the words that the model got, as the wording has them, without subtitles.
         answer: what it said; None where it failed, or only likelihoods were asked for.
@@ -142,6 +143,7 @@ class Row:
     subtitles: int | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     scored: Mapping[str, Any] | None = None
+    file_print: str = ""
 
     @classmethod
     def of(cls, item: Item, number: int, **came: Any) -> Row:

@@ -153,6 +153,13 @@ class Groups:
         """The videos that have no file, and why."""
         return {group.video: group.refused for group in self.all if group.refused}
 
+    def none_in(self, folder: Path) -> LongtakeError | None:
+        """`media.not_found` if not one video is in the folder; None if some are, or none is asked about."""
+        if not self.videos or len(self.missing) < len(self.videos):
+            return None
+        reason = f"holds none of the {len(self.videos):,} videos that are asked about, the first being {self.videos[0]}"
+        return LongtakeError(ErrorCode.MEDIA_NOT_FOUND, str(folder), reason, "name their folder with --videos")
+
     @property
     def count(self) -> int:
         """How many rows there will be."""
@@ -181,11 +188,7 @@ def parse_shard(shard: str) -> tuple[int, int]:
 
 
 def groups_of(sheet: Sheet, footage: Footage) -> Groups:
-    """The questions of a sheet by file and stretch.
-
-    Raises:
-        LongtakeError: `media.not_found` if not one video is there.
-    """
+    """The questions of a sheet by file and stretch; `Groups.none_in` tells whether any file is there at all."""
     found: dict[tuple[str, Span], list[Question]] = {}
     videos = {item.video.key: item for item in sheet.items}
     files = {video: _find(item, footage) for video, item in videos.items()}
@@ -202,9 +205,6 @@ def groups_of(sheet: Sheet, footage: Footage) -> Groups:
         file = None if where is None else where.relative_to(footage.folder).as_posix()
         refused = path if isinstance(path, LongtakeError) else None
         groups[key] = Group(entry.video.key, tuple(found[key]), where, file, span_s, refused)
-    if files and all(isinstance(path, LongtakeError) for path in files.values()):
-        reason = f"holds none of the {len(files):,} videos that are asked about, the first being {next(iter(files))}"
-        raise LongtakeError(ErrorCode.MEDIA_NOT_FOUND, str(footage.folder), reason, "name their folder with --videos")
     return Groups(tuple(groups.values()))
 
 

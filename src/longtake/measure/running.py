@@ -22,6 +22,7 @@ from longtake.evals.letters import is_right, likeliest, read_option
 from longtake.evals.subtitles import Line, read_subtitles, spoken
 from longtake.measure import Row, Scoring
 from longtake.measure.asking import Manner, Words
+from longtake.measure.films import print_of
 from longtake.measure.grouping import Group, Groups, told
 from longtake.measure.roads import DIGITS, Progress, Road, Said
 from longtake.measure.rows import Folder
@@ -162,8 +163,9 @@ def rows_of(group: Group, asking: Asking, progress: Progress) -> Iterator[Row]:
             with asking.opener(group.path) as opened:
                 video = opened if group.span_s is None else opened.stretch(*group.span_s)
                 seen = _Seen.of(asking, video, progress)
+                file_print = print_of(group.path)
                 while left:
-                    row = _row(left[0].item, left[0].number, group, seen)
+                    row = replace(_row(left[0].item, left[0].number, group, seen), file_print=file_print)
                     left.pop(0)
                     seen = replace(seen, seconds={})
                     yield row

@@ -64,7 +64,7 @@ class Wanted:
         """Each film, in order: the same ones first, however many there are."""
         for number in range(self.films):
             length_s = self.lengths_s[number % len(self.lengths_s)]
-            yield Spot(self.seed, length_s, number // len(self.lengths_s))
+            yield Spot(self.seed, length_s, number // len(self.lengths_s), self.fps)
 
     @property
     def seconds(self) -> int:
@@ -74,16 +74,21 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Spot:
-    """A film's place among all that can be made: of this length, drawn from this seed, the `number`-th from 0."""
+    """A film's place among all that can be made: of this length, drawn from this seed, the `number`-th from 0.
+
+    What it shows and when does not depend on `fps`, how many pictures a second has; what a model sees of it does.
+    """
 
     seed: int
     length_s: int
     number: int
+    fps: int = 1
 
     @property
     def name(self) -> str:
         """Of its file, without ending; no other film has it."""
-        return f"w{VERSION}-s{self.seed}-{self.length_s:05}s-{self.number:04}"
+        pace = "" if self.fps == 1 else f"-{self.fps}fps"
+        return f"w{VERSION}-s{self.seed}-{self.length_s:05}s-{self.number:04}{pace}"
 
     @property
     def rng(self) -> np.random.Generator:

@@ -33,6 +33,8 @@ KEY = "OPENAI_API_KEY"
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Statuses of HTTP that may be gone the next time."""
 KEY_REFUSED = (401, 403)
+OF_THE_WORDS = (400, 413, 422, 451)
+"""Statuses of a refusal that may be of what was asked; any other refuses whoever asks whatever."""
 BYTES_A_TOKEN = 4
 """Of English in today's vocabularies, about; for a guess that is told as one."""
 OPENAI = "api.openai.com"
@@ -110,7 +112,7 @@ class Endpoint:
         Raises:
             LongtakeError: `network.unreachable`, `network.refused`.
         """
-        with suppress(_OtherRefusal):
+        with suppress(_NoPage, _OtherRefusal):
             self._asked("GET", "models")
 
     def count(self, text: str) -> int:
@@ -222,7 +224,7 @@ class Endpoint:
             raise _Passing(f"it answers with status {status}", _seconds(headers.get("Retry-After")))
         if status != 200:
             # What a server says of a key may hold the key.
-            kind = LongtakeError if status in KEY_REFUSED else _OtherRefusal
+            kind = DoorRefused if status in KEY_REFUSED else _OtherRefusal if status in OF_THE_WORDS else _NoPage
             said = "" if status in KEY_REFUSED else self._shown(_complaint(body))
             advice = f"check the model's name{f', and the key in {KEY}' if self.key else f'; a key goes in {KEY}'}"
             raise kind(ErrorCode.NETWORK_REFUSED, self.name, f"refuses with status {status}{said}", advice)
@@ -268,8 +270,16 @@ class _Passing(Exception):
         self.reason, self.pause_s = reason, pause_s
 
 
+class DoorRefused(LongtakeError):
+    """The other side refuses whatever is asked: the key, the address or the model's name is not what it takes."""
+
+
+class _NoPage(DoorRefused):
+    """Not because of the key."""
+
+
 class _OtherRefusal(LongtakeError):
-    """The other side refuses, and not because of the key."""
+    """The other side refuses what it was asked."""
 
 
 def guessed_tokens(text: str) -> int:
