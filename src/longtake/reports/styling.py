@@ -66,6 +66,9 @@ def names_of(accounts: Sequence[Account], *, apart: str = "") -> list[str]:
         apart: what is drawn over, and so tells points of one line apart; "" if every account is to be told from all
             others, if need be by its run's name.
     """
+    # A layout of pictures tells nothing more where each layout of videos has its own.
+    laid = {(one.part("layout"), one.part("image_layout")) for one in accounts}
+    pictures = len(laid) > len({layout for layout, _ in laid})
     known = [str(one.header.model.get("sha256", "")) for one in accounts]
     of_name: dict[str, set[str]] = {}
     for one, weights in zip(accounts, known, strict=True):
@@ -75,7 +78,7 @@ def names_of(accounts: Sequence[Account], *, apart: str = "") -> list[str]:
             "model": one.model + (f" {weights[:8]}" if len(of_name[one.model]) > 1 else ""),
             "sampler": one.part("sampler", but=SPACING if apart else ("frames",)),
             "layout": one.part("layout"),
-            "images": _images(one),
+            "images": f"pictures {one.part('image_layout')}" if pictures else "",
             "rope": one.part("rope"),
             "method": one.part("method"),
             "prompt": f"prompt {one.header.prompt}",
@@ -91,13 +94,6 @@ def names_of(accounts: Sequence[Account], *, apart: str = "") -> list[str]:
     if len(set(apart_already)) == len(names):
         return names
     return [f"{name}, {one.name}" for name, one in zip(names, accounts, strict=True)]
-
-
-def _images(account: Account) -> str:
-    """How pictures are laid out, where not as videos are."""
-    given = account.header.parts
-    alike = given.get("image_layout") in (None, given.get("layout"))
-    return "" if alike else f"pictures {account.part('image_layout')}"
 
 
 def short(name: str) -> str:

@@ -222,7 +222,7 @@ def _published(accounts: Sequence[Account]) -> Table:
     names = [name for name in names if any(name in row.values for row in rows)]
     across = len(names) <= MOST_ACROSS
     lines = [
-        (row.name, *given, _number(row.frames), row.measured.split, row.measured.judge)
+        (row.name, *given, row.measured.split, row.measured.judge)
         for row in rows
         for given in _givens(row, names, across=across)
     ]
@@ -233,10 +233,16 @@ def _published(accounts: Sequence[Account]) -> Table:
 
 
 def _givens(row: Published, names: Sequence[str], *, across: bool) -> list[tuple[str, ...]]:
-    """A row's figures side by side, or each with its name as a line of its own."""
+    """A row's figures side by side, or each with its name as a line of its own; and the frames that were seen."""
     if across:
-        return [tuple(_given(row, name) for name in names)]
-    return [(name, _given(row, name)) for name in names if name in row.values]
+        return [(*(_given(row, name) for name in names), _number(row.frames))]
+    return [(name, _given(row, name), _seen(row, name)) for name in names if name in row.values]
+
+
+def _seen(row: Published, name: str) -> str:
+    """The frames of one figure: of `length: 200 frames` they are 200."""
+    length = name.removeprefix("length: ")
+    return length.removesuffix(" frames") if length != name and name.endswith(" frames") else _number(row.frames)
 
 
 def _given(row: Published, name: str) -> str:
