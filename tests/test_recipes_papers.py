@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -19,7 +20,7 @@ from longtake import parts
 from longtake.cli.app import app
 from longtake.cli.options import settings_by_part
 from longtake.reports.published import published
-from running import ONE_LINE, Cli
+from running import LONGTAKE, ONE_LINE, Cli
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes" / "papers"
 SCRIPTS = ("longva.sh", "slowfast_llava.sh")
@@ -91,6 +92,42 @@ def test_without_the_files_a_command_is_refused_for_them(
             assert err.startswith(f"error[media.not_found]: {folder}")
             (tmp_path / folder).mkdir(parents=True)
     assert not (tmp_path / "runs").exists()
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What the real command ends with. Those that go on to a model's weights run apart, where nothing is fetched."""
+    if "--text" not in words:
+        status, out, err = Cli(capsys)(*words)
+    else:
+        alone = {**os.environ, "HF_HUB_OFFLINE": "1"}
+        done = subprocess.run([*LONGTAKE, *words], capture_output=True, text=True, env=alone)
+        status, out, err = done.returncode, done.stdout, done.stderr
+    assert status != 0 and not out
+    assert ONE_LINE.fullmatch(err), err
+    return err
+
+
+def test_every_command_is_refused_for_what_is_missing_and_for_no_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All options of a row's commands go together; only its files, its run or its model are not there."""
+    monkeypatch.chdir(tmp_path)
+    for _, line in ALL:
+        err = refused(line[1:], capsys)
+        if line[1:3] == ["eval", "judge"]:
+            assert err.startswith(f"error[usage.bad_option]: {line[3]}: holds no run"), (line, err)
+        elif "--text" in line:
+            assert err.startswith(f"error[network.unreachable]: {line[line.index('--model') + 1]}: "), (line, err)
+        else:
+            assert err.startswith("error[media.not_found]: "), (line, err)
+
+
+def test_a_layout_of_text_would_be_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = next(line for _, line in ALL if "--text" in line)
+    assert refused([*line[1:], "--layout", "grid"], capsys).startswith("error[usage.bad_option]: --layout: ")
 
 
 def test_every_published_row_has_its_command_and_its_figures_in_the_kit(kit: ModuleType) -> None:

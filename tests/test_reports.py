@@ -20,6 +20,7 @@ from longtake.evals.released import differing
 from longtake.measure import Row
 from longtake.reports.accounting import accounts_of
 from longtake.reports.published import NOT_RUN, otherwise, published, rows_of
+from longtake.reports.styling import names_of
 from longtake.reports.tables import COLUMNS, as_csv, chief_of, markdown, tables_of
 from reported import answered, choice, header_of, spoken, write_judge, write_run
 from running import ONE_LINE, Cli
@@ -346,3 +347,86 @@ def test_a_run_of_any_benchmark_that_has_no_row_yet_is_told(cli: Cli, tmp_path: 
 def test_a_file_that_cannot_be_written_is_told(cli: Cli, run: Path, tmp_path: Path) -> None:
     status, _, err = cli("eval", "report", run, "--markdown", tmp_path / "nowhere" / "r.md")
     assert (status, bool(ONE_LINE.fullmatch(err))) == (7, True)
+
+
+def laid(folder: Path, pool: int, *, sha256: str = "0" * 64, frames: int = 64) -> Path:
+    """A run of one question whose layout pools so."""
+    item = choice("q1")
+    told = {
+        "sampler": {"name": "uniform", "options": {"frames": frames}},
+        "layout": {"name": "grid", "options": {"pool": pool, "mode": "average"}},
+    }
+    header = header_of(
+        "intentqa",
+        ["q1"],
+        parts=told,
+        model={"name": "nano", "sha256": sha256},
+        versions={"torch": "9.9", "av": "8.8"},
+        frames=frames,
+    )
+    return write_run(folder, header, [answered(item, 0, "B", frames=frames)])
+
+
+def test_options_that_are_no_defaults_tell_runs_apart(tmp_path: Path) -> None:
+    accounts = [*accounts_of(laid(tmp_path / "one", 1)), *accounts_of(laid(tmp_path / "two", 2, sha256="a" * 64))]
+    runs = tables_of(accounts)[0]
+    place = runs.head.index("parts")
+    assert [row[place] for row in runs.rows] == ["uniform, grid (pool 1)", "uniform, grid"]
+    assert names_of(accounts) == ["nano 00000000, grid (pool 1)", "nano aaaaaaaa, grid"]
+    # Frames are what a line goes along; what else differs makes two lines.
+    more = [*accounts_of(laid(tmp_path / "less", 1, frames=8)), accounts[0], *accounts_of(laid(tmp_path / "t", 2))]
+    assert names_of([more[0], more[1]], apart="frames") == ["nano, grid (pool 1)"] * 2
+    assert names_of(more[1:], apart="frames") == ["nano, grid (pool 1)", "nano, grid"]
+
+
+def test_csv_and_markdown_say_what_was_run(tmp_path: Path) -> None:
+    accounts = accounts_of(laid(tmp_path / "one", 1, sha256="b" * 64))
+    line = next(csv.DictReader(io.StringIO(as_csv(accounts))))
+    assert (line["sha256"], line["layout"]) == ("b" * 64, "grid")
+    assert json.loads(line["parts"])["layout"] == {"name": "grid", "options": {"pool": 1, "mode": "average"}}
+    assert json.loads(line["versions"]) == {"torch": "9.9", "av": "8.8"}
+    (told,) = [line for line in markdown(accounts).splitlines() if line.startswith("- #1 one: ")]
+    for words in (f"SHA-256 {'b' * 64}", '"pool": 1', '"frames": 64', "torch 9.9, av 8.8"):
+        assert words in told, words
+
+
+def test_many_published_figures_stand_one_below_the_other(tmp_path: Path) -> None:
+    (account,) = accounts_of(write_run(tmp_path / "needles", header_of("vniah", ["q1"]), []))
+    table = tables_of([account], published=True)[-1]
+    assert table.head == ("", "figure", "value", "frames", "split", "judge")
+    told = {row[:4] for row in table.rows}
+    assert {("LongVA-7B", "length: 2,400 frames", "66.7", "2,400"), ("LongVA-7B", "forced", "90.9", "3,000")} <= told
+    assert len(told) == len(table.rows) == sum(len(row.values) for row in rows_of("vniah"))
+
+
+def test_where_nothing_is_published_a_sentence_says_so(cli: Cli, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "world", header_of("worldqa", ["q1"]), [answered(choice("q1"), 0, "B")])
+    page = markdown(accounts_of(folder), published=True)
+    assert "- no published row: neither paper reports this benchmark" in page
+    assert "nothing" not in page
+    assert "no published row" in cli("eval", "report", folder, "--published")[1]
+
+
+def test_needles_taken_in_tell_frames_and_tokens(cli: Cli, tmp_path: Path) -> None:
+    for name in ("vniah", "textneedle"):
+        cli("eval", name, Path(__file__).resolve().parent / "evals" / name, "--out", tmp_path / name)
+    (frames,), (text,) = (accounts_of(tmp_path / name) for name in ("vniah", "textneedle"))
+    # Cells of 16, 16 and 8 frames, of 95, 88 and 63 tokens.
+    assert (frames.frames, frames.tokens) == (pytest.approx(40 / 3), pytest.approx(246 / 3))
+    assert text.frames is None and (text.tokens or 0) > 64
+    assert any("all that were read" in note for note in text.notes)
+
+
+def test_a_judge_is_named_once_whatever_the_order_of_its_replies(tmp_path: Path) -> None:
+    """Replies come as they do; one that did not come knows only the name that was asked for."""
+    rows = [answered(spoken(f"q{n}", OPEN), n, "a dog") for n in range(3)]
+    told = []
+    for turn in (1, -1):
+        folder = write_run(tmp_path / str(turn), header_of("msvd_qa", [row.id for row in rows]), rows)
+        write_judge(folder, "j", rows, {row.id: {"open": '{"pred": "yes", "score": 5}'} for row in rows})
+        file = folder / "judge-j.jsonl"
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        named = [{**line, "by": by} for line, by in zip(lines, ("judge-1-b", "judge-1-a", ""), strict=True)]
+        file.write_text("".join(json.dumps(line) + "\n" for line in named[::turn]))
+        told.append(accounts_of(folder)[0].notes)
+    assert told == [("the judge j is judge-1-a, judge-1-b",)] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -95,3 +96,20 @@ def test_judged_runs_are_compared_by_each_aspect_and_by_one_judge(cli: Cli, tmp_
     assert (told["judge"], match["aspect"], score["aspect"]) == ("two", "match", "score")
     assert (match["both_right"], match["only_first_better"], match["only_second_better"]) == (1, 1, 1)
     assert (score["first"], score["second"], score["mcnemar_p"]) == (3.0, 3.0, None)
+
+
+def test_runs_of_other_scorings_say_so_and_what_both_have_is_taken(cli: Cli, tmp_path: Path) -> None:
+    item = choice("q1", right=0, options=2)
+    row = answered(item, 0, "A", shares=(0.4, 0.6))
+    ways = {"letter": ("letter",), "likelihood": ("likelihood",), "both": ("letter", "likelihood")}
+    for name, way in ways.items():
+        own = answered(item, 0, "A") if name == "letter" else row
+        own = dataclasses.replace(own, answer=None, read=None) if name == "likelihood" else own
+        write_run(tmp_path / name, header_of("intentqa", ["q1"], scoring=way), [own])
+    status, out, err = cli("eval", "compare", tmp_path / "letter", tmp_path / "likelihood")
+    assert (status, out) == (2, "")
+    assert ONE_LINE.fullmatch(err)
+    assert f"not both were scored by letter: {tmp_path / 'likelihood'} by likelihood" in err
+    assert "--scoring both" in err and "judge them" not in err
+    for name in ("letter", "likelihood"):
+        assert cli.json("eval", "compare", tmp_path / "both", tmp_path / name)["scoring"] == name

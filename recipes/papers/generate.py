@@ -90,10 +90,13 @@ def _judge(row: Published, out: str) -> list[str]:
 
 def _needle(row: Published, out: str) -> list[str]:
     rope = ["--rope", row.setting.rope] if row.setting.rope else []
-    rope += [word for setting in row.setting.set for word in ("--set", setting)]
-    layout = ["--layout", row.setting.layout] if row.setting.layout else []
+    # A haystack of text has no pictures to lay out, and `niah --text` refuses what says how.
+    text = row.benchmark == "textneedle"
+    settings = [setting for setting in row.setting.set if not (text and setting.startswith("layout."))]
+    rope += [word for setting in settings for word in ("--set", setting)]
+    layout = ["--layout", row.setting.layout] if row.setting.layout and not text else []
     tail = [*_model(row), *layout, *rope, *DEVICE, "--output", out]
-    if row.benchmark == "textneedle":
+    if text:
         hidden = ["--text", "--tokens", "32000:512000:32000", "--distractors", str(row.distractors)]
         return ["longtake", "niah", "data/textneedle/haystack.txt", *hidden, *tail]
     frames = ["--frames", "200:3000:200", "--depths", "0:1:0.2"]

@@ -21,17 +21,17 @@ longtake eval vniah runs/papers/llava_next_video_theta/vniah/niah --out runs/pap
 
 # longva/textneedle/0: LongVA-7B, 0 distractors, textneedle. published, not run here: forced 99.8 %
 # LongVA, arXiv 2406.16852: needle in text, 32K to 512K tokens
-longtake niah data/textneedle/haystack.txt --text --tokens 32000:512000:32000 --distractors 0 --model lmms-lab/LongVA-7B --dtype bfloat16 --layout grid --device cuda --output runs/papers/longva/textneedle/0/niah
+longtake niah data/textneedle/haystack.txt --text --tokens 32000:512000:32000 --distractors 0 --model lmms-lab/LongVA-7B --dtype bfloat16 --device cuda --output runs/papers/longva/textneedle/0/niah
 longtake eval textneedle runs/papers/longva/textneedle/0/niah --out runs/papers/longva/textneedle/0
 
 # longva/textneedle/3: LongVA-7B, 3 distractors, textneedle. published, not run here: forced 93.5 %
 # LongVA, arXiv 2406.16852: needle in text, 32K to 512K tokens
-longtake niah data/textneedle/haystack.txt --text --tokens 32000:512000:32000 --distractors 3 --model lmms-lab/LongVA-7B --dtype bfloat16 --layout grid --device cuda --output runs/papers/longva/textneedle/3/niah
+longtake niah data/textneedle/haystack.txt --text --tokens 32000:512000:32000 --distractors 3 --model lmms-lab/LongVA-7B --dtype bfloat16 --device cuda --output runs/papers/longva/textneedle/3/niah
 longtake eval textneedle runs/papers/longva/textneedle/3/niah --out runs/papers/longva/textneedle/3
 
 # longva/textneedle/5: LongVA-7B, 5 distractors, textneedle. published, not run here: forced 92.0 %
 # LongVA, arXiv 2406.16852: needle in text, 32K to 512K tokens
-longtake niah data/textneedle/haystack.txt --text --tokens 32000:512000:32000 --distractors 5 --model lmms-lab/LongVA-7B --dtype bfloat16 --layout grid --device cuda --output runs/papers/longva/textneedle/5/niah
+longtake niah data/textneedle/haystack.txt --text --tokens 32000:512000:32000 --distractors 5 --model lmms-lab/LongVA-7B --dtype bfloat16 --device cuda --output runs/papers/longva/textneedle/5/niah
 longtake eval textneedle runs/papers/longva/textneedle/5/niah --out runs/papers/longva/textneedle/5
 
 # longva/video_mme/8: LongVA-7B, 8 frames, video_mme. published, not run here: accuracy 47.9 %, length: short 55.1 %, length: medium 46.3 %, length: long 42.1 %

@@ -92,6 +92,8 @@ def drawn(table: Table) -> str:
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    if not table.head:
+        return "\n".join((table.title, *table.notes)) + "\n"
     fancy = "utf" in (sys.stdout.encoding or "utf-8").lower()
     made = RichTable(box=box.SIMPLE_HEAD if fancy else box.ASCII2, title=None, pad_edge=False)
     numbers = [all(not row[place] or row[place][0] in "-0123456789" for row in table.rows) for place in _places(table)]

@@ -31,6 +31,7 @@ class Outcome:
     Attributes:
         said: what the model generated; None where the cell could not be read.
         marks: by aspect; {} where there are none.
+        frames: that were shown; 0 where the haystack is text.
         tokens: that were read, the right answer's among them.
         error: `code: reason`; None where nothing failed.
     """
@@ -38,6 +39,7 @@ class Outcome:
     item: Item
     said: str | None
     marks: Mapping[str, float]
+    frames: int
     tokens: int
     error: str | None
 
@@ -135,7 +137,7 @@ def _item(record: Record, unit: Unit) -> Item:
 def _outcome(record: Record, unit: Unit) -> Outcome:
     item = _item(record, unit)
     if record.has("error"):
-        return Outcome(item, None, {}, 0, record.text("error"))
+        return Outcome(item, None, {}, 0, 0, record.text("error"))
     marks = {}
     for aspect in (FORCED, GENERATED):
         found = record.values.get(aspect)
@@ -145,4 +147,5 @@ def _outcome(record: Record, unit: Unit) -> Outcome:
     said = record.values.get("text")
     if not isinstance(said, str):
         raise record.bad(f"'text' holds {said!r} where words should be, or nothing")
-    return Outcome(item, said, marks, record.whole("tokens"), None)
+    frames = record.whole("frames") if unit == "frames" else 0
+    return Outcome(item, said, marks, frames, record.whole("tokens"), None)

@@ -88,6 +88,7 @@ def _row(outcome: Outcome, number: int) -> Row:
         asked=outcome.item.question,
         answer=outcome.said,
         error=outcome.error,
+        frames=outcome.frames,
         tokens={"read": outcome.tokens},
         scored=scored,
     )

@@ -6,15 +6,20 @@ and `drawing` put both before a reader; `pairing` compares two runs question by 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from longtake import parts
+from longtake.errors import LongtakeError
 from longtake.evals.figures import Figure
 from longtake.measure import Header, Scoring
 
 Rule = Literal["right", "released"]
 """How answers and judges' replies are marked: by longtake's rules, or as the papers' scripts do (`evals.released`)."""
+ROOM_OF = {"sampler": "samplers", "layout": "layouts", "image_layout": "layouts", "rope": "ropes", "method": "methods"}
+"""The room of each part that a header tells."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Account:
         judge: who marked open answers; "" where nobody did.
         figures: what the benchmark's authors report, the chief one first.
         frames: that were seen, on average over the questions that did not fail; None where none did.
-        tokens: visual ones, likewise.
+        tokens: visual ones, likewise; all that were read, where a run tells no more (needles in a haystack).
         own_marks: the run itself has marked open answers (needles in a haystack).
         chances: of figures of multiple choice, what guessing among the options gets.
         notes: what else is to be known about it.
@@ -103,11 +108,48 @@ class Account:
         told += ["as released"] if self.rule == "released" else []
         return ", ".join(told) or "not marked"
 
-    def part(self, room: str) -> str:
-        """A part's name with the options that it was given, or ""."""
-        return part_told(self.header.parts.get(room))
+    def part(self, kind: str, *, but: tuple[str, ...] = ()) -> str:
+        """A part's name and those of its options that are not the defaults: `grid (pool 1)`; "" where there is none.
+
+        Args:
+            but: options that are not told.
+        """
+        return part_told(kind, self.header.parts.get(kind), but=but)
+
+    def part_name(self, kind: str) -> str:
+        """A part's name alone, or ""."""
+        return _name_of(self.header.parts.get(kind))
 
 
-def part_told(part: Any) -> str:
-    """`slowfast` of `{"name": "slowfast", "options": {...}}`, or of the name alone; "" of nothing."""
+def part_told(kind: str, part: Any, *, but: tuple[str, ...] = ()) -> str:
+    """`grid (pool 1)` of `{"name": "grid", "options": {...}}`: the options that are not the part's defaults.
+
+    All are told of a part that is not to be found here.
+    """
+    name = _name_of(part)
+    given = part.get("options") if isinstance(part, Mapping) else None
+    if not name or not isinstance(given, Mapping):
+        return name
+    known = _defaults(ROOM_OF.get(kind, kind), name)
+    other = [
+        f"{key} {_short(value)}" for key, value in given.items() if key not in but and known.get(key, ...) != value
+    ]
+    return f"{name} ({', '.join(other)})" if other else name
+
+
+def _name_of(part: Any) -> str:
     return str(part.get("name", "")) if isinstance(part, Mapping) else str(part or "")
+
+
+def _defaults(room: str, name: str) -> dict[str, Any]:
+    """The defaults of a part's options, as a header holds them; {} where the part is not to be found."""
+    try:
+        known = parts.defaults(parts.find(room, name))
+    except (LongtakeError, ImportError):
+        return {}
+    told: dict[str, Any] = json.loads(json.dumps({key: value for key, value in known.items() if value is not ...}))
+    return told
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

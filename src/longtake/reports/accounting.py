@@ -19,6 +19,8 @@ from longtake.reports import Account, Counts, Rule
 from longtake.reports.judging import NOBODY, Said, judgements_of, needs_judge
 from longtake.reports.marking import released_marks
 
+READ = "read"
+"""All tokens that were read, with question and answer: what `longtake niah` tells of a cell."""
 CHIEF_OF_ALL = ("accuracy",)
 """Chief figures that are shares of all questions; other chief ones are means over categories."""
 
@@ -85,17 +87,17 @@ def _account(folder: Path, run: Run, *, rule: Rule, way: Scoring | None, said: S
         judge=said.name,
         counts=_counts(run, marks),
         figures=figures,
-        frames=_mean([row.frames for row in whole]),
-        tokens=_mean([visual_tokens(row) for row in whole]),
+        frames=_mean([row.frames for row in whole if row.frames or READ not in row.tokens]),
+        tokens=_mean([tokens_of(row) for row in whole]),
         own_marks=any(row.scored is not None for row in run.rows),
         chances=chances,
         notes=tuple(_notes(run, rule=rule, way=way, said=said)),
     )
 
 
-def visual_tokens(row: Row) -> int:
-    """Of the tokens that were read for a question, those that stand for pictures."""
-    return row.tokens.get("visual", 0)
+def tokens_of(row: Row) -> int:
+    """Of the tokens that were read for a question, those that stand for pictures; all, where only that was told."""
+    return row.tokens.get("visual", row.tokens.get(READ, 0))
 
 
 def _counts(run: Run, marks: Sequence[Sequence[Mark]]) -> Counts:
@@ -117,6 +119,8 @@ def _notes(run: Run, *, rule: Rule, way: Scoring | None, said: Said) -> list[str
         notes += _judged_otherwise(run, said)
     if not said.name and any(needs_judge(row) and row.scored is None and row.error is None for row in run.rows):
         notes.append(f"{NOT_JUDGED}: see `longtake eval judge`")
+    if any(READ in row.tokens for row in run.rows):
+        notes.append("its tokens are all that were read, question and answer among them")
     degraded = sum(row.degraded for row in run.rows)
     if degraded:
         notes.append(f"of {counted(degraded, 'question')} some of the video could not be seen")

@@ -108,5 +108,6 @@ def _said(run: Run, path: Path, name: str) -> Said:
         if line.answer_sha256 == answers[line.id]:
             found.setdefault(line.id, {})[line.prompt] = line
     stale = frozenset(line.id for line in known) - frozenset(found)
-    models = dict.fromkeys(line.by or str(line.judge.get("model", "")) for line in known)
-    return Said(name, ", ".join(one for one in models if one), found, stale, dropped)
+    # Lines come as replies did, in no order; and what got no reply knows only the name that was asked for.
+    models = {line.by for line in known if line.by} or {str(line.judge.get("model", "")) for line in known}
+    return Said(name, ", ".join(sorted(one for one in models if one)), found, stale, dropped)

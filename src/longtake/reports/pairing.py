@@ -91,16 +91,36 @@ def compare_runs(first: Path, second: Path, terms: Terms) -> Comparison:
     wanted = [terms.judge] if terms.judge else ()
     folders = (first, second)
     said = _judge([judgements_of(run, folder, wanted) for run, folder in zip(runs, folders, strict=True)])
-    scoring = terms.scoring or (runs[0].header.scoring or ("letter",))[0]
+    scoring = terms.scoring or _scoring(runs)
     marks = [
         marked(without_rows(run, shared), rule=terms.rule, way=scoring, said=one)
         for run, one in zip(runs, said, strict=True)
     ]
     found = tuple(_compared(marks[0], marks[1], aspect, terms.seed) for aspect in _shared_aspects(runs, marks))
     if not found:
-        raise _refused(f"{first}, {second}", "no question has a score in both", "judge them, or run them to their end")
+        raise _none_in_both(folders, runs, scoring)
     lack = tuple(_lack(folder, run, some) for folder, run, some in zip((first, second), runs, marks, strict=True))
     return Comparison(len(shared), left_out, said[0].name, scoring, found, tuple(one for one in lack if one))
+
+
+def _scoring(runs: Sequence[Run]) -> Scoring:
+    """The first run's first that the other has too; the first run's first, where they have none in common."""
+    first, second = (run.header.scoring or ("letter",) for run in runs)
+    return next((one for one in first if one in second), first[0])
+
+
+def _none_in_both(folders: Sequence[Path], runs: Sequence[Run], scoring: Scoring) -> LongtakeError:
+    """Why nothing can be compared: other scorings of multiple choice, or no score yet."""
+    subject = ", ".join(map(str, folders))
+    lacking = [
+        f"{folder} by {' and '.join(run.header.scoring) or 'none'}"
+        for folder, run in zip(folders, runs, strict=True)
+        if scoring not in run.header.scoring and any(row.options for row in run.rows)
+    ]
+    if lacking:
+        reason = f"not both were scored by {scoring}: {'; '.join(lacking)}"
+        return _refused(subject, reason, "run that one again with --scoring both, into another --out")
+    return _refused(subject, "no question has a score in both", "judge them, or run them to their end")
 
 
 def _compared(first: Sequence[Mark], second: Sequence[Mark], aspect: str, seed: int) -> Compared:

@@ -16,6 +16,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4
 MARKERS = "osD^vPX"
 INK, QUIET_INK, PALE = "#1f2328", "#57606a", "#8c959f"
 DPI, WIDE_IN = 160, 8.0
+SPACING = ("frames", "seconds", "fps")
+"""Options of samplers that say how many frames are seen: what runs of one line differ in."""
 MOST_LETTERS = 34
 """Of a label; longer ones are cut in their middle."""
 
@@ -57,24 +59,33 @@ def legend(canvas: Any, axes: Axes) -> None:
 
 
 def names_of(accounts: Sequence[Account], *, apart: str = "") -> list[str]:
-    """What tells each from the others: model, layout and so on, but for what all have in common.
+    """What tells each from the others: model, layout and so on, but for what all have in common. Parts are told with
+    those of their options that are not the defaults; models of one name by the beginning of their SHA-256.
 
     Args:
         apart: what is drawn over, and so tells points of one line apart; "" if every account is to be told from all
             others, if need be by its run's name.
     """
+    # A layout of pictures tells nothing more where each layout of videos has its own.
+    laid = {(one.part("layout"), one.part("image_layout")) for one in accounts}
+    pictures = len(laid) > len({layout for layout, _ in laid})
+    known = [str(one.header.model.get("sha256", "")) for one in accounts]
+    of_name: dict[str, set[str]] = {}
+    for one, weights in zip(accounts, known, strict=True):
+        of_name.setdefault(one.model, set()).add(weights)
     told = [
         {
-            "model": one.model,
-            "sampler": one.part("sampler"),
+            "model": one.model + (f" {weights[:8]}" if len(of_name[one.model]) > 1 else ""),
+            "sampler": one.part("sampler", but=SPACING if apart else ("frames",)),
             "layout": one.part("layout"),
+            "images": f"pictures {one.part('image_layout')}" if pictures else "",
             "rope": one.part("rope"),
             "method": one.part("method"),
             "prompt": f"prompt {one.header.prompt}",
             "way": one.way,
             "frames": "" if apart or one.frames is None else f"{one.frames:,.4g} frames",
         }
-        for one in accounts
+        for one, weights in zip(accounts, known, strict=True)
     ]
     kept = [name for name in told[0] if name in ("model", "layout") or len({one[name] for one in told}) > 1]
     names = [", ".join(one[name] for name in kept if one[name]) for one in told]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,12 +22,16 @@ MOST_COLUMNS = 3
 CHIEF_KINDS, MOST_CHIEF = ("", "length", "category"), 12
 """Of figures named `kind: group`, what is told when a run has ended, and so many at most."""
 COLUMNS = (
-    "run", "folder", "benchmark", "split", "model", "sampler", "layout", "rope", "method", "frames", "tokens", "prompt",
+    "run", "folder", "benchmark", "split", "model", "sha256", "sampler", "layout", "rope", "method", "parts",
+    "versions", "frames", "tokens", "prompt",
     "rule", "scoring", "judge", "items", "asked", "scored", "failed", "unreadable", "unscored", "coverage", "figure",
     "value", "low", "high", "figure_scored", "figure_unscored", "worst", "best", "most", "chance", "published",
     "source",
 )  # fmt: skip
-"""Of the CSV. A published row fills in what is known of it; `published` says so."""
+"""Of the CSV. A published row fills in what is known of it; `published` says so. `parts` (with all their options) and
+`versions` are objects of JSON."""
+MOST_ACROSS = 6
+"""So many published figures stand side by side; more stand one below the other, a line each."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Table:
     """One table.
 
     Attributes:
+        head: of its columns; () where there are only notes.
         rows: each as long as `head`.
         notes: what stands below.
     """
@@ -85,11 +91,30 @@ def markdown(accounts: Sequence[Account], *, published: bool = False) -> str:
     parts = ["# Report\n", *(f"**{_escaped(line)}**\n" for line in lacking(accounts))]
     for table in tables_of(accounts, published=published):
         lines = [f"## {_escaped(table.title)}\n"]
-        lines += [f"| {' | '.join(map(_escaped, line))} |" for line in (table.head, *table.rows)]
-        lines.insert(2, f"|{'---|' * len(table.head)}")
-        lines += ["", *(f"- {_escaped(note)}" for note in table.notes)]
+        if table.head:
+            lines += [f"| {' | '.join(map(_escaped, line))} |" for line in (table.head, *table.rows)]
+            lines.insert(2, f"|{'---|' * len(table.head)}")
+            lines += [""]
+        lines += [f"- {_escaped(note)}" for note in table.notes]
         parts.append("\n".join(lines).rstrip() + "\n")
+    parts.append("\n".join(["## What was run\n", *(f"- {_escaped(line)}" for line in made_of(accounts)), ""]))
     return "\n".join(parts)
+
+
+def made_of(accounts: Sequence[Account]) -> tuple[str, ...]:
+    """A line for each run: its model's SHA-256, its parts with all their options, and what it ran with."""
+    places: dict[str, list[int]] = {}
+    for place, account in enumerate(accounts, 1):
+        places.setdefault(account.folder, []).append(place)
+    lines = []
+    for own in places.values():
+        account = accounts[own[0] - 1]
+        header = account.header
+        told = [f"model {account.model}, SHA-256 {header.model.get('sha256', 'not told')}"]
+        told += [f"{kind} {json.dumps(part)}" for kind, part in header.parts.items() if part]
+        told += ["versions " + ", ".join(f"{name} {one}" for name, one in header.versions.items())]
+        lines.append(f"{', '.join(f'#{place}' for place in own)} {account.name}: {'; '.join(told)}")
+    return tuple(lines)
 
 
 def as_csv(accounts: Sequence[Account], *, published: bool = False) -> str:
@@ -126,7 +151,7 @@ def _lack(account: Account) -> str:
 
 
 def _runs(accounts: Sequence[Account]) -> Table:
-    head = ("", "run", "benchmark", "split", "model", "layout", "frames", "tokens", "marked by", "asked", "scored",
+    head = ("", "run", "benchmark", "split", "model", "parts", "frames", "tokens", "marked by", "asked", "scored",
             "failed", "unreadable", "unscored", "coverage")  # fmt: skip
     rows = []
     for place, account in enumerate(accounts, 1):
@@ -143,12 +168,15 @@ def _runs(accounts: Sequence[Account]) -> Table:
         for place, account in enumerate(accounts, 1)
         if account.counts.kept_back
     ]
-    notes.append("frames and visual tokens are means over questions; figures have 95 % intervals")
+    notes.append(
+        "parts: with the options that are not their defaults; frames and visual tokens are means over questions"
+    )
+    notes.append("figures have 95 % intervals")
     return Table("Runs", head, tuple(rows), tuple(notes))
 
 
 def _laid_out(account: Account) -> str:
-    told = [account.part("layout"), account.part("method"), account.part("rope")]
+    told = [account.part("sampler", but=("frames",)), *(account.part(kind) for kind in ("layout", "method", "rope"))]
     return ", ".join(one for one in told if one)
 
 
@@ -188,17 +216,33 @@ def _published(accounts: Sequence[Account]) -> Table:
     rows = rows_of(first.header.benchmark)
     title = f"{first.title}: {NOT_RUN}"
     if not rows:
-        return Table(title, ("nothing",), (), ("neither paper reports this benchmark",))
+        return Table(f"{first.title}: published", (), (), ("no published row: neither paper reports this benchmark",))
     own = [figure.name for figure in first.figures]
     names = [name for name in dict.fromkeys([*own, *(name for row in rows for name in row.values)])]
     names = [name for name in names if any(name in row.values for row in rows)]
+    across = len(names) <= MOST_ACROSS
     lines = [
-        (row.name, *(_given(row, name) for name in names), _number(row.frames), row.measured.split, row.measured.judge)
+        (row.name, *given, row.measured.split, row.measured.judge)
         for row in rows
+        for given in _givens(row, names, across=across)
     ]
     sources = dict.fromkeys(f"source: {row.source}" for row in rows)
     notes = (*sources, *otherwise(rows, accounts))
-    return Table(title, ("", *names, "frames", "split", "judge"), tuple(lines), notes)
+    head = tuple(names) if across else ("figure", "value")
+    return Table(title, ("", *head, "frames", "split", "judge"), tuple(lines), notes)
+
+
+def _givens(row: Published, names: Sequence[str], *, across: bool) -> list[tuple[str, ...]]:
+    """A row's figures side by side, or each with its name as a line of its own; and the frames that were seen."""
+    if across:
+        return [(*(_given(row, name) for name in names), _number(row.frames))]
+    return [(name, _given(row, name), _seen(row, name)) for name in names if name in row.values]
+
+
+def _seen(row: Published, name: str) -> str:
+    """The frames of one figure: of `length: 200 frames` they are 200."""
+    length = name.removeprefix("length: ")
+    return length.removesuffix(" frames") if length != name and name.endswith(" frames") else _number(row.frames)
 
 
 def _given(row: Published, name: str) -> str:
@@ -220,7 +264,10 @@ def _csv_lines(account: Account) -> Iterator[dict[str, object]]:
         "benchmark": header.benchmark,
         "split": header.split,
         "model": account.model,
-        **{room: account.part(room) for room in ("sampler", "layout", "rope", "method")},
+        "sha256": header.model.get("sha256"),
+        **{kind: account.part_name(kind) for kind in ("sampler", "layout", "rope", "method")},
+        "parts": json.dumps(header.parts),
+        "versions": json.dumps(header.versions),
         "frames": account.frames,
         "tokens": account.tokens,
         "prompt": header.prompt,
