@@ -117,6 +117,64 @@ def test_an_answer_that_names_none_or_several_is_unreadable(answer: str, why: st
     assert named(answer) == why
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("Option A is incorrect", "(A) is wrong", "It isn't (A)", "A is not right", "I cannot answer with A"),
+        *("It is neither A nor B", "Option C is wrong, D is right", "A: no, B: yes", "The answer is (A)? No. (B)"),
+        *("A) B) C)", "A. B. C.", "It isn’t option A.", "The answer isn't option A.", "I don't think the answer is B"),
+        *("The wrong answer is A", "not (A)", "I would not go with (A).", "(A) and (B) are incorrect", "(A) No, (B)"),
+        *("A and B are wrong", "B - wrong", "It isn't a dog", "Neither a dog nor blue", "Anything except B", "B? No."),
+    ],
+)
+def test_an_option_that_is_denied_is_not_chosen(answer: str) -> None:
+    assert named(answer) in ("ambiguous", "nothing")
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        ("B, not A", "B"),
+        ("B) because A) is wrong", "B"),
+        ("A is the right one, not B", "A"),
+        ("A and B are wrong, so C", "C"),
+        ("There is no doubt: B", "B"),
+        ("I am not sure, but B", "B"),
+        ("I do not know\nB", "B"),
+        ("No, B", "B"),
+        ("B. No boat is there", "B"),
+        ("(B) No, it is a dog", "B"),
+        ("The answer is B because the sea is not blue", "B"),
+        ("The man is not happy, so B", "B"),
+        ("Why is he not in the boat B", "B"),
+        ("The answer is (A), which is not a dog", "A"),
+    ],
+)
+def test_a_denial_of_something_else_takes_nothing_away(answer: str, letter: str) -> None:
+    assert named(answer) == letter
+
+
+def test_options_that_are_denials_themselves_are_read() -> None:
+    options = ("yes", "no", "not shown", "is wrong about it")
+    said = [
+        "B. No",
+        "(B) No.",
+        "B: no",
+        "C. Not shown.",
+        "(C) not shown",
+        "D. is wrong about it",
+        "D is wrong about it.",
+    ]
+    assert [read_option(one, options).option for one in said] == [1, 1, 1, 2, 2, 3, 3]
+
+
+def test_labels_that_are_denied_are_not_chosen() -> None:
+    options, labels = ("A woman saws.", "A woman rolls a log."), ("Option 1", "Option 2")
+    for said in ("Option 1 is wrong", "It is not Option 1", "It isn't Option 2", "Neither Option 1 nor Option 2"):
+        assert read_option(said, options, labels).why == "nothing", said
+    assert read_option("Option 1 is wrong, Option 2 is right", options, labels) == Reading(1, "read")
+
+
 def test_options_in_the_same_words_are_one() -> None:
     """Five rows of real files have an option twice: whichever is named, its words are right or wrong."""
     options = ("red", "blue", "Red.", "green")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from longtake.evals import Item, Place, bad_row
 
 MEND = "mend that row, or take the file as its authors published it"
 _SPACE = " \t\r\n"
+_STRAY = re.compile("[\udc80-\udcff]")
 _decoder = json.JSONDecoder()
 
 
@@ -144,7 +146,7 @@ def csv_records(path: Path, columns: Sequence[str], delimiter: str = ",") -> Rec
         LongtakeError: `data.bad` if it has not these columns, or is no such table; `media.not_found`.
     """
     with _opened(path) as file:
-        rows = csv.reader(file, delimiter=delimiter, strict=True)
+        rows = csv.reader(_lines(file), delimiter=delimiter, strict=True)
         header = _row(rows, path)
         lacking = [name for name in columns if name not in (header or ())]
         if header is None or lacking:
@@ -160,7 +162,9 @@ def csv_records(path: Path, columns: Sequence[str], delimiter: str = ",") -> Rec
             place = Place(str(path), line)
             if not row:
                 continue
-            if len(row) != len(header):
+            if any("\0" in cell for cell in row):
+                yield bad_row(place, "holds a NUL byte", MEND)
+            elif len(row) != len(header):
                 yield bad_row(place, f"has {len(row)} fields; the header has {len(header)}", MEND)
             else:
                 yield Record(dict(zip(header, row, strict=True)), place)
@@ -173,7 +177,7 @@ def csv_columns(path: Path, delimiter: str = ",") -> tuple[str, ...]:
         LongtakeError: `data.bad` if it cannot be read; `media.not_found`.
     """
     with _opened(path) as file:
-        return tuple(_row(csv.reader(file, delimiter=delimiter, strict=True), path) or ())
+        return tuple(_row(csv.reader(_lines(file), delimiter=delimiter, strict=True), path) or ())
 
 
 def json_records(path: Path) -> Records:
@@ -260,14 +264,27 @@ def _record(value: Any, place: Place) -> Record | LongtakeError:
 
 def _opened(path: Path) -> Any:
     _refuse_missing(path)
-    return path.open(encoding="utf-8-sig", newline="")
+    # Bytes that are not UTF-8 become lone surrogates, which _lines refuses: text is decoded in blocks, far ahead of the
+    # lines, and an error of the decoder's own would be told of a line long before it.
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _lines(file: Iterable[str]) -> Iterator[str]:
+    """The lines of an opened table, with their ends; ValueError at the first that is not UTF-8."""
+    for number, line in enumerate(file, start=1):
+        found = _STRAY.search(line)
+        if found:
+            raise ValueError(f"byte 0x{ord(found.group()) - 0xDC00:02x} on line {number} is not UTF-8")
+        yield line
 
 
 def _row(rows: Any, path: Path) -> list[str] | None:
+    """The next row. An error is told of the line that the row begins on: a quote that is never closed ends far below."""
+    line = rows.line_num + 1
     try:
         row: list[str] | None = next(rows, None)
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise bad_row(f"{path}:{rows.line_num + 1}", f"cannot be read as a table: {error}", MEND) from error
+    except (csv.Error, ValueError) as error:
+        raise bad_row(f"{path}:{line}", f"cannot be read as a table: {error}", MEND) from error
     return row
 
 
@@ -275,7 +292,11 @@ def _text(path: Path) -> str:
     _refuse_missing(path)
     try:
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = error.object[error.start]
+        raise bad_row(f"{path}:{line}", f"cannot be read as text: byte 0x{byte:02x} is not UTF-8", MEND) from error
+    except OSError as error:
         raise bad_row(str(path), f"cannot be read as text: {error}", "fetch it again") from error
 
 
