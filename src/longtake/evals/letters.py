@@ -68,7 +68,7 @@ _DENIED_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _DENIED_BEHIND = re.compile(
-    r"[\)\]\"'*]*(?:\s*(?:,|/|&|\band\b|\bor\b|\bnor\b)\s*[\(\[]?(?-i:[A-Z])(?!\w)[\)\]]?)*(?:"
+    r"[\)\]\"'*]*(?:\s*(?:,|/|&|\band\b|\bor\b|\bnor\b)\s*[\(\[]?(?-i:[A-Z])(?!\w)[\)\]]?){0,26}(?:"
     r"\s*:?\s*(?:(?:is|was|are|were|do|does|did|can|could|would|will|must|should|may|might|seems?|looks?|appears?"
     r"|makes|has)"
     r"(?:\s+(?:to|be|also|just|simply|both|\w+ly))*\s+(?:not|never|no|nothing|wrong|incorrect|false|untrue|out|unlikely"
@@ -146,7 +146,8 @@ def _denied(said: str, one: re.Match[str], options: Sequence[str]) -> bool:
 
     What stands behind it denies nothing where the letter's own option begins so: `(B) no, he is not`.
     """
-    if _DENIED_BEFORE.search(said, 0, one.start(1)):
+    # No further back than this: an answer that repeats one letter for ever would be searched from every one.
+    if _DENIED_BEFORE.search(said, max(0, one.start(1) - 120), one.start(1)):
         return True
     if not _DENIED_BEHIND.match(said, one.end(1)):
         return False

@@ -279,7 +279,7 @@ def _lines(file: Iterable[str]) -> Iterator[str]:
 
 
 def _row(rows: Any, path: Path) -> list[str] | None:
-    """The next row. An error is told of the line that it begins on: a quote left open ends far below."""
+    """The next row. An error is told of the line that the row begins on: an open quote is only missed far below."""
     line = rows.line_num + 1
     try:
         row: list[str] | None = next(rows, None)
