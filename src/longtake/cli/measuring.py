@@ -159,7 +159,8 @@ class Measure:
         from longtake.evals.finding import footage
         from longtake.measure.grouping import groups_of
 
-        return groups_of(self.sheet, footage(self._videos))
+        videos = footage(self._videos)  # before the questions are read: that may take a while
+        return groups_of(self.sheet, videos)
 
     def _refuse_unfit(self, *, dry: bool) -> None:
         """Refuse options that would mean nothing."""

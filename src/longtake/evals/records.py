@@ -235,7 +235,7 @@ def parquet_records(path: Path, columns: Sequence[str]) -> Records:
     Raises:
         LongtakeError: `environment.missing` without pyarrow; `data.bad`; `media.not_found`.
     """
-    _refuse_missing(path)
+    refuse_missing(path)
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
@@ -263,7 +263,7 @@ def _record(value: Any, place: Place) -> Record | LongtakeError:
 
 
 def _opened(path: Path) -> Any:
-    _refuse_missing(path)
+    refuse_missing(path)
     # Bytes that are not UTF-8 become lone surrogates, which _lines refuses: text is decoded in blocks, far ahead of the
     # lines, and an error of the decoder's own would be told of a line long before it.
     return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
@@ -289,7 +289,7 @@ def _row(rows: Any, path: Path) -> list[str] | None:
 
 
 def _text(path: Path) -> str:
-    _refuse_missing(path)
+    refuse_missing(path)
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -300,7 +300,12 @@ def _text(path: Path) -> str:
         raise bad_row(str(path), f"cannot be read as text: {error}", "fetch it again") from error
 
 
-def _refuse_missing(path: Path) -> None:
+def refuse_missing(path: Path) -> None:
+    """Refuse to read a file that is not there.
+
+    Raises:
+        LongtakeError: `media.not_found`.
+    """
     if not path.is_file():
         advice = "docs/evals.md says which files are wanted and where they come from"
         raise LongtakeError(ErrorCode.MEDIA_NOT_FOUND, str(path), "there is no such file", advice)

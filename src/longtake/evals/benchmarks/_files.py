@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from longtake.errors import ErrorCode, LongtakeError
+from longtake.evals.records import refuse_missing
 
 UNDER = ("", "json", "questions", "videomme", "data", "annotations")
 """Folders below the named one in which authors keep their files."""
@@ -41,6 +42,7 @@ def known_files(files: Path, names: Mapping[str, Sequence[str]]) -> list[tuple[s
     for kind, some in names.items():
         if files.name in some:
             return [(kind, files)]
+    refuse_missing(files)
     advice = f"keep its name, which tells what it holds: {', '.join(name for some in names.values() for name in some)}"
     raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(files), "has a name that is not known here", advice)
 
