@@ -53,7 +53,7 @@ def evaluate(tasks: str, include: Path, out: Path, *more: str, **environment: st
     """Run lmms-eval; what it printed. Its exit status is 0 even where it stops at an error."""
     command = [sys.executable, "-m", "lmms_eval", "eval", "--model", "longtake", "--tasks", tasks]
     command += ["--include_path", str(include), "--output_path", str(out), "--log_samples", *more]
-    own = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(include.parent / "hub"), "OMP_NUM_THREADS": "1", **environment}
+    own = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(out.parent / "hub"), "OMP_NUM_THREADS": "1", **environment}
     ran = subprocess.run(command, env={**os.environ, **own}, cwd=include, capture_output=True, text=True)
     return ran.stdout + ran.stderr
 

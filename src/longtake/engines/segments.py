@@ -6,6 +6,7 @@ number of questions attend to them, each with rows of its own behind.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -43,12 +44,12 @@ class Segment(Protocol):
         ...
 
 
-class Here:
+class Here(ABC):
     """Keys and values that lie in this process, whatever they are kept as."""
 
+    @abstractmethod
     def blocks(self, like: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Keys and values (1, key-value heads, some positions, width) in the dtype and on the device of `like`."""
-        raise NotImplementedError
 
     def parts(self, query_BHQD: torch.Tensor, scaling: float | None, hidden: Sequence[Span] = ()) -> Iterator[Part]:
         """Attention of rows that see all of it, a block at a time; of hidden positions nothing is seen."""

@@ -17,6 +17,7 @@ a GenerationResult comes through. Its `--use_cache` can keep neither.
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -94,11 +95,13 @@ class _Longtake(lmms):  # type: ignore[misc]  # lmms-eval has no types, and is n
     def _doc(self, task: str, split: str, doc_id: Any) -> Any:
         return self.task_dict[task][split][doc_id]
 
+    @abstractmethod
     def _wanted(self, request: Instance, seed: int) -> Wanted:
-        raise NotImplementedError
+        """What a request asks of which files."""
 
+    @abstractmethod
     def _rounds(self, request: Instance, seed: int) -> Iterator[Said]:
-        raise NotImplementedError
+        """What is said round after round of a request."""
 
     def _drawing(self, seed: int) -> Settings:
         return replace(self.settings, seed=self.settings.seed + seed)

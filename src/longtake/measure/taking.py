@@ -97,8 +97,9 @@ def _row(outcome: Outcome, number: int) -> Row:
 def _cells(settings: Mapping[str, Any]) -> int:
     """How many cells the run has, those that are not asked yet among them."""
     frames, depths, trials = settings.get("frames"), settings.get("depths"), settings.get("trials")
-    good = isinstance(frames, list) and isinstance(depths, list) and isinstance(trials, int)
-    return len(frames) * len(depths) * trials if good else 0  # type: ignore[arg-type,operator]
+    if not (isinstance(frames, list) and isinstance(depths, list) and isinstance(trials, int)):
+        return 0
+    return len(frames) * len(depths) * trials
 
 
 def _model(files: Path) -> str:
