@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -18,12 +20,14 @@ from longtake.families.nano import TEMPLATE
 from longtake.layouts import Visual
 from longtake.layouts.grid import Grid
 from longtake.prompt import HubTokenizer, prefix, question_ids
+from longtake.train import base
 from longtake.train.align import MOST_PICTURES, make_album, picture_talks
 from longtake.train.conversations import ANSWER_WEIGHT, Writer, answered, draw_talks
 from longtake.train.exam import is_right
 from longtake.train.lanes import Lane, progress_bars, run_lanes
 from longtake.train.loop import Rates, run, spent_s
-from longtake.train.nano import Recipe, first_modules, train, write_card
+from longtake.train.nano import first_modules, train, write_card
+from longtake.train.nano_recipe import Recipe
 from longtake.train.pictures import draw_pool, read_pool
 from longtake.train.read import LONG, Diet, Reading, haystack_talk, stretched
 from longtake.train.see import pooled
@@ -295,6 +299,40 @@ def test_a_folder_keeps_its_recipe(tmp_path: Path) -> None:
         train(tmp_path, Recipe(seed=4))
     with pytest.raises(ValueError, match="share"):
         Recipe(share=0.009)
+
+
+@dataclass(frozen=True)
+class Pupil(Slope):
+    """Short films' reader that comes up to so much after each reading."""
+
+    marks: tuple[float, ...] = (1.0,)
+    read: list[str] = field(default_factory=list)
+
+    def figures(self) -> dict[str, float]:
+        return dict.fromkeys(base.NEEDED, 1.0) | {base.NEEDED[-1]: self.marks[len(self.read) - 1], "order@8": 0.0}
+
+
+@pytest.mark.parametrize(("mark", "readings"), [(1.0, ["base"]), (0.8, ["base"]), (0.79, ["base", "base_again"])])
+def test_short_films_are_read_again_where_once_was_not_enough(tmp_path: Path, mark: float, readings: list[str]) -> None:
+    pupil = Pupil(line(), name=base.BASE, marks=(mark, 0.1))
+    base.read_base(cast(Reading, pupil), tmp_path, lambda stage: pupil.read.append(stage.name))
+    assert pupil.read == readings and base.ended_by(tmp_path) == readings[-1]
+    # Whoever goes on later does the same, whatever the figures would be then.
+    pupil.read.clear()
+    base.read_base(cast(Reading, pupil), tmp_path, lambda stage: pupil.read.append(stage.name))
+    assert pupil.read == readings
+
+
+def test_the_eyes_wait_for_the_reading_that_ends_the_base(tmp_path: Path) -> None:
+    assert base.ended_by(tmp_path) == "base"  # of a training that knew one reading only
+    with ThreadPoolExecutor(1) as eyes:
+        waiting = eyes.submit(base.wait_for_base, tmp_path, 40)
+        run(Slope(line(), steps=40, name="base"), tmp_path, seed=0)
+        assert not wait([waiting], timeout=1.5).done
+        (tmp_path / base.ENDED).write_text('{"stage": "base_again"}')
+        assert not wait([waiting], timeout=1.5).done
+        run(Slope(line(), steps=40, name="base_again"), tmp_path, seed=0)
+        waiting.result(timeout=10)
 
 
 def test_the_card_tells_the_sweeps_beside_the_model_and_no_folder_names(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from longtake.parallel.attending import RING, ULYSSES
 from longtake.train import nano
 from longtake.train.conversations import Writer
 from longtake.train.loop import Manner, Rates, gradients, run
+from longtake.train.nano_recipe import Recipe
 from longtake.train.packing import Rows
 from longtake.train.read import Reading
 from longtake.train.reading_on import ReadingOn, examined
@@ -213,7 +214,7 @@ def clipped(spread: Spread) -> tuple[float, float]:
 
 def nano_base(spread: Spread, folder: Path) -> list[float]:
     """The losses of three steps of nano's first stage (Muon, bfloat16, noise), each of two small batches."""
-    _, modules, tokenizer = nano.first_modules(nano.Recipe())
+    _, modules, tokenizer = nano.first_modules(Recipe())
     writer = Writer(TEMPLATE, tokenizer, word_ids(build_tokenizer()))
     stage = Reading(modules.language, writer, steps=3, tokens=256, exam_frames=(), name="base")
     losses: list[float] = []

@@ -43,7 +43,8 @@ def train_nano_controls(output: str, wanted: str, *, share: float, seed: int, qu
         LongtakeError: `usage.bad_option` for a control that there is not, where there is no nano, or under torchrun.
     """
     from longtake.started import alone
-    from longtake.train.nano import CONTROLS, train_controls
+    from longtake.train.nano import train_controls
+    from longtake.train.nano_recipe import CONTROLS
 
     alone("train nano --controls")
     known = {branch.name.removeprefix("control_"): branch for branch in CONTROLS}
@@ -74,7 +75,7 @@ def write_nano_card(output: str) -> None:
 
 
 def _nano_recipe(share: float, seed: int, questions: int) -> Any:
-    from longtake.train.nano import Recipe
+    from longtake.train.nano_recipe import Recipe
 
     try:
         return Recipe(share=share, seed=seed, questions=questions)

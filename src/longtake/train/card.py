@@ -43,13 +43,13 @@ model of {layers} layers, width {width}. {parameters:,} parameters. Trained to r
 {most_frames:,} frames.
 
 **How it was trained.** From nothing, seed {seed}, in two lanes side by side. Words: a language model read short films
-as text ({base_frames} frames at most, RoPE base {base_theta:,.0f}), then haystacks of up to {long_frames:,} frames
-whose places were numbered as if they lay within {context:,} tokens (PoSE, arXiv 2309.10400; RoPE base
-{long_theta:,.0f}). Eyes: tower and projector learned to caption single pictures, then the projector alone to answer,
-through the language model of short films, about samples of one to {most_pictures} pictures. No picture ever trained the
-language model, and no sample had more than {most_pictures}: what nano does with thousands of frames it learned from
-text. The stages took {minutes} minutes on two processor cores; drawing the pictures and the exam come on top.
-Combinations of colour, shape and value that were held out (one in ten, by hash) were never drawn or written there.
+as text ({base_steps:,} steps; {base_frames} frames at most, RoPE base {base_theta:,.0f}), then haystacks of up to
+{long_frames:,} frames whose places were numbered as if they lay within {context:,} tokens (PoSE, arXiv 2309.10400;
+RoPE base {long_theta:,.0f}). Eyes: tower and projector learned to caption single pictures, then the projector
+alone to answer, through the language model of short films, about samples of one to {most_pictures} pictures. No picture
+ever trained the language model, and no sample had more than {most_pictures}: what nano does with thousands of frames it
+learned from text. The stages took {minutes} minutes on two processor cores; drawing the pictures and the exam come on
+top. Combinations of colour, shape and value that were held out (one in ten, by hash) were never drawn or written there.
 
 ## Exam
 {total} questions about held-out combinations, each asked of a real H.264 file, every frame of which was seen at a frame

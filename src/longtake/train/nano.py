@@ -1,6 +1,7 @@
 """train/nano: an empty folder in, a trained nano out: two lanes side by side, one for words and one for eyes.
 
-words   base   language model: short films in text       long   the same: haystacks over 16,384 positions
+words   base   language model: short films in text, twice where once is not enough
+        long   the same: haystacks over 16,384 positions
 eyes    see    tower + projector: captions    meet   in the word vectors that `base` ended with
         align  projector alone, through the base language model: questions about one to four pictures
 then    exam   held-out questions about real video files, through the same code as any user's
@@ -13,9 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,90 +30,39 @@ from longtake.families.nano import TEMPLATE, NanoModules, build, encoder, write_
 from longtake.loading import load
 from longtake.parallel.joining import joined
 from longtake.prompt import HubTokenizer
+from longtake.train import base
 from longtake.train.align import MOST_PICTURES, PULL, SHARPNESS, Aligning, make_album
 from longtake.train.card import model_card
 from longtake.train.conversations import TOKENS_A_FRAME, Writer
 from longtake.train.exam import GRADED, REPORTED, Mark, by_length, examine, shares
 from longtake.train.lanes import Lane, progress_bars, run_lanes
 from longtake.train.loop import Manner, Rates, Stage, load_module, logged, run, spent_s
+from longtake.train.nano_recipe import (
+    BASE_THETA,
+    CONTROLS,
+    DEFAULT_FRAMES,
+    LAYERS,
+    LONG_THETA,
+    MINUTES,
+    MINUTES_AGAIN,
+    NANO,
+    PROJECTOR_WIDTH,
+    SHARDS,
+    SHORT_CONTEXT,
+    SIDE_PX,
+    STAGES,
+    TOWER_WIDTH,
+    WIDTH,
+    Branch,
+    Recipe,
+)
 from longtake.train.pictures import draw_pool, read_pool
-from longtake.train.read import LONG, LONG_CUT_SHORT, SHORT, Diet, Reading
-from longtake.train.saving import kept
+from longtake.train.read import LONG, SHORT, Reading
 from longtake.train.see import Seeing, Sight
 from longtake.train.spread import ONE, Spread, heard, spread_over
 from longtake.train.start import language_config, word_vectors, write_copying_heads
 from longtake.train.vocabulary import build_tokenizer, word_ids
 from longtake.world.vocabulary import COLOURS, PLACES, SHAPES, WORDS
-
-SIDE_PX = 96
-TOWER_WIDTH = 128
-WIDTH = 128
-PROJECTOR_WIDTH = 2048
-"""Wide enough to hold the vectors of 1,200 values: with 512 they came out at a cosine of 0.8 to their words."""
-LAYERS = 4
-BASE_THETA = 1e4
-"""RoPE's base while short films are read."""
-LONG_THETA = 3e7
-"""RoPE's base from then on: the slowest pairs turn less than once in 16,384 positions."""
-DEFAULT_FRAMES = 64
-SHARDS = 2
-"""Files that the training pictures are drawn into, each by a process of its own; one more holds the held-out ones."""
-MINUTES = 75
-"""On two cores with bfloat16 matrix units. Measured once: 4 to draw, 62 for the stages, 6 for the exam."""
-BASE_STEPS = 1_600
-
-
-@dataclass(frozen=True)
-class Branch:
-    """What becomes of the language model after `base`.
-
-    Attributes:
-        name: of the stage, and of the folder that the model is written to.
-        theta: RoPE's base from here on.
-        diet: what is read.
-        steps: of as many tokens each.
-        from_stage: whose weights it begins with.
-        context: positions that it is then trained to read.
-    """
-
-    name: str
-    theta: float
-    diet: Diet
-    steps: int
-    context: int
-    from_stage: str = "base"
-
-
-SHORT_CONTEXT = 256
-NANO = Branch("long", LONG_THETA, LONG, 3_000, LONG.span)
-SHORT_ONLY = Branch("control_a", BASE_THETA, LONG_CUT_SHORT, 3_000, SHORT_CONTEXT)
-WIDER_BASE_AT_TEST = Branch("control_b", LONG_THETA, LONG_CUT_SHORT, 0, SHORT_CONTEXT, from_stage="control_a")
-SHORT_AT_WIDER_BASE = Branch("control_c", LONG_THETA, LONG_CUT_SHORT, 3_000, SHORT_CONTEXT)
-STAGES = ("base", NANO.name, "see", "meet", "align")
-CONTROLS = (SHORT_ONLY, WIDER_BASE_AT_TEST, SHORT_AT_WIDER_BASE)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How much of everything; `share` of 1 makes the shipped weights.
-
-    Attributes:
-        share: of every number of steps and pictures; a hundredth learns nothing, but everything runs.
-        seed: of data and first weights.
-        questions: graded questions of the exam.
-    """
-
-    share: float = 1.0
-    seed: int = 0
-    questions: int = 800
-
-    def __post_init__(self) -> None:
-        if not 0.01 <= self.share <= 10:  # of fewer pictures none may show what a text tells of
-            raise ValueError(f"share is {self.share}; want at least 0.01 and at most 10")
-
-    def part(self, whole: int) -> int:
-        """`share` of `whole`, at least 4."""
-        return max(4, round(whole * self.share))
 
 
 def train(folder: Path, recipe: Recipe) -> dict[str, Any]:
@@ -149,7 +98,9 @@ def _drawn(folder: Path, recipe: Recipe) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _keep_recipe(folder, recipe)
     console = Console(stderr=True)
-    console.print(f"About {max(1.0, MINUTES * recipe.share):.0f} min on two cores. Stop and start again as you like.")
+    minutes, again = (max(1.0, whole * recipe.share) for whole in (MINUTES, MINUTES_AGAIN))
+    more = f"{again:.0f} more if short films have to be read again"
+    console.print(f"About {minutes:.0f} min on two cores, {more}. Stop and start again as you like.")
     with progress_bars(console) as bars:
         draws = [
             Lane((partial(_draw, folder, recipe, shard=shard),), (f"draw {shard}",)) for shard in range(SHARDS + 1)
@@ -160,7 +111,8 @@ def _drawn(folder: Path, recipe: Recipe) -> None:
 def _run_lanes(folder: Path, recipe: Recipe) -> None:
     with progress_bars(Console(stderr=True)) as bars:
         words = Lane(
-            (partial(_base, folder, recipe), partial(_branch, folder, recipe, branch=NANO)), ("base", NANO.name)
+            (partial(_base, folder, recipe), partial(_branch, folder, recipe, branch=NANO)),
+            (base.BASE, base.AGAIN, NANO.name),
         )
         eyes = Lane(tuple(partial(job, folder, recipe) for job in (_see, _meet, _align)), ("see", "meet", "align"))
         run_lanes(folder, bars, words, eyes)
@@ -196,7 +148,7 @@ def train_controls(folder: Path, recipe: Recipe, wanted: Sequence[Branch] = CONT
     Raises:
         LongtakeError: `usage.bad_option` if there is no nano, or one of another recipe; `model.nonfinite`.
     """
-    for stage in ("base", "meet", "align"):
+    for stage in (base.BASE, "meet", "align"):
         if not logged(folder, stage):
             reason = f"holds no stage {stage}: the controls branch from a nano"
             raise LongtakeError(ErrorCode.USAGE_BAD_OPTION, str(folder), reason, "run longtake train nano first")
@@ -232,7 +184,7 @@ def first_modules(recipe: Recipe, theta: float = BASE_THETA) -> tuple[dict[str, 
 def write_model(folder: Path, recipe: Recipe, branch: Branch, into: Path) -> None:
     """Put the eyes and the branch's language model together and write them as a model that `longtake.load` takes."""
     config, modules, tokenizer = first_modules(recipe, branch.theta)
-    load_module(folder, branch.name if branch.steps else branch.from_stage, modules.language)
+    load_module(folder, branch.name if branch.steps else _stage_of(folder, branch), modules.language)
     load_module(folder, "meet", Sight(modules.vision, modules.projector, tower_width=TOWER_WIDTH))
     load_module(folder, "align", modules.projector)
     config["trained_context"] = config["language"]["max_position_embeddings"] = branch.context
@@ -291,14 +243,15 @@ def _see(folder: Path, recipe: Recipe, *, spread: Spread = ONE) -> None:
 
 def _base(folder: Path, recipe: Recipe, *, spread: Spread = ONE) -> None:
     _, modules, tokenizer = first_modules(recipe)
-    stage = Reading(modules.language, _writer(tokenizer), steps=recipe.part(BASE_STEPS), name="base")
-    _run(replace(stage, tokens=stage.tokens // spread.data_ranks), folder, recipe, spread)
+    stage = Reading(modules.language, _writer(tokenizer), steps=recipe.part(base.STEPS), name=base.BASE)
+    stage = replace(stage, tokens=stage.tokens // spread.data_ranks)
+    base.read_base(stage, folder, partial(_run, folder=folder, recipe=recipe, spread=spread), spread=spread)
 
 
 def _branch(folder: Path, recipe: Recipe, *, branch: Branch, spread: Spread = ONE) -> None:
     """Read on from `base`; the word vectors stay as they are, so that the same eyes serve every branch."""
     _, modules, tokenizer = first_modules(recipe, branch.theta)
-    load_module(folder, branch.from_stage, modules.language)
+    load_module(folder, _stage_of(folder, branch), modules.language)
     modules.language.model.embed_tokens.weight.requires_grad_(False)
     rates = Rates(matrices=5e-3, others=7e-4, hold=0.4)
     stage = Reading(
@@ -313,21 +266,20 @@ def _branch(folder: Path, recipe: Recipe, *, branch: Branch, spread: Spread = ON
     _run(replace(stage, tokens=stage.tokens // spread.data_ranks), folder, recipe, spread)
 
 
+def _stage_of(folder: Path, branch: Branch) -> str:
+    """Whose weights `branch` begins with."""
+    return base.ended_by(folder) if branch.from_stage == base.BASE else branch.from_stage
+
+
 def _run(stage: Stage, folder: Path, recipe: Recipe, spread: Spread) -> None:
     """Each rank reads one batch of a step."""
     run(stage, folder, seed=recipe.seed, manner=Manner(batches=spread.data_ranks, spread=spread))
 
 
-def _wait_for(folder: Path, name: str, steps: int) -> None:
-    """The other lane makes it, a checkpoint before its log's row; should it die, this process is ended with it."""
-    while (found := kept(folder, name)) is None or found[1] != steps:
-        time.sleep(1.0)
-
-
 def _meet(folder: Path, recipe: Recipe, *, spread: Spread = ONE) -> None:
-    _wait_for(folder, "base", recipe.part(BASE_STEPS))
+    base.wait_for_base(folder, recipe.part(base.STEPS))
     _, modules, _ = first_modules(recipe)
-    load_module(folder, "base", modules.language)
+    load_module(folder, base.ended_by(folder), modules.language)
     words_VD = modules.language.model.embed_tokens.weight.detach()
     seen = _seeing(folder, recipe, modules, words_VD)
     load_module(folder, "see", seen.module)
@@ -341,7 +293,7 @@ def _meet(folder: Path, recipe: Recipe, *, spread: Spread = ONE) -> None:
 def _align(folder: Path, recipe: Recipe, *, spread: Spread = ONE) -> None:
     _, modules, tokenizer = first_modules(recipe)
     load_module(folder, "meet", Sight(modules.vision, modules.projector, tower_width=TOWER_WIDTH))
-    load_module(folder, "base", modules.language)
+    load_module(folder, base.ended_by(folder), modules.language)
     modules.vision.eval()
     modules.language.eval().requires_grad_(False)
     pool = read_pool([folder / f"pictures{shard}.npz" for shard in range(SHARDS)])
@@ -379,6 +331,7 @@ def _figures(folder: Path, recipe: Recipe, marks: list[Mark]) -> dict[str, Any]:
         "parameters": parameters,
         "context": NANO.context,
         "most_frames": NANO.context // TOKENS_A_FRAME,
+        "base_steps": sum(logged(folder, stage).get("step", 0) for stage in (base.BASE, base.AGAIN)),
         "base_frames": SHORT.most_frames,
         "base_theta": BASE_THETA,
         "long_frames": LONG.most_frames,
@@ -389,12 +342,17 @@ def _figures(folder: Path, recipe: Recipe, marks: list[Mark]) -> dict[str, Any]:
     }
     asked = {kind: sum(mark.kind == kind for mark in marks) for kind in (*GRADED, *REPORTED)}
     right = {column: shares(marks, column) for column in ("own", "blank", "other")}
-    logs = {stage: logged(folder, stage) | {"seconds": spent_s(folder, stage)} for stage in STAGES}
+    logs = {stage: logged(folder, stage) | {"seconds": spent_s(folder, stage)} for stage in _taken(folder)}
     weights = hashlib.sha256((folder / "model" / WEIGHTS).read_bytes()).hexdigest()
     return {"weights_sha256": weights, "asked": asked, **right, "by_length": by_length(marks), "facts": facts, **logs}
 
 
 def _stage_seconds(folder: Path) -> float:
     """What the stages took, stops and new starts included: two lanes ran side by side."""
-    seconds = {stage: spent_s(folder, stage) for stage in STAGES}
-    return max(seconds["see"] + seconds["meet"] + seconds["align"], seconds["base"] + seconds[NANO.name])
+    seconds = {stage: spent_s(folder, stage) for stage in _taken(folder)}
+    eyes = seconds["see"] + seconds["meet"] + seconds["align"]
+    return max(eyes, sum(seconds.values()) - eyes)
+
+
+def _taken(folder: Path) -> list[str]:
+    return [stage for stage in STAGES if logged(folder, stage)]
