@@ -9,9 +9,10 @@
 # From the environment: SEED (0); FRAMES of the first two sweeps (200:3000:200); TRIALS (20 needles a cell in most
 # sweeps); CONTROLS (a,b,c; some of them, or none). Another seed: SEED=1 FRAMES=200,600,1200,2000,3000 CONTROLS=c
 #
-# Training takes an hour and a quarter on two cores, and then the model is in OUT/model. Measuring it took 35 minutes, the
-# controls half an hour and 12 minutes more, as far as other work beside them lets one tell. Figures land in
-# OUT/model/figures.json and in the card OUT/model/README.md, by this script alone.
+# Training takes an hour and a quarter on two cores (20 to 30 minutes more where short films are read twice, see
+# train/base.py), and then the model is in OUT/model. Measuring it took 35 minutes, the controls half an hour and 12
+# minutes more, as far as other work beside them lets one tell. Figures land in OUT/model/figures.json and in the card
+# OUT/model/README.md, by this script alone.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 out=${1:-runs/nano}

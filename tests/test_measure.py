@@ -20,6 +20,7 @@ import pytest
 import longtake
 import measuring
 import tiny
+from chat import Chat, refused, served
 from longtake import parts, pipeline
 from longtake.choosing import Point, weigh, weigh_letters
 from longtake.engines import GenerateOptions
@@ -612,3 +613,16 @@ def test_a_method_answers_too(folder: str, data: Path, tmp_path: Path, cli: Cli)
     assert run.header.parts["method"]["name"] == "again" and run.header.frames == 6
     for row in run.rows:
         assert row.answer in row.options and row.shares is not None and sum(row.shares) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_reader_that_admits_nobody_ends_the_run(folder: str, data: Path, tmp_path: Path, cli: Cli) -> None:
+    """A key that is refused would be refused for every question: nothing is written down as the questions' fault."""
+    out = tmp_path / "out"
+    with served(Chat(reply=lambda text: refused(401, "no such key"))) as chat:
+        reader = ["--method", "captions", "--reader", f"{chat.url}#m", "--model", folder, "--max-new-tokens", "4"]
+        command = ["eval", "next_qa", "--data", data, "--limit-items", "2", "--out", out, *reader]
+        status, _, err = cli(*command, "--prompt", "template", "--scoring", "letter")
+        assert status == 6 and "network.refused" in err and "401" in err
+        assert len(chat.texts) == 1 and read_run(out).rows == ()
+        chat.reply = lambda text: "B"
+        assert cli.json(*command, "--prompt", "template", "--scoring", "letter")["failed"] == 0

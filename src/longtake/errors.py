@@ -98,6 +98,10 @@ class LongtakeError(Exception):
         }
 
 
+class DoorRefused(LongtakeError):
+    """A `network.refused` of whatever is asked: the key, the address or the model's name is not what is taken there."""
+
+
 @contextmanager
 def writing(subject: str) -> Iterator[None]:
     """Tells as `disk.write` whatever the system refuses while `subject` is written; a closed pipe is no refusal."""

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from longtake.engines import GenerateOptions
-from longtake.errors import LongtakeError, counted
+from longtake.errors import DoorRefused, LongtakeError, counted
 from longtake.evals.judged import verdict
 from longtake.judges import Judged, Messages, Request, Settings
 from longtake.judges.costing import Prices, Tokens, reading, spent
 from longtake.judges.crew import Crew, Gate
 from longtake.readers import Reader, Reply
-from longtake.readers.endpoint import DoorRefused, Endpoint, guessed_tokens
+from longtake.readers.endpoint import Endpoint, guessed_tokens
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from longtake.durable import Appended
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import DoorRefused, ErrorCode, LongtakeError
 from longtake.evals import Item
 from longtake.evals.letters import is_right, likeliest, read_option
 from longtake.evals.subtitles import Line, read_subtitles, spoken
@@ -42,7 +42,7 @@ ENDING = frozenset(
         ErrorCode.RANKS_LOST,
     }
 )
-"""What is no fault of a video or a question, and would be the same for the next."""
+"""What is no fault of a video or a question, and would be the same for the next. So is a `DoorRefused`."""
 HOPELESS = frozenset({ErrorCode.LIMIT_CONTEXT, ErrorCode.USAGE_BAD_OPTION})
 """What the next video is most likely refused for too."""
 FEW = 3
@@ -96,8 +96,8 @@ class Measuring:
             progress: hears of questions, and of what is read of each video.
 
         Raises:
-            LongtakeError: `partial.failed` if more failed than may; codes in ENDING; `usage.bad_option` where another
-                process writes there.
+            LongtakeError: `partial.failed` if more failed than may; a `DoorRefused`, codes in ENDING;
+                `usage.bad_option` where another process writes there.
         """
         failed = sum(row.error is not None for row in self.folder.done)
         done, total = len(self.folder.done), self.groups.count
@@ -149,7 +149,7 @@ def rows_of(group: Group, asking: Asking, progress: Progress) -> Iterator[Row]:
     """A row for each question of a group: its video is read once.
 
     Raises:
-        LongtakeError: codes in ENDING.
+        LongtakeError: a `DoorRefused`, codes in ENDING.
     """
     if group.faulty:
         number, faulty = group.faulty
@@ -170,7 +170,7 @@ def rows_of(group: Group, asking: Asking, progress: Progress) -> Iterator[Row]:
                     seen = replace(seen, seconds={})
                     yield row
     except LongtakeError as error:
-        if error.code in ENDING:
+        if _ends(error):
             raise
         for question in left:
             yield Row.of(question.item, question.number, file=group.file, error=told(error))
@@ -201,7 +201,7 @@ def _row(item: Item, number: int, group: Group, seen: _Seen) -> Row:
     """The row of one question; one that cannot be asked has failed, and the next may be asked.
 
     Raises:
-        LongtakeError: codes in ENDING.
+        LongtakeError: a `DoorRefused`, codes in ENDING.
     """
     manner, scoring = seen.asking.manner, seen.asking.scoring
     came: dict[str, Any] = {"file": group.file, "asked": manner.words(item).text}
@@ -211,7 +211,7 @@ def _row(item: Item, number: int, group: Group, seen: _Seen) -> Row:
             said = seen.say(item, manner.words(item, lines or ()))
             twin = seen.say(item, manner.words(item, lines or (), question=item.twin)) if item.twin else None
     except LongtakeError as error:
-        if error.code in ENDING:
+        if _ends(error):
             raise
         return Row.of(item, number, **came, error=told(error))
     reading = read_option(said.text, item.options, item.labels) if item.options and said.text is not None else None
@@ -267,6 +267,10 @@ def _blamed() -> Iterator[None]:
     except (MemoryError, torch.OutOfMemoryError) as error:
         reason, advice = "there was not enough memory for it", "sample fewer frames, or see longtake plan"
         raise LongtakeError(ErrorCode.LIMIT_MEMORY, "", reason, advice) from error
+
+
+def _ends(error: LongtakeError) -> bool:
+    return error.code in ENDING or isinstance(error, DoorRefused)
 
 
 def _too_many(path: Path, failed: int, most: int) -> LongtakeError:

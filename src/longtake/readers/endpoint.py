@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from longtake.engines import GenerateOptions
-from longtake.errors import ErrorCode, LongtakeError
+from longtake.errors import DoorRefused, ErrorCode, LongtakeError
 from longtake.prompt import ChatTemplate, chatml, refuse_unreadable
 from longtake.prompt.choices import choosing
 from longtake.readers import OnText, Picked, Reply
@@ -268,10 +268,6 @@ class _Passing(Exception):
     def __init__(self, reason: str, pause_s: float = 0.0) -> None:
         super().__init__(reason)
         self.reason, self.pause_s = reason, pause_s
-
-
-class DoorRefused(LongtakeError):
-    """The other side refuses whatever is asked: the key, the address or the model's name is not what it takes."""
 
 
 class _NoPage(DoorRefused):

@@ -138,7 +138,7 @@ def _offered(task: str, record: Record) -> tuple[str, tuple[str, ...], tuple[str
     options = tuple(option for _, option in found)
     if task == MATCHING:
         return words, options, tuple(label for label, _ in found)
-    return words[: _LETTERED.search(words).start()].strip(), options, ()  # type: ignore[union-attr]
+    return _LETTERED.split(words, maxsplit=1)[0].strip(), options, ()
 
 
 def _right(record: Record, options: tuple[str, ...], labels: tuple[str, ...]) -> int:
