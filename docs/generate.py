@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 HERE = Path(__file__).resolve().parent
 HEAD = "<!-- Written by docs/generate.py from the code: do not edit; `make docs`. -->\n\n"
@@ -93,9 +93,17 @@ def _command_section(name: str, command: Any) -> str:
         nothing = option.default is None or option.default is False or option.required
         default = "required" if option.required else "" if nothing else f"`{option.default}`"
         metavar = f" {option.metavar}" if option.metavar else ""
-        rows.append(f"| `{', '.join(option.opts)}{metavar}` | {option.help} | {default} |")
+        words = ", ".join(f"`{word}`" for word in _words(option.type_descriptor.annotation))
+        meaning = f"{option.help} One of {words}." if words else option.help
+        rows.append(f"| `{', '.join(option.opts)}{metavar}` | {meaning} | {default} |")
     table = ["| option | meaning | default |", "|---|---|---|", *rows] if rows else []
     return "\n".join([f"## {usage}\n", command.help or "", "", *table]) + "\n"
+
+
+def _words(annotation: Any) -> list[str]:
+    """What an option may be, where it is one of some words."""
+    inner = get_args(annotation)
+    return list(inner) if get_origin(annotation) is Literal else [word for part in inner for word in _words(part)]
 
 
 def parity_page() -> str:

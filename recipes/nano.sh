@@ -9,7 +9,7 @@
 # From the environment: SEED (0); FRAMES of the first two sweeps (200:3000:200); TRIALS (20 needles a cell in most
 # sweeps); CONTROLS (a,b,c; some of them, or none). Another seed: SEED=1 FRAMES=200,600,1200,2000,3000 CONTROLS=c
 #
-# Training takes an hour and a quarter on two cores (20 to 30 minutes more where short films are read twice, see
+# Training takes an hour and a quarter on two cores (25 minutes more where short films are read twice, see
 # train/base.py), and then the model is in OUT/model. Measuring it took 35 minutes, the controls half an hour and 12
 # minutes more, as far as other work beside them lets one tell. Figures land in OUT/model/figures.json and in the card
 # OUT/model/README.md, by this script alone.
@@ -51,6 +51,10 @@ for task in several order count clip; do
   sweep "nano, $task" model --task $task --frames 32,200,1000 --depths 0:1:0.5 --trials "$trials"
 done
 both "nano, slowfast" model --layout slowfast --set layout.fast_height=2 --set layout.fast_width=2 --frames 200,600,1200 --trials 10
+
+# The same ten needles as elsewhere, among symbols that are drawn beside these ten; and at slowfast's numbers of tokens.
+both "nano, ten needles" model --frames 200,600,1200,2000,3000 --trials 10
+both "nano, tokens as slowfast" model --frames 220,620,1220 --trials 10
 
 if [ -n "$controls" ]; then
   "$longtake" train nano --output "$out" --seed "$seed" --controls "$controls"

@@ -413,6 +413,14 @@ def test_runs_side_by_side(rows: list[Row], tmp_path: Path, capsys: pytest.Captu
         ["100.0", "(75.8", "to", "100.0)", "33.3"],
         ["100.0", "(75.8", "to", "100.0)", "0.0"],
     ]
+    for name, share, drawn in (("ten", 0.5, "a"), ("more", 0.5, "b"), ("same", 0.5, "a"), ("fewer", 0.1, "c")):
+        settings = SETTINGS_OF_RUN | {"distractors": {"share": share, "pictures": drawn}}
+        with begin(tmp_path / name, settings, keys).appending() as file:
+            file.writelines(map(line_of, rows))
+    several = [tmp_path / name for name in ("ten", "more", "same", "fewer", "nano")]
+    (note,) = cli.json("niah-compare", *several, "-o", tmp_path / "both.png")["notes"]
+    assert note.startswith("ten, same and more have other symbols in their haystacks")
+    assert not cli.json("niah-compare", several[0], *several[2:], "-o", tmp_path / "both.png")["notes"]
     with begin(tmp_path / "part", SETTINGS_OF_RUN, keys).appending() as file:
         file.writelines(line_of(one) for one in rows if one.depth == 0 and one.frames < 300)
     common = cli.json("niah-compare", *folders, tmp_path / "part", "-o", tmp_path / "both.png", "--common")

@@ -232,6 +232,8 @@ def test_the_command_leaves_rows_summary_and_heatmap(
         unread.setattr("longtake.niah.looking.read_haystack", None)
         assert cli.json(*command(bunny, folder, tmp_path / "run")) == found
     assert (tmp_path / "run" / "rows.jsonl").read_text() == before
+    status, _, said = cli(*command(bunny, folder, tmp_path / "run"))
+    assert status == 0 and "have 132 frames: longer haystacks show some again, up to 3 times" in " ".join(said.split())
     # What is told of a model in its folder may change, what answers come from may not.
     (Path(folder) / "figures.json").write_text('{"niah": {}}')
     assert cli.json(*command(bunny, folder, tmp_path / "run")) == found

@@ -352,6 +352,16 @@ def test_the_card_tells_the_sweeps_beside_the_model_and_no_folder_names(tmp_path
     assert "film.mp4" in written and "/home" not in written + card
 
 
+def test_the_card_is_told_as_its_figures_with_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    cli, model = Cli(capsys), tmp_path / "model"
+    model.mkdir()
+    figures = (files("longtake") / "assets" / "nano" / "figures.json").read_text(encoding="utf-8")
+    (model / "figures.json").write_text(figures)
+    assert cli.json("train", "nano", "--output", tmp_path, "--card") == json.loads(figures) | {"niah": {}}
+    status, said, _ = cli("train", "nano", "--output", tmp_path, "--card")
+    assert (status, said.strip()) == (0, f"the card is {model / 'README.md'}")
+
+
 def test_controls_are_named_and_branch_from_a_nano(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     cli = Cli(capsys)
     status, _, said = cli("train", "nano", "--output", tmp_path, "--controls", "a,d")

@@ -1,6 +1,6 @@
 """errors: the one list of what can go wrong, and how it is told. Knows nothing of any other room.
 
-Every refusal is one line: `error[CODE]: SUBJECT: reason (what to do)`. Command line and server share the codes.
+Every refusal is one line: `error[CODE]: SUBJECT: reason (what to do)`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ def compare_runs(compared: Comparison, output: str, *, show: Show) -> None:
         LongtakeError: `usage.bad_option`, `environment.missing`, `disk.write`.
     """
     from longtake.niah.heatmap import Caption, draw_heatmaps
-    from longtake.niah.rows import read_rows
+    from longtake.niah.rows import SETTINGS, read_rows
     from longtake.niah.running import SUMMARY
     from longtake.niah.scoring import summary_of
 
@@ -69,16 +70,35 @@ def compare_runs(compared: Comparison, output: str, *, show: Show) -> None:
         {"title": title, "folder": folder, **summary_of(some)}
         for (title, folder), some in zip(named, rows, strict=True)
     ]
+    notes = _other_symbols([(title, _told(Path(folder) / SETTINGS)) for title, folder in named])
     if show.as_json:
-        say_json({"picture": output, "runs": found})
+        say_json({"picture": output, "runs": found, "notes": notes})
     else:
         say(_table(found, compared.score))
     if show.talks:
+        for note in notes:
+            remark(note)
         remark(f"heatmaps are in {output}")
 
 
+def _other_symbols(runs: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Says which runs hid the like in the same films, but among other symbols: these are drawn beside all needles of
+    a run, so that of ten needles and the same ten with ten more the haystacks differ.
+    """
+    alike: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for title, settings in runs:
+        symbols = settings.get("distractors")
+        if isinstance(symbols, dict) and "pictures" in symbols:
+            films = [(file.get("name"), file.get("sha256")) for file in settings.get("haystack", ())]
+            hay = repr((films, settings.get("every_frame"), settings.get("seed"), symbols.get("share")))
+            alike[hay][symbols["pictures"]].append(title)
+    advice = "the same needles and longest haystack would have drawn the same"
+    differing = [" and ".join(map(", ".join, others.values())) for others in alike.values() if len(others) > 1]
+    return [f"{titles} have other symbols in their haystacks: {advice}" for titles in differing]
+
+
 def _told(path: Path) -> Mapping[str, Any]:
-    """A run's summary; nothing where it has not ended."""
+    """What a run wrote there; nothing where it has not come to that."""
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

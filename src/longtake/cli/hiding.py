@@ -184,6 +184,9 @@ def hide_and_seek(hay: Hay, needles: Needles, seeker: Seeker, *, output: str | N
             remark(hiding.told(plan))
         with resumable(output):
             run, rows, origin = hiding.run(plan, Path(output), progress)
+    if show.talks and int(str(origin.get("most_repeats", 1))) > 1:
+        times = f"up to {origin['most_repeats']} times, shot after shot in orders that the seed draws"
+        remark(f"the films have {origin['different_frames']:,} frames: longer haystacks show some again, {times}")
     report(run, rows, origin, title=hiding.title, show=show)
 
 

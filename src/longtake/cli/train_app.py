@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from longtake.cli import options as opt
+from longtake.cli.output import say, say_json
 
 Recipe = Annotated[str | None, typer.Option("--recipe", "-r", help="A TOML file; recipes/ has some to begin with.")]
 Data = Annotated[
@@ -75,9 +76,13 @@ def nano(
     if controls is not None and card:
         raise typer.BadParameter("give either, not both", param_hint="--controls, --card")
     if controls is not None:
-        train_nano_controls(output, controls, share=share, seed=seed, questions=questions)
+        models = train_nano_controls(output, controls, share=share, seed=seed, questions=questions)
+        if as_json:
+            say_json({"models": models})
+        else:
+            say(f"the controls are in {', '.join(models)}")
     elif card:
-        write_nano_card(output)
+        write_nano_card(output, as_json=as_json)
     else:
         train_nano(output, share=share, seed=seed, questions=questions, as_json=as_json)
 

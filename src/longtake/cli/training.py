@@ -36,8 +36,8 @@ def train_nano(output: str, *, share: float, seed: int, questions: int, as_json:
     say(f"the model is in {Path(output) / 'model'}; ask with --model {Path(output) / 'model'}")
 
 
-def train_nano_controls(output: str, wanted: str, *, share: float, seed: int, questions: int) -> None:
-    """`longtake train nano --controls a,b,c`: what short text alone would have made of the same base.
+def train_nano_controls(output: str, wanted: str, *, share: float, seed: int, questions: int) -> list[str]:
+    """`longtake train nano --controls a,b,c`: what short text alone would have made of the same base; their folders.
 
     Raises:
         LongtakeError: `usage.bad_option` for a control that there is not, where there is no nano, or under torchrun.
@@ -55,10 +55,10 @@ def train_nano_controls(output: str, wanted: str, *, share: float, seed: int, qu
     chosen = [branch for name, branch in known.items() if name in names]
     with writing(output):
         train_controls(Path(output), _nano_recipe(share, seed, questions), chosen)
-    say("the controls are in " + ", ".join(str(Path(output) / branch.name) for branch in chosen))
+    return [str(Path(output) / branch.name) for branch in chosen]
 
 
-def write_nano_card(output: str) -> None:
+def write_nano_card(output: str, *, as_json: bool) -> None:
     """`longtake train nano --card`: the card and its figures, with every sweep that is there by now."""
     from longtake.started import alone
     from longtake.train.nano import write_card
@@ -70,8 +70,11 @@ def write_nano_card(output: str) -> None:
             ErrorCode.USAGE_BAD_OPTION, str(kept), "is not there", "let longtake train nano end, then come back"
         )
     with writing(output):
-        write_card(Path(output), json.loads(kept.read_text(encoding="utf-8")))
-    say(f"the card is {kept.parent / 'README.md'}")
+        figures = write_card(Path(output), json.loads(kept.read_text(encoding="utf-8")))
+    if as_json:
+        say_json(figures)
+    else:
+        say(f"the card is {kept.parent / 'README.md'}")
 
 
 def _nano_recipe(share: float, seed: int, questions: int) -> Any:

@@ -40,7 +40,6 @@ from longtake.vision.pixels import PixelRecipe
 
 BYTES_A_TOKEN = 3
 """Of text whose tokenizer is not here: so many of English make a token, or a few more."""
-STORED_NUMBER_BYTES = 2
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Header:
         digest: SHA-256 of their ids (`evals.splits.digest`).
         model: name, sha256 of the weights, and in what numbers it computes.
         parts: sampler, layout and so on, each with name and options.
-        prompt: which wording: published, plain or brief.
+        prompt: which wording: published, plain, brief or template.
         example: what the model is asked in the first question, as the wording has it.
         scoring: of multiple choice; the first is what `Row.right` goes by.
         frames: how many the sampler was told to pick; None if it has no such option.

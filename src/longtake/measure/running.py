@@ -1,7 +1,7 @@
 """measure.running: questions by video and a road to answers in; a row of each, in the run's folder, out.
 
 A video that cannot be read, or a question that cannot be asked, is a failed row; what would fail for all alike (no room
-on the disk, a lost rank, no network) ends the run, which goes on from its rows when it is started again.
+on the disk, a lost rank, no network, a refused key) ends the run, which goes on from its rows when it is started again.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class Endpoint:
         Raises:
             LongtakeError: `network.unreachable`, `network.refused`.
         """
-        with suppress(_NoPage, _OtherRefusal):
+        with suppress(_NotTheKey, _OtherRefusal):
             self._asked("GET", "models")
 
     def count(self, text: str) -> int:
@@ -224,7 +224,7 @@ class Endpoint:
             raise _Passing(f"it answers with status {status}", _seconds(headers.get("Retry-After")))
         if status != 200:
             # What a server says of a key may hold the key.
-            kind = DoorRefused if status in KEY_REFUSED else _OtherRefusal if status in OF_THE_WORDS else _NoPage
+            kind = DoorRefused if status in KEY_REFUSED else _OtherRefusal if status in OF_THE_WORDS else _NotTheKey
             said = "" if status in KEY_REFUSED else self._shown(_complaint(body))
             advice = f"check the model's name{f', and the key in {KEY}' if self.key else f'; a key goes in {KEY}'}"
             raise kind(ErrorCode.NETWORK_REFUSED, self.name, f"refuses with status {status}{said}", advice)
@@ -270,8 +270,8 @@ class _Passing(Exception):
         self.reason, self.pause_s = reason, pause_s
 
 
-class _NoPage(DoorRefused):
-    """Not because of the key."""
+class _NotTheKey(DoorRefused):
+    """Refused because of the address or the model's name."""
 
 
 class _OtherRefusal(LongtakeError):

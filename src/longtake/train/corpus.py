@@ -226,9 +226,11 @@ def _lines(path: Path, field: str) -> Iterator[Document]:
 def _field(row: Any, field: str) -> str:
     if not isinstance(row, dict):
         raise ValueError(f"is no object but {type(row).__name__}")
-    if not isinstance(row.get(field), str):
+    if field not in row:
         raise ValueError(f"has no text under {field!r}; its keys are {', '.join(map(str, row))}")
-    text: str = row[field]
+    text = row[field]
+    if not isinstance(text, str):
+        raise ValueError(f"has no text under {field!r} but {type(text).__name__}")
     return text
 
 

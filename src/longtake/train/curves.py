@@ -22,7 +22,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
             row = json.loads(line)
-        except ValueError:
+        except ValueError:  # half a line, and behind it what the next start wrote
             continue
         rows = {step: kept for step, kept in rows.items() if step < row["step"]} | {row["step"]: row}
     return list(rows.values())

@@ -8,7 +8,7 @@ The folder keeps the recipe, what the untrained model said, checkpoints and logs
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -204,7 +204,10 @@ class _Course:
 
         told = {"train": " + ".join(f"{part} at {rate:g}" for part, rate in rates.items()), "beta": recipe.beta}
         optimisers = self.learners.optimisers(rates, decay=recipe.decay)
-        noted: Callable[[], dict[str, float]] = lambda: tally.share(spread).take()  # noqa: E731
+
+        def noted() -> dict[str, float]:
+            return tally.share(spread).take()
+
         return _Lesson(stage, batches, optimisers, seek, told, meter, spread, noted)
 
     def planned(
