@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,6 +216,12 @@ def test_without_permission(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_the_guard_kills_what_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "GUARD_S", 0.2)
-    monkeypatch.setattr(trial, "_longtake", lambda command: __import__("time").sleep(60))
+    monkeypatch.setattr(trial, "SILENCE_S", 0.2)
+    monkeypatch.setattr(trial, "_longtake", lambda command: time.sleep(60))
     assert trial.in_own_process([["info", "x"]])[-1]["killed"] == "SIGALRM"
+
+
+def test_the_guard_kills_what_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "WORK_S", 0.2)
+    monkeypatch.setattr(trial, "_longtake", lambda command: sum(1 for _ in iter(int, 1)))
+    assert trial.in_own_process([["info", "x"]])[-1]["killed"] == "SIGPROF"

@@ -23,8 +23,10 @@ from typing import Any
 ALONE = (10, 26, 32, 34, 35, 38, 58, 59)
 """Frames before, behind and at the places where the corpus is damaged."""
 
-GUARD_S = 5.0
-"""A command that is not done by then is killed."""
+WORK_S = 10.0
+"""Of processor time: a command that takes more is killed. A busy machine alone ends none."""
+SILENCE_S = 60.0
+"""A command that is not done by then is killed: it waits for something."""
 
 
 def main() -> int:
@@ -60,8 +62,11 @@ def in_own_process(commands: list[list[str]]) -> list[dict[str, Any]]:
 
 def _ended(command: list[str]) -> dict[str, Any]:
     """Run one command in this process; the system ends the process if it takes too long."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, GUARD_S)
+    guards = {signal.ITIMER_PROF: WORK_S, signal.ITIMER_REAL: SILENCE_S}
+    for by in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(by, signal.SIG_DFL)
+    for guard, most_s in guards.items():
+        signal.setitimer(guard, most_s)
     if command[0] == "@peak":
         return {"status": 0, "out": str(_peak_bytes()), "err": ""}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -71,7 +76,8 @@ def _ended(command: list[str]) -> dict[str, Any]:
         status = own[command[0]](*command[1:]) if command[0] in own else _longtake(command)
         sys.stdout.flush()
         sys.stderr.flush()
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for guard in guards:
+            signal.setitimer(guard, 0)
         return {"status": status, "out": _text(out), "err": _text(err)}
 
 
